@@ -1,0 +1,91 @@
+"""When to look at a job again: pure functions from the number of a try to a window of time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from random import Random
+from typing import NamedTuple, Protocol, runtime_checkable
+
+
+class Window(NamedTuple):
+    """A span of time in which to look at a job once, in seconds from now.
+
+    Attributes:
+        earliest: Before it, a look is too early to count.
+        latest: By then the look is due.
+    """
+
+    earliest: float
+    latest: float
+
+
+@runtime_checkable
+class Backoff(Protocol):
+    """A schedule of looks at a job."""
+
+    def window(self, tries: int) -> Window | tuple[float, float]:
+        """The window of the next look, in seconds from now, after ``tries`` looks (from 1)."""
+        ...
+
+
+MAX_INTERVAL = 600.0
+"""The longest pause of the exponential curve, in seconds."""
+
+
+def add_jitter(random: Random, delay: float, width: float = 1, minima: float = 0) -> float:
+    """A pause drawn uniformly from ``delay`` ± ``width`` seconds, never below ``minima``; signs are ignored."""
+    window = jitter_window(delay, width, minima)
+    return random.uniform(window.earliest, window.latest)
+
+
+def jitter_window(delay: float, width: float = 1, minima: float = 0) -> Window:
+    """The bounds between which `add_jitter` draws, in seconds."""
+    delay, width, minima = abs(delay), abs(width), abs(minima)
+    return Window(max(minima, delay - width), delay + width)
+
+
+def exponential_delay(random: Random, tries: int) -> float:
+    """A pause drawn uniformly from d/3 … d seconds, where d = min(600, 1 + (0.6 · tries)²)."""
+    longest = _longest_delay(tries)
+    return random.uniform(longest / 3, longest)
+
+
+def _longest_delay(tries: int) -> float:
+    return min(MAX_INTERVAL, 1 + (tries * 0.6) ** 2)
+
+
+@dataclass(frozen=True, slots=True)
+class ExponentialBackoff:
+    """Airflow's curve: the pause after try n is drawn from d/3 … d seconds, d = min(600, 1 + (0.6 n)²).
+
+    The window opens at d/3 and closes at the moment drawn.
+    """
+
+    random: Random = field(default_factory=Random, repr=False, compare=False)
+
+    def window(self, tries: int) -> Window:
+        """The window of the next look, in seconds from now, after ``tries`` looks (from 1)."""
+        return Window(_longest_delay(tries) / 3, exponential_delay(self.random, tries))
+
+
+@dataclass(frozen=True, slots=True)
+class FixedInterval:
+    """Look at the job at least every ``seconds`` seconds.
+
+    The window is [s/2, s]: the early half is what lets jobs share calls.
+
+    Raises:
+        ValueError: ``seconds`` is not a positive, finite number.
+    """
+
+    seconds: float
+
+    def __post_init__(self) -> None:
+        if not (self.seconds > 0 and math.isfinite(self.seconds)):
+            message = f"FixedInterval needs a positive number of seconds, not {self.seconds!r}"
+            raise ValueError(message)
+
+    def window(self, tries: int) -> Window:  # noqa: ARG002
+        """The window of the next look, in seconds from now; every try has the same."""
+        return Window(self.seconds / 2, self.seconds)

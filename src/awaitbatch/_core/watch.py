@@ -1,0 +1,150 @@
+"""What an answer does to somebody who waits for a job: the rules for one-shot describes and for polls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Container
+from typing import Final, Required, TypedDict
+
+from awaitbatch._core.backoff import Backoff, Window
+from awaitbatch._core.outcomes import MATCHED, Failure, Reason, Trouble, Verdict
+from awaitbatch._core.windows import Observation, Request
+
+_LACKS_STATUS: Final = Failure(
+    Trouble.TRANSIENT, "UnreadableJob", 200, "the answer holds the job without a status", None
+)
+
+
+class Rules(TypedDict, total=False):
+    """What a watch waits for, and how long.
+
+    Attributes:
+        match_status: The awaited states; None takes any, which makes it a one-shot describe.
+        max_retries: Checks after the first that a poll may make.
+        status_retries: Good answers in a row that may lack the job, and looks that a one-shot describe may take.
+        backoff: When to look again.
+        absence_is_final: Whether one good answer without the job is enough.
+    """
+
+    match_status: Required[Container[str] | None]
+    max_retries: float
+    status_retries: Required[float]
+    backoff: Required[Backoff]
+    absence_is_final: bool
+
+
+class Watch(Request):
+    """Waits until a job is seen as awaited.
+
+    Args:
+        job_id: The job.
+        deliver: What the shell calls with the verdict and, if the job was seen as awaited, its description as JSON;
+            the core only keeps it.
+        match_status: See `Rules`, as for all that follow.
+
+    Attributes:
+        checks: Looks of a poll that did not see the job as awaited.
+        failures: Calls that failed a one-shot describe.
+        absences: Good answers in a row that lacked the job.
+        last_status: The last status seen, or None.
+    """
+
+    __slots__ = (
+        "_absence_is_final",
+        "_backoff",
+        "_failure",
+        "_match_status",
+        "_max_retries",
+        "_status_retries",
+        "absences",
+        "checks",
+        "deliver",
+        "failures",
+        "last_status",
+    )
+
+    def __init__(
+        self,
+        job_id: str,
+        deliver: Callable[[Watch, Verdict, bytes | None], None],
+        *,
+        match_status: Container[str] | None,
+        max_retries: float = math.inf,
+        status_retries: float,
+        backoff: Backoff,
+        absence_is_final: bool = False,
+    ) -> None:
+        super().__init__(job_id, one_shot=match_status is None)
+        self.deliver = deliver
+        self.checks = 0
+        self.last_status: str | None = None
+        self._match_status = match_status
+        self._max_retries = max_retries
+        self._status_retries = status_retries
+        self._backoff = backoff
+        self._absence_is_final = absence_is_final
+        self.absences = 0
+        self.failures = 0
+        self._failure: Failure | None = None
+
+    def __repr__(self) -> str:
+        return f"<Watch {self.job_id} {self.last_status or 'not seen yet'}, {self.checks} checks>"
+
+    def saw(self, observation: Observation, *, counts: bool) -> Window | Verdict | None:
+        """Ends if the status is the awaited one; else the look is a check."""
+        status = observation.status
+        if status is None:
+            return self.failed(_LACKS_STATUS) if counts else None
+        self.last_status = status
+        self.absences = 0
+        self._failure = None
+        if self._match_status is None or status in self._match_status:
+            return MATCHED
+        return self._checked() if counts else None
+
+    def missed(self, *, counts: bool) -> Window | Verdict | None:
+        """Ends when good answers, as many as allowed, lacked the job one after the other."""
+        if not counts:
+            return None
+        self.absences += 1
+        if self._absence_is_final or self.absences >= self._status_retries:
+            return Verdict(Reason.ABSENT)
+        return self._look_again(self.absences)
+
+    def failed(self, failure: Failure) -> Window | Verdict | None:
+        """Ends for good, counts as a look without a result, or costs nothing, as the failure's kind demands."""
+        throttled = failure.trouble is Trouble.THROTTLED
+        if throttled and not (self.one_shot and failure.costs_attempt):
+            return None
+        if failure.trouble in {Trouble.REFUSED, Trouble.FATAL}:
+            return Verdict(Reason.FAILED, failure)
+        self._failure = failure
+        if not self.one_shot:
+            return self._checked()
+        self.failures += 1
+        again = self._look_again(self.failures)
+        return None if throttled and isinstance(again, Window) else again
+
+    def _checked(self) -> Window | Verdict:
+        self.checks += 1
+        if self.checks > self._max_retries:
+            return Verdict(Reason.EXHAUSTED, self._failure)
+        return self._window(self.checks)
+
+    def _look_again(self, tries: int) -> Window | Verdict:
+        """Another look of a one-shot describe, or at a job that was absent."""
+        if self.one_shot and self.failures + self.absences >= self._status_retries:
+            return Verdict(Reason.FAILED, self._failure)
+        return self._window(tries)
+
+    def _window(self, tries: int) -> Window | Verdict:
+        # The schedule may be the user's own; what it does must hurt no other job.
+        try:
+            earliest, latest = self._backoff.window(tries)
+            if not (0 <= earliest <= latest < math.inf):
+                message = f"{self._backoff!r}.window({tries}) gave ({earliest!r}, {latest!r})"
+                raise ValueError(message)  # noqa: TRY301
+        except Exception as error:  # noqa: BLE001
+            failure = Failure(Trouble.FATAL, type(error).__name__, None, str(error), error)
+            return Verdict(Reason.BROKEN, failure)
+        return Window(earliest, latest)

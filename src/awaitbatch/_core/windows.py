@@ -1,0 +1,383 @@
+"""Describe requests with time windows, and the calls that keep all their promises.
+
+A request asks to look at one job once, at some moment between `earliest` and `latest`. A call leaves when the
+first request must (its `latest` has come) and gives its other seats to the requests whose windows are open,
+soonest `latest` first. So calls are full when there are many jobs, and nobody waits longer than promised. When
+calls are held up, the same order, earliest deadline first, starves nobody.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeVar
+
+from awaitbatch._core.bisection import Bisection
+from awaitbatch._core.outcomes import Failure, Trouble, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from awaitbatch._core.backoff import Window
+
+SEATS: Final = 100
+"""The most ids that DescribeJobs takes in one call.
+
+https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
+"""
+EXPRESS_SEATS: Final = 10
+"""Seats of each call that due one-shot requests get before polls; or they would queue behind all overdue polls."""
+
+
+class Observation(Protocol):
+    """What a call saw of a job."""
+
+    @property
+    def status(self) -> str | None:
+        """The job's status; None if the answer lacks it."""
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Orders observations of one job by how far it had come."""
+
+
+class Request(ABC):
+    """One wish to look at one job, and what to do with each answer.
+
+    The methods below are asked for every answer that concerns the request. They say when to look again, or how
+    the request has ended; None leaves it as it is, with the window that it had.
+
+    Attributes:
+        job_id: The job to look at.
+        one_shot: Whether somebody waits for just this look, so that it may use the express seats.
+        earliest: When the window opens, in monotonic seconds.
+        latest: When the window closes, in monotonic seconds.
+    """
+
+    __slots__ = ("_made", "_ticket", "earliest", "job_id", "latest", "one_shot")
+
+    def __init__(self, job_id: str, *, one_shot: bool) -> None:
+        self.job_id = job_id
+        self.one_shot = one_shot
+        self.earliest = self.latest = math.nan
+        # Both come from the one counter that also numbers calls, so they order as things happened.
+        self._made = 0
+        # Positive: its place in the queue. Negative: minus the number of the call that it rides. 0: it has left.
+        # Whatever knows it by another ticket is outdated.
+        self._ticket = 0
+
+    @abstractmethod
+    def saw(self, observation: Observation, *, counts: bool) -> Window | Verdict | None:
+        """The job was in a good answer; ``counts`` if the request's own window was open."""
+
+    @abstractmethod
+    def missed(self, *, counts: bool) -> Window | Verdict | None:
+        """A good answer came without the job."""
+
+    @abstractmethod
+    def failed(self, failure: Failure) -> Window | Verdict | None:
+        """The call that the request rode failed."""
+
+
+R = TypeVar("R", bound=Request)
+
+
+class Ended(NamedTuple, Generic[R]):
+    """A request that has left, and why."""
+
+    request: R
+    verdict: Verdict
+
+
+class Change(NamedTuple):
+    """A job was seen in another state than before."""
+
+    job_id: str
+    before: str | None
+    after: str
+
+
+class _Job(Generic[R]):
+    """A job while anybody asks for it."""
+
+    __slots__ = ("order", "requests", "status")
+
+    def __init__(self) -> None:
+        self.requests: list[R] = []
+        self.status: str | None = None
+        self.order = (-1, -1)
+
+
+class Call:
+    """Jobs to describe together.
+
+    Attributes:
+        number: Grows from call to call.
+        job_ids: At least one, at most `SEATS`, each once.
+        due: When the call would have left had it been free to, in monotonic seconds.
+    """
+
+    __slots__ = ("bisection", "due", "job_ids", "number")
+
+    def __init__(
+        self, number: int, job_ids: tuple[str, ...], *, due: float, bisection: Bisection | None = None
+    ) -> None:
+        self.number = number
+        self.job_ids = job_ids
+        self.due = due
+        self.bisection = bisection
+
+    def __repr__(self) -> str:
+        return f"<Call {self.number} of {len(self.job_ids)} jobs>"
+
+
+class Windows(Generic[R]):
+    """The requests that wait, and the calls in which they travel.
+
+    The shell sleeps until `next_deadline`, then `take`s a call. Each call ends in exactly one of `answer`, `fail`
+    and `refuse`. A request is answered only by calls that were taken after it was added.
+    """
+
+    __slots__ = ("_by_latest", "_closed", "_counter", "_express", "_jobs", "_open", "_parts", "_size")
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, _Job[R]] = {}
+        self._size = 0
+        self._counter = 0
+        # Four heaps of (moment, ticket, request): all that wait by `latest`; those whose window is not open yet, by
+        # `earliest`; those whose window is open, by `latest`; one-shots, by `latest`. An entry whose ticket the
+        # request no longer holds is outdated.
+        self._by_latest: list[tuple[float, int, R]] = []
+        self._closed: list[tuple[float, int, R]] = []
+        self._open: list[tuple[float, int, R]] = []
+        self._express: list[tuple[float, int, R]] = []
+        # Parts of refused calls that are still to be tried. Their riders keep the number of the refused call.
+        self._parts: list[Call] = []
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[R]:
+        """All requests, waiting and riding."""
+        for job in self._jobs.values():
+            yield from job.requests
+
+    def __repr__(self) -> str:
+        return f"<Windows {self._size} requests for {len(self._jobs)} jobs>"
+
+    def add(self, request: R, window: Window, now: float) -> None:
+        """Let a request wait for its first look, in ``window`` seconds from ``now``."""
+        job = self._jobs.get(request.job_id)
+        if job is None:
+            job = self._jobs[request.job_id] = _Job()
+        job.requests.append(request)
+        self._size += 1
+        self._counter += 1
+        request._made = self._counter
+        self._reschedule(request, window, now)
+
+    def discard(self, request: R) -> None:
+        """Forget a request wherever it is; it is no error if it has left already."""
+        if not request._ticket:
+            return
+        self._remove(request)
+        # Storms of cancellations would leave heaps of outdated entries behind.
+        if len(self._by_latest) > 2 * self._size + SEATS:
+            self._compact()
+
+    def note(self, job_id: str, status: str, order: tuple[int, int]) -> None:
+        """Tell what is known of a job that is asked for, so that seeing the same again is no `Change`."""
+        job = self._jobs.get(job_id)
+        if job is not None and order > job.order:
+            job.status, job.order = status, order
+
+    def next_deadline(self) -> float:
+        """When the next call must leave: inf if there is nothing to send, -inf for parts of a refused call."""
+        if self._parts:
+            return -math.inf
+        queue = self._by_latest
+        while queue and queue[0][2]._ticket != queue[0][1]:
+            heappop(queue)
+        return queue[0][0] if queue else math.inf
+
+    def take(self, now: float) -> Call | None:
+        """The call that must leave now, or None if none must."""
+        part = self._take_part()
+        if part is not None:
+            return part
+        due = self.next_deadline()
+        if due > now:
+            return None
+        self._open_windows(now)
+        self._counter += 1
+        number = self._counter
+        boarded: dict[str, None] = {}
+        self._board(boarded, number, now, self._express, until=now, seats=EXPRESS_SEATS)
+        self._board(boarded, number, now, self._open, until=math.inf, seats=SEATS)
+        return Call(number, tuple(boarded), due=due)
+
+    def answer(
+        self, call: Call, observations: Mapping[str, Observation], now: float
+    ) -> tuple[list[Ended[R]], list[Change]]:
+        """A call brought a good answer. Jobs in it that nobody asked for are ignored."""
+        ended: list[Ended[R]] = []
+        changes: list[Change] = []
+        if call.bisection is not None:
+            call.bisection.parts_in_flight -= 1
+            call.bisection.has_answer = True
+        for job_id in call.job_ids:
+            job = self._jobs.get(job_id)
+            if job is None:
+                continue
+            observation = observations.get(job_id)
+            if observation is not None and observation.status != job.status:
+                self._note_change(job_id, job, observation, changes)
+            # Requests leave the list as they end.
+            for request in job.requests.copy():
+                counts = request._ticket == -call.number
+                if not counts and request._made > call.number:
+                    continue
+                if observation is None:
+                    verdict = request.missed(counts=counts)
+                else:
+                    verdict = request.saw(observation, counts=counts)
+                if counts or verdict is not None:
+                    self._obey(request, verdict, now, ended)
+        return ended, changes
+
+    def fail(self, call: Call, failure: Failure, now: float) -> list[Ended[R]]:
+        """A call failed as a whole. Only the requests that rode it hear of it."""
+        if call.bisection is not None:
+            call.bisection.parts_in_flight -= 1
+            if failure.trouble is Trouble.THROTTLED:
+                self._parts.append(call)
+                return []
+        return self._tell_riders(call, failure, now)
+
+    def refuse(self, call: Call, failure: Failure, now: float) -> list[Ended[R]]:
+        """AWS refused a call because of its content: part it until whoever is at fault is alone."""
+        if call.bisection is None:
+            bisection = Bisection()
+        else:
+            bisection = call.bisection
+            bisection.parts_in_flight -= 1
+        if len(call.job_ids) == 1:
+            bisection.refused_single(failure.message)
+            ended = self._tell_riders(call, failure, now)
+        else:
+            # Who has left meanwhile may have been the culprit, so even a single one that stays is tried again.
+            stay = tuple(dict.fromkeys(request.job_id for request in self._riders(call)))
+            middle = len(stay) // 2
+            for half in (stay[:middle], stay[middle:]):
+                self._parts.append(Call(call.number, half, due=now, bisection=bisection))
+            ended = []
+        if bisection.is_general:
+            for part in self._parts:
+                if part.bisection is bisection:
+                    ended += self._tell_riders(part, failure, now)
+            self._parts = [part for part in self._parts if part.bisection is not bisection]
+        return ended
+
+    def _take_part(self) -> Call | None:
+        while self._parts:
+            part = min(self._parts, key=lambda part: part.bisection.preference(len(part.job_ids)))  # type: ignore[union-attr]
+            self._parts.remove(part)
+            riders = self._riders(part)
+            if riders and part.bisection is not None:
+                self._counter += 1
+                for request in riders:
+                    request._ticket = -self._counter
+                part.bisection.parts_in_flight += 1
+                job_ids = tuple(dict.fromkeys(request.job_id for request in riders))
+                return Call(self._counter, job_ids, due=part.due, bisection=part.bisection)
+        return None
+
+    def _open_windows(self, now: float) -> None:
+        closed = self._closed
+        while closed and closed[0][0] <= now:
+            _, ticket, request = heappop(closed)
+            if request._ticket == ticket:
+                heappush(self._open, (request.latest, ticket, request))
+
+    def _board(
+        self,
+        boarded: dict[str, None],
+        number: int,
+        now: float,
+        queue: list[tuple[float, int, R]],
+        *,
+        until: float,
+        seats: int,
+    ) -> None:
+        jobs = self._jobs
+        while queue and len(boarded) < seats and queue[0][0] <= until:
+            _, ticket, request = heappop(queue)
+            if request._ticket != ticket:
+                continue
+            boarded[request.job_id] = None
+            # Whoever else waits for the job, and may, shares the seat.
+            for companion in jobs[request.job_id].requests:
+                if companion._ticket > 0 and companion.earliest <= now:
+                    companion._ticket = -number
+
+    def _riders(self, call: Call) -> list[R]:
+        jobs = (self._jobs.get(job_id) for job_id in call.job_ids)
+        return [
+            request
+            for job in jobs
+            if job is not None
+            for request in job.requests
+            if request._ticket == -call.number
+        ]
+
+    def _tell_riders(self, call: Call, failure: Failure, now: float) -> list[Ended[R]]:
+        ended: list[Ended[R]] = []
+        for request in self._riders(call):
+            self._obey(request, request.failed(failure), now, ended)
+        return ended
+
+    def _obey(self, request: R, verdict: Window | Verdict | None, now: float, ended: list[Ended[R]]) -> None:
+        if verdict is None:
+            self._enqueue(request)
+        elif isinstance(verdict, Verdict):
+            self._remove(request)
+            ended.append(Ended(request, verdict))
+        else:
+            self._reschedule(request, verdict, now)
+
+    def _reschedule(self, request: R, window: Window, now: float) -> None:
+        earliest, latest = window
+        request.earliest = now + earliest
+        request.latest = now + latest
+        self._enqueue(request)
+
+    def _enqueue(self, request: R) -> None:
+        self._counter = ticket = self._counter + 1
+        request._ticket = ticket
+        by_latest = (request.latest, ticket, request)
+        heappush(self._by_latest, by_latest)
+        heappush(self._closed, (request.earliest, ticket, request))
+        if request.one_shot:
+            heappush(self._express, by_latest)
+
+    def _remove(self, request: R) -> None:
+        request._ticket = 0
+        self._size -= 1
+        requests = self._jobs[request.job_id].requests
+        requests.remove(request)
+        if not requests:
+            del self._jobs[request.job_id]
+
+    def _compact(self) -> None:
+        for queue in (self._by_latest, self._closed, self._open, self._express):
+            queue[:] = [entry for entry in queue if entry[2]._ticket == entry[1]]
+            heapify(queue)
+
+    def _note_change(
+        self, job_id: str, job: _Job[R], observation: Observation, changes: list[Change]
+    ) -> None:
+        status, order = observation.status, observation.order
+        if status is not None and order >= job.order:
+            changes.append(Change(job_id, job.status, status))
+            job.status, job.order = status, order

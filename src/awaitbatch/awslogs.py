@@ -1,0 +1,113 @@
+"""Where the CloudWatch logs of a job are, read from its description."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    Json = Mapping[str, Any]
+
+DEFAULT_GROUP: Final = "/aws/batch/job"
+"""The log group of jobs that name none.
+
+https://docs.aws.amazon.com/batch/latest/userguide/using_cloudwatch_logs.html
+"""
+
+
+class LogLocations(NamedTuple):
+    """The log streams of a job.
+
+    Attributes:
+        infos: ``{awslogs_stream_name, awslogs_group, awslogs_region}`` of each stream, oldest attempt first.
+        obstacle: Why there are none, if there are none.
+    """
+
+    infos: list[dict[str, str]]
+    obstacle: str | None
+
+
+def find_log_locations(job: Json, region_name: str | None) -> LogLocations:
+    """The log streams of every attempt of a job, oldest first, each with the options of its own container.
+
+    Knows jobs of one container, ECS jobs of several, and multi-node parallel jobs, where the options are those of
+    the node group that the stream's node belongs to.
+
+    Args:
+        job: The job's description.
+        region_name: The region of streams whose container names none.
+    """
+    if job.get("eksProperties"):
+        return LogLocations(
+            [], "it runs on Amazon EKS, which writes no CloudWatch stream that AWS Batch knows of"
+        )
+    properties = _properties_of_node(job)
+    configurations = {
+        name: container.get("logConfiguration") or {} for name, container in _containers(properties)
+    }
+    infos: dict[str, dict[str, str]] = {}
+    foreign_drivers = {
+        str(driver)
+        for configuration in configurations.values()
+        if (driver := configuration.get("logDriver") or "awslogs") != "awslogs"
+    }
+    # The latest attempt is told by the job itself while it runs, and by its attempts once it has ended.
+    for runs in (*(job.get("attempts") or ()), job):
+        for name, container in _containers(runs):
+            configuration = configurations.get(name, {})
+            stream = container.get("logStreamName")
+            if not stream or (configuration.get("logDriver") or "awslogs") != "awslogs":
+                continue
+            options = configuration.get("options") or {}
+            infos.setdefault(
+                stream,
+                {
+                    "awslogs_stream_name": stream,
+                    "awslogs_group": options.get("awslogs-group") or DEFAULT_GROUP,
+                    "awslogs_region": options.get("awslogs-region") or region_name or "",
+                },
+            )
+    if infos:
+        return LogLocations(list(infos.values()), None)
+    if foreign_drivers:
+        return LogLocations([], f"its log driver is {', '.join(sorted(foreign_drivers))}, not awslogs")
+    return LogLocations(
+        [], f"it has no log stream yet; streams exist from RUNNING on, it is {job.get('status')}"
+    )
+
+
+def _containers(holder: Json) -> Iterator[tuple[str, Json]]:
+    """The containers of a job, an attempt or a node group, each with its name; the only one of a job has none."""
+    if container := holder.get("container"):
+        yield "", container
+    ecs = holder.get("ecsProperties") or holder
+    for task in ecs.get("taskProperties") or ():
+        for container in task.get("containers") or ():
+            yield container.get("name", ""), container
+
+
+def _properties_of_node(job: Json) -> Json:
+    """What holds the log options: the job itself, or its node group if it is a multi-node job or a node of one."""
+    node_properties = job.get("nodeProperties") or {}
+    groups: Iterable[Json] = node_properties.get("nodeRangeProperties") or ()
+    if not groups:
+        return job
+    details = job.get("nodeDetails") or {}
+    # The parent shows the attempts of the main node, which decides on the job.
+    node = details.get("nodeIndex", node_properties.get("mainNode", 0))
+    ranges = [(_node_range(group.get("targetNodes", "0:")), group) for group in groups]
+    holding = [(nodes, group) for nodes, group in ranges if node in nodes]
+    # A range within another one overrides it.
+    return min(holding, key=lambda pair: len(pair[0]))[1] if holding else job
+
+
+def _node_range(target_nodes: str) -> range:
+    """The nodes of ``"n:m"``, with either end left out, or of ``"n"``.
+
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_NodeRangeProperty.html
+    """
+    first, colon, last = target_nodes.partition(":")
+    start = int(first or 0)
+    most_nodes = 1 << 20
+    return range(start, (int(last) + 1 if last else most_nodes) if colon else start + 1)

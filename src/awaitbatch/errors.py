@@ -1,0 +1,153 @@
+"""The errors of awaitbatch.
+
+::
+
+    AwaitBatchError
+    ├── InvalidJobIdError (also a ValueError)    refused before anything is sent
+    ├── JobNotFoundError                         AWS Batch does not know the job, or no longer
+    ├── MaxRetriesExceededError                  the status did not come within max_retries checks
+    ├── DescribeError                            DescribeJobs failed for good
+    ├── JobFailedError                           the job's status is FAILED
+    ├── JobNotCompleteError                      the job has not ended yet
+    ├── UnknownJobStatusError                    a status that this version does not know
+    ├── SubmitUncertainError                     nobody can tell whether the job was submitted
+    └── ClientClosedError                        the client is not open (any more)
+
+What was attached to an error survives pickling, so errors cross process borders whole.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class AwaitBatchError(Exception):
+    """The base of every error that awaitbatch raises of its own."""
+
+
+class InvalidJobIdError(AwaitBatchError, ValueError):
+    """What was given can not be the id of an AWS Batch job; nothing was sent."""
+
+
+class JobNotFoundError(AwaitBatchError):
+    """DescribeJobs answers, but without the job.
+
+    Attributes:
+        job_id: The job's id.
+        seen: True if this wait had seen the job before it vanished; AWS Batch keeps ended jobs for
+            about a week. False if no answer ever held it.
+    """
+
+    def __init__(self, message: str = "", *, job_id: str = "", seen: bool = False) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+        self.seen = seen
+
+
+class MaxRetriesExceededError(AwaitBatchError):
+    """The awaited status did not come within ``max_retries`` + 1 checks.
+
+    Attributes:
+        job_id: The job's id.
+        checks: How many checks were made, those that failed included.
+        last_status: The last status seen, or None if there was none.
+    """
+
+    def __init__(
+        self, message: str = "", *, job_id: str = "", checks: int = 0, last_status: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+        self.checks = checks
+        self.last_status = last_status
+
+
+class DescribeError(AwaitBatchError):
+    """DescribeJobs failed, and asking again would not help or did not.
+
+    ``__cause__`` is the error of botocore (or the time-out) behind it.
+
+    Attributes:
+        job_id: The job that was asked for.
+        code: The error code of AWS, such as ``"AccessDeniedException"``, or the name of the cause's class.
+        http_status: The HTTP status of the answer, or None if there was no answer.
+    """
+
+    def __init__(
+        self, message: str = "", *, job_id: str = "", code: str = "", http_status: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+        self.code = code
+        self.http_status = http_status
+
+
+class _JobError(AwaitBatchError):
+    """An error about a job whose description is at hand."""
+
+    def __init__(self, message: str = "", *, job: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.job: dict[str, Any] = dict(job or {})
+
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        job_id: str = self.job.get("jobId", "")
+        return job_id
+
+
+class JobFailedError(_JobError):
+    """The job ended as FAILED.
+
+    Attributes:
+        job: The job's whole description, as DescribeJobs gave it.
+    """
+
+    @property
+    def reason(self) -> str | None:
+        """Why the job failed: AWS Batch's ``statusReason``, free text, or None."""
+        return self.job.get("statusReason")
+
+    @property
+    def attempts(self) -> list[dict[str, Any]]:
+        """The job's attempts, first to last, as DescribeJobs gives them."""
+        attempts: list[dict[str, Any]] = self.job.get("attempts") or self.job.get("eksAttempts") or []
+        return attempts
+
+
+class JobNotCompleteError(_JobError):
+    """The job has not ended yet.
+
+    Attributes:
+        job: The job's whole description, as DescribeJobs gave it.
+    """
+
+
+class UnknownJobStatusError(_JobError):
+    """The job has a status that this version of awaitbatch does not know.
+
+    Attributes:
+        job: The job's whole description, as DescribeJobs gave it.
+    """
+
+
+class SubmitUncertainError(AwaitBatchError):
+    """SubmitJob ended without an answer, so the job may or may not have been submitted.
+
+    SubmitJob has no idempotency token: sending it again could submit the job twice. Look for the job by its
+    name (ListJobs with a ``JOB_NAME`` filter) before you do. ``__cause__`` is botocore's error.
+
+    Attributes:
+        job_name: The ``jobName`` of the request.
+    """
+
+    def __init__(self, message: str = "", *, job_name: str = "") -> None:
+        super().__init__(message)
+        self.job_name = job_name
+
+
+class ClientClosedError(AwaitBatchError):
+    """The client is not open: not yet, or not any more."""

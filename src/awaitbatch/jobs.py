@@ -1,0 +1,125 @@
+"""What a job is: its id, its states and their order, and its description as users receive it."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from awaitbatch.errors import InvalidJobIdError
+
+
+class JobStatus(StrEnum):
+    """The states of a job, in the order in which a job passes through them.
+
+    https://docs.aws.amazon.com/batch/latest/userguide/job_states.html
+    """
+
+    SUBMITTED = "SUBMITTED"
+    PENDING = "PENDING"
+    RUNNABLE = "RUNNABLE"
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
+TERMINAL: Final = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED})
+"""States that are never left."""
+
+_STATUSES: Final[dict[str, str]] = {status.value: status for status in JobStatus}
+_RANKS: Final[dict[str, int]] = {status.value: rank for rank, status in enumerate(JobStatus)}
+
+
+def known_status(status: str) -> str:
+    """The `JobStatus` of that name, or the text as it came if AWS has invented a new one."""
+    return _STATUSES.get(status, status)
+
+
+_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}(?:[:#][0-9]{1,9})?", re.ASCII)
+_JOB_ARN = re.compile(r"arn:[a-z0-9-]+:batch:[a-z0-9-]+:[0-9]{12}:job/(?P<job_id>.+)", re.ASCII)
+
+
+def parse_job_id(job_id: object) -> str:
+    """Reduce a job's id or ARN to the id that DescribeJobs takes, or refuse it.
+
+    Ids are ``[A-Za-z0-9_-]{1,128}``, with ``:n`` for a child of an array job and ``#n`` for a node of a
+    multi-node parallel job.
+
+    Raises:
+        InvalidJobIdError: It can not be a job's id. One malformed id makes AWS refuse a whole call.
+    """
+    if not isinstance(job_id, str):
+        message = f"a job id must be a str, not {type(job_id).__name__}: {_shown(job_id)}"
+        raise InvalidJobIdError(message)
+    arn = _JOB_ARN.fullmatch(job_id)
+    bare = arn["job_id"] if arn else job_id
+    if not _JOB_ID.fullmatch(bare):
+        hint = "; pass one id a call, or a list to describe_jobs" if "," in bare else ""
+        message = (
+            f"not an AWS Batch job id: {_shown(job_id)} (expected letters, digits, '-' and '_', at most 128, "
+            f"optionally with ':n' or '#n', or the ARN of a job{hint})"
+        )
+        raise InvalidJobIdError(message)
+    return bare
+
+
+def _shown(value: object, limit: int = 160) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+_LAST_ATTEMPT: Final = 1 << 30
+
+
+def _order(status: str | None, attempts: int) -> tuple[int, int]:
+    """Orders what was seen of one job: (attempts that have ended, rank of the status).
+
+    A retry takes a job from RUNNING back to RUNNABLE, with one more attempt on record. Terminal states come last
+    whatever the attempts; a status that is not known comes after those of the same attempt that are.
+    """
+    if status in TERMINAL:
+        attempts = _LAST_ATTEMPT
+    return (attempts, _RANKS.get(status or "", len(_RANKS)))
+
+
+class JobHead(msgspec.Struct, gc=False, rename="camel"):
+    """The little of a job's description that is read at every look at it."""
+
+    job_id: str = ""
+    status: str | None = None
+    attempts: list[msgspec.Raw] | None = None
+    eks_attempts: list[msgspec.Raw] | None = None
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Orders what was seen of one job by how far it had come."""
+        return _order(self.status, len(self.attempts or self.eks_attempts or ()))
+
+
+def order_of(job: dict[str, Any]) -> tuple[int, int]:
+    """The same order, from a whole description."""
+    return _order(job.get("status"), len(job.get("attempts") or job.get("eksAttempts") or ()))
+
+
+def decode_description(item: bytes) -> dict[str, Any]:
+    """Decode one job of a DescribeJobs answer into the dict that botocore would return for it.
+
+    As botocore does, it drops null members; other than botocore, it keeps members that botocore's service model
+    does not know yet.
+    """
+    job = msgspec.json.decode(item)
+    if b"null" in item:
+        job = _without_null_members(job)
+    description: dict[str, Any] = job
+    return description
+
+
+def _without_null_members(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        return {key: _without_null_members(member) for key, member in value.items() if member is not None}
+    if isinstance(value, list):
+        return [_without_null_members(member) for member in value]
+    return value

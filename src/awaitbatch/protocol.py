@@ -1,0 +1,88 @@
+"""What code that awaits AWS Batch jobs may ask of a client; `BatchClient` is one, a fake of yours may be another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
+
+    from awaitbatch._core.backoff import Backoff
+    from awaitbatch.fetchers import GetBatchLogFetcher
+
+
+@runtime_checkable
+class BatchProtocol(Protocol):
+    """The coroutines of `BatchClient`, whose documentation says what they do."""
+
+    async def describe(self, job_id: str) -> dict[str, Any]:
+        """The job's description."""
+
+    async def get_job_description(self, job_id: str) -> dict[str, Any]:
+        """The job's description."""
+
+    async def describe_jobs(self, jobs: Iterable[str]) -> dict[str, Any]:
+        """The descriptions of any number of jobs, as ``{"jobs": [...]}``."""
+
+    async def poll_job_status(
+        self,
+        job_id: str,
+        match_status: Container[str],
+        *,
+        backoff: Backoff | None = None,
+        max_retries: float | None = None,
+        status_retries: float | None = None,
+    ) -> bool:
+        """True once the job has one of the states."""
+
+    async def poll_for_job_running(
+        self,
+        job_id: str,
+        delay: float | None = None,
+        *,
+        backoff: Backoff | None = None,
+        max_retries: float | None = None,
+        status_retries: float | None = None,
+    ) -> dict[str, Any]:
+        """The job's description once it runs or has ended."""
+
+    async def poll_for_job_complete(
+        self,
+        job_id: str,
+        delay: float | None = None,
+        *,
+        backoff: Backoff | None = None,
+        max_retries: float | None = None,
+        status_retries: float | None = None,
+    ) -> dict[str, Any]:
+        """The job's description once it has ended."""
+
+    async def wait_for_job(
+        self,
+        job_id: str,
+        delay: float | None = None,
+        get_batch_log_fetcher: GetBatchLogFetcher | None = None,
+        *,
+        backoff: Backoff | None = None,
+        max_retries: float | None = None,
+        status_retries: float | None = None,
+    ) -> dict[str, Any]:
+        """The job's final description, once it has run and ended."""
+
+    async def check_job_success(self, job_id: str) -> bool:
+        """True if the job succeeded."""
+
+    async def submit_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Submit a job."""
+
+    async def cancel_job(self, job_id: str, reason: str) -> dict[str, Any]:
+        """Cancel a job that does not run yet."""
+
+    async def terminate_job(self, job_id: str, reason: str) -> dict[str, Any]:
+        """End a job whatever its state."""
+
+    async def get_job_awslogs_info(self, job_id: str) -> dict[str, str] | None:
+        """Where the log of the job's latest attempt is."""
+
+    async def get_job_all_awslogs_info(self, job_id: str) -> list[dict[str, str]]:
+        """Where the logs of all attempts of the job are."""

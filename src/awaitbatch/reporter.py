@@ -1,0 +1,84 @@
+"""What the log tells of calls and jobs: enough to know what is going on, never a flood."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from awaitbatch._core.episodes import Episode, Line
+from awaitbatch._core.outcomes import Failure, Trouble
+
+if TYPE_CHECKING:
+    from awaitbatch._core.windows import Change
+
+log = logging.getLogger("awaitbatch")
+
+
+class Reporter:
+    """Writes to the logger ``awaitbatch``.
+
+    INFO has one line for each job and state. WARNING has the first throttled call and the first failed one, then
+    at most a summary a minute of each; one line at INFO says that it is over. The rest is DEBUG.
+    """
+
+    def __init__(self) -> None:
+        self._congestion = Episode()
+        self._outage = Episode()
+
+    def changed(self, changes: list[Change]) -> None:
+        """Jobs were seen in new states."""
+        if changes and log.isEnabledFor(logging.INFO):
+            for job_id, before, after in changes:
+                came_from = f", was {one_line(before)}" if before else ""
+                tell(logging.INFO, "AWS Batch job (%s) is %s%s", job_id, one_line(after), came_from)
+
+    def answered(self, now: float, rate: float) -> None:
+        """A call brought a good answer."""
+        if self._congestion.quiet(now):
+            text = "AWS throttles DescribeJobs no more, after %d calls; now %.2f calls/s"
+            tell(logging.INFO, text, self._congestion.count, rate)
+            self._congestion = Episode()
+        if self._outage.quiet(now):
+            tell(logging.INFO, "DescribeJobs works again, after %d failed calls", self._outage.count)
+            self._outage = Episode()
+
+    def throttled(self, now: float, before: float, rate: float) -> None:
+        """A call was throttled; the rate is now ``rate`` calls a second."""
+        line = self._congestion.event(now)
+        if line is Line.BEGIN:
+            text = "AWS throttles DescribeJobs: from %.2f down to %.2f calls/s; no wait is lost, answers come later"
+            tell(logging.WARNING, text, before, rate)
+        elif line is Line.SUMMARY:
+            text = "AWS still throttles DescribeJobs at times: %d calls in %.0f s, now %.2f calls/s"
+            tell(logging.WARNING, text, self._congestion.count, now - self._congestion.began, rate)
+        else:
+            tell(logging.DEBUG, "AWS throttled a DescribeJobs call, now %.2f calls/s", rate)
+
+    def failed(self, now: float, failure: Failure, pending: int) -> None:
+        """A call failed while ``pending`` waits were under way."""
+        line = self._outage.event(now)
+        reason = one_line(failure.message)
+        if line is Line.BEGIN:
+            fate = "polls go on" if failure.trouble is Trouble.TRANSIENT else "the waits for its jobs end"
+            tell(logging.WARNING, "DescribeJobs failed, %s: %s", fate, reason)
+        elif line is Line.SUMMARY:
+            text = "DescribeJobs keeps failing: %d calls in %.0f s, %d waits pending; the last: %s"
+            tell(logging.WARNING, text, self._outage.count, now - self._outage.began, pending, reason)
+        else:
+            tell(logging.DEBUG, "DescribeJobs failed: %s", reason)
+
+    def refused(self, failure: Failure, jobs: int) -> None:
+        """AWS refused a call because of its content."""
+        tell(logging.DEBUG, "AWS Batch refused to describe %d jobs: %s", jobs, one_line(failure.message))
+
+
+def tell(level: int, text: str, *args: object) -> None:
+    """Log a line. A filter or handler that raises is the user's, and must not stop the calls of all."""
+    with contextlib.suppress(Exception):
+        log.log(level, text, *args)
+
+
+def one_line(text: str) -> str:
+    """What AWS wrote, made safe for a log line or an error message: it can not forge a second line."""
+    return text if text.isprintable() else repr(text)

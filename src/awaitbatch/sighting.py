@@ -1,0 +1,97 @@
+"""How waiting for a job ended: its description, or the error that tells why there is none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+import msgspec
+
+from awaitbatch._core.outcomes import Reason
+from awaitbatch.errors import ClientClosedError, DescribeError, JobNotFoundError, MaxRetriesExceededError
+from awaitbatch.jobs import decode_description
+from awaitbatch.reporter import one_line
+
+if TYPE_CHECKING:
+    from awaitbatch._core.outcomes import Failure, Verdict
+    from awaitbatch._core.watch import Watch
+
+
+class Sighting(NamedTuple):
+    """How a watch ended.
+
+    Attributes:
+        watch: The watch, with the last status that it saw and the checks that it made.
+        verdict: Why it ended.
+        item: The job's description as JSON if it was seen as awaited, else None.
+    """
+
+    watch: Watch
+    verdict: Verdict
+    item: bytes | None
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the wait ended without knowing if there is such a job."""
+        return self.verdict.reason not in {Reason.MATCHED, Reason.ABSENT}
+
+    def description(self) -> dict[str, Any]:
+        """The job's description.
+
+        Raises:
+            JobNotFoundError: AWS Batch does not know the job, or no longer.
+            MaxRetriesExceededError: The awaited status did not come within the allowed checks.
+            DescribeError: DescribeJobs failed.
+            ClientClosedError: The client was closed first.
+        """
+        if self.item is None:
+            self._raise()
+        try:
+            return decode_description(self.item)
+        except msgspec.DecodeError as error:
+            message = f"AWS Batch job ({self.watch.job_id}) description error: unreadable: {error}"
+            raise DescribeError(
+                message, job_id=self.watch.job_id, code="UnreadableJob", http_status=200
+            ) from error
+
+    def _raise(self) -> NoReturn:
+        job_id, failure = self.watch.job_id, self.verdict.failure
+        match self.verdict.reason:
+            case Reason.ABSENT:
+                raise self._not_found()
+            case Reason.EXHAUSTED:
+                raise self._exhausted() from (failure.error if failure else None)
+            case Reason.CLOSED:
+                message = f"AWS Batch job ({job_id}): the client was closed before the wait for it had ended"
+                raise ClientClosedError(message)
+        if failure is None:
+            message = f"{self.watch!r} ended as {self.verdict!r} without a description"
+            raise RuntimeError(message)
+        if self.verdict.reason is Reason.BROKEN and failure.error is not None:
+            raise failure.error
+        raise self._describe_error(failure) from failure.error
+
+    def _not_found(self) -> JobNotFoundError:
+        job_id, status = self.watch.job_id, self.watch.last_status
+        if status is None:
+            history = "it was never seen; check the id, the region and the account, or raise status_retries"
+        else:
+            history = (
+                f"it was seen, last as {one_line(status)}, and has vanished; AWS keeps ended jobs for a week"
+            )
+        message = f"AWS Batch job ({job_id}) not found in {self.watch.absences} answers in a row: {history}"
+        return JobNotFoundError(message, job_id=job_id, seen=status is not None)
+
+    def _exhausted(self) -> MaxRetriesExceededError:
+        job_id, checks, status = self.watch.job_id, self.watch.checks, self.watch.last_status
+        seen = f"last seen as {one_line(status)}" if status else "never seen"
+        message = (
+            f"AWS Batch job ({job_id}) status checks exceed max_retries: {checks} checks, {seen}; "
+            "the job itself goes on, raise max_retries to wait for longer"
+        )
+        return MaxRetriesExceededError(message, job_id=job_id, checks=checks, last_status=status)
+
+    def _describe_error(self, failure: Failure) -> DescribeError:
+        job_id = self.watch.job_id
+        looks = f" after {self.watch.failures} tries" if self.watch.failures else ""
+        message = f"AWS Batch job ({job_id}) description error{looks}: {one_line(failure.message)}"
+        return DescribeError(message, job_id=job_id, code=failure.code, http_status=failure.http_status)
