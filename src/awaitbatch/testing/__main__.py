@@ -1,0 +1,145 @@
+"""``python -m awaitbatch.testing``: a model of AWS Batch that listens on a port until it is stopped."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from awaitbatch.testing.life_cycle import LifeCycleRanges
+from awaitbatch.testing.process import ANNOUNCEMENT
+from awaitbatch.testing.server import BatchServer
+from awaitbatch.testing.token_bucket import TokenBucket
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_STATES = ("submitted", "pending", "runnable", "starting", "running")
+_PORTS = range(65_536)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a server with the options of the command line until Ctrl-C or SIGTERM."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        server = _configure(options)
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        asyncio.run(_serve(server, options))
+    except OSError as error:
+        sys.exit(f"cannot listen on {options.host}:{options.port}: {error.strerror}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m awaitbatch.testing",
+        description="A model of AWS Batch to test against. Its jobs pass through their states by themselves.",
+    )
+
+    def option(name: str, text: str, **settings: Any) -> None:  # noqa: ANN401
+        shown = text if settings.get("default") is None else f"{text} (default: %(default)s)"
+        parser.add_argument(name, help=shown, **settings)
+
+    option("--host", "address to listen on", default="127.0.0.1")
+    option("--port", "port to listen on; 0 takes a free one", type=int, default=0)
+    option("--region", "region of all ARNs", default="us-east-1")
+    option("--jobs", "jobs that are there from the start", type=int, default=0, metavar="N")
+    defaults = LifeCycleRanges()
+    for state in _STATES:
+        low, high = getattr(defaults, state)
+        text = f"seconds that a job spends in {state.upper()}"
+        option(f"--{state}", text, type=_range, default=f"{low:g}:{high:g}", metavar="LOW:HIGH")
+    option("--attempts", "how often a job is tried", type=_whole_range, default="1", metavar="LOW:HIGH")
+    option("--failing", "share of jobs that fail, 0 to 1", type=float, default=0.0, metavar="SHARE")
+    option("--rate", "calls a second that the account may make; by default any", type=float, metavar="CALLS")
+    option("--burst", "calls at once; by default those of a second", type=float, metavar="CALLS")
+    option("--throttle-all", "--rate holds for all operations, not only DescribeJobs", action="store_true")
+    text = "least size of a job's description"
+    option("--description-bytes", text, type=int, default=2500, metavar="BYTES")
+    option("--latency", "time that every call takes at least", type=float, default=0.0, metavar="SECONDS")
+    option("--seed", "makes ids and life cycles repeat", type=int)
+    option("--until-input-ends", "stop also when standard input ends", action="store_true")
+    return parser
+
+
+def _range(text: str) -> tuple[float, float]:
+    low, colon, high = text.partition(":")
+    return float(low), float(high if colon else low)
+
+
+def _whole_range(text: str) -> tuple[int, int]:
+    low, colon, high = text.partition(":")
+    return int(low), int(high if colon else low)
+
+
+# argparse names a type by these when it refuses a value.
+_range.__name__ = "range LOW:HIGH"
+_whole_range.__name__ = "range LOW:HIGH"
+
+
+def _configure(options: argparse.Namespace) -> BatchServer:
+    if options.burst is not None and options.rate is None:
+        message = "--burst needs --rate"
+        raise ValueError(message)
+    if options.port not in _PORTS:
+        message = f"--port must be {_PORTS[0]} to {_PORTS[-1]}"
+        raise ValueError(message)
+    for name in ("jobs", "description_bytes", "latency"):
+        if getattr(options, name) < 0:
+            message = f"--{name.replace('_', '-')} cannot be negative"
+            raise ValueError(message)
+    ranges = LifeCycleRanges(
+        **{state: getattr(options, state) for state in _STATES},
+        failing=options.failing,
+        attempts=options.attempts,
+    )
+    return BatchServer(
+        default_life_cycle=ranges,
+        bucket=None if options.rate is None else TokenBucket(options.rate, options.burst),
+        throttled_operations=None if options.throttle_all else ("DescribeJobs",),
+        description_bytes=options.description_bytes,
+        latency=options.latency,
+        region_name=options.region,
+        host=options.host,
+        port=options.port,
+        seed=options.seed,
+    )
+
+
+async def _serve(server: BatchServer, options: argparse.Namespace) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    if options.until_input_ends:
+        loop.add_reader(sys.stdin, _watch_input, stopped)
+    async with server:
+        for _ in range(options.jobs):
+            server.add_job()
+        print(f"BatchServer {ANNOUNCEMENT} {server.endpoint_url}", flush=True)
+        await stopped.wait()
+    print(_summary(server))
+
+
+def _watch_input(stopped: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        asyncio.get_running_loop().remove_reader(sys.stdin)
+        stopped.set()
+
+
+def _summary(server: BatchServer) -> str:
+    statistics = server.statistics
+    return (
+        f"{statistics.calls.total()} calls, {statistics.throttled.total()} of them throttled; "
+        f"{statistics.calls['DescribeJobs']} were DescribeJobs with {statistics.ids_per_call:.1f} ids each; "
+        f"{len(server.ended())} jobs ended"
+    )
+
+
+if __name__ == "__main__":
+    main()

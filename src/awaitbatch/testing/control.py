@@ -1,0 +1,116 @@
+"""What a program may ask of a server in another process beside the AWS Batch API, under ``/_awaitbatch/``.
+
+| call | body | does |
+|---|---|---|
+| POST jobs | ``[{"job_id": …, "life_cycle": {…}}, …]`` | adds these jobs; both members are optional |
+| POST jobs | ``{"count": …, "ranges": {…}, "seed": …}`` | adds jobs at random, as `LifeCycleRanges` has it |
+| GET ended | | job id to the moment at which it ended, in seconds of the server's clock |
+| GET statistics | | the counts of `ServerStatistics` |
+| DELETE statistics | | sets all counts to zero |
+| PUT throttle | ``{"rate": …, "burst": …}`` | changes the account's throttle; a rate of null lifts it |
+| PUT latency | ``{"seconds": …}`` | delays every answer |
+
+Added jobs are answered with their ids; what cannot be understood with 400 and ``{"message": …}``.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from aiohttp import web
+
+from awaitbatch.testing.life_cycle import LifeCycle, LifeCycleRanges
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from awaitbatch.testing.server import BatchServer
+
+PREFIX: Final = "/_awaitbatch/"
+
+
+class OneJob(msgspec.Struct, forbid_unknown_fields=True):
+    """A job to add."""
+
+    job_id: str | None = None
+    life_cycle: LifeCycle | None = None
+
+
+class ManyJobs(msgspec.Struct, forbid_unknown_fields=True):
+    """Jobs to add at random."""
+
+    count: int
+    ranges: LifeCycleRanges = LifeCycleRanges()
+    seed: int | None = None
+
+
+class Throttle(msgspec.Struct, forbid_unknown_fields=True):
+    """Calls a second for the whole account."""
+
+    rate: float | None
+    burst: float | None = None
+
+
+class Delay(msgspec.Struct, forbid_unknown_fields=True):
+    """Seconds before every answer."""
+
+    seconds: float
+
+
+def control_routes(server: BatchServer) -> Iterable[web.RouteDef]:
+    """The routes of the control surface."""
+    control = _Control(server)
+    return (
+        web.post(f"{PREFIX}jobs", _checked(control.add_jobs)),
+        web.get(f"{PREFIX}ended", _checked(control.ended)),
+        web.get(f"{PREFIX}statistics", _checked(control.statistics)),
+        web.delete(f"{PREFIX}statistics", _checked(control.reset_statistics)),
+        web.put(f"{PREFIX}throttle", _checked(control.throttle)),
+        web.put(f"{PREFIX}latency", _checked(control.delay)),
+    )
+
+
+def _checked(perform: Callable[[bytes], object]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(request: web.Request) -> web.Response:
+        try:
+            status, answer = 200, perform(await request.read())
+        # A msgspec.ValidationError is a ValueError too.
+        except ValueError as error:
+            status, answer = 400, {"message": str(error)}
+        return web.Response(status=status, body=msgspec.json.encode(answer), content_type="application/json")
+
+    return handle
+
+
+class _Control:
+    """Takes the body of each request, and returns what the answer says."""
+
+    def __init__(self, server: BatchServer) -> None:
+        self._server = server
+
+    def add_jobs(self, body: bytes) -> list[str]:
+        order = msgspec.json.decode(body, type=list[OneJob] | ManyJobs)
+        if isinstance(order, ManyJobs):
+            random = Random(order.seed)
+            jobs = [OneJob(life_cycle=order.ranges(random)) for _ in range(order.count)]
+        else:
+            jobs = order
+        return [self._server.add_job(job.job_id, life_cycle=job.life_cycle) for job in jobs]
+
+    def ended(self, _: bytes) -> dict[str, float]:
+        return self._server.ended()
+
+    def statistics(self, _: bytes) -> dict[str, object]:
+        return self._server.statistics.to_dict()
+
+    def reset_statistics(self, _: bytes) -> None:
+        self._server.reset_statistics()
+
+    def throttle(self, body: bytes) -> None:
+        throttle = msgspec.json.decode(body, type=Throttle)
+        self._server.throttle(throttle.rate, throttle.burst)
+
+    def delay(self, body: bytes) -> None:
+        self._server.latency = msgspec.json.decode(body, type=Delay).seconds

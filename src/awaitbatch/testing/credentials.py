@@ -1,0 +1,16 @@
+"""What an AWS client needs to call a server of this package."""
+
+from __future__ import annotations
+
+
+def client_arguments(endpoint_url: str, region_name: str) -> dict[str, str]:
+    """Arguments for ``create_client("batch", …)`` or `BatchClient`.
+
+    A client signs its requests and refuses to make any without credentials; the servers look at none.
+    """
+    return {
+        "endpoint_url": endpoint_url,
+        "region_name": region_name,
+        "aws_access_key_id": "testing",
+        "aws_secret_access_key": "testing",
+    }

@@ -1,0 +1,157 @@
+"""How long a modelled job spends in each of its states, and how it ends."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import msgspec
+
+from awaitbatch.jobs import JobStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from random import Random
+
+Outcome: TypeAlias = Literal["SUCCEEDED", "FAILED"]
+Range: TypeAlias = tuple[float, float]
+
+_PREFIX = "awaitbatch."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifeCycle:
+    """The life of one job: seconds in each state, and the end.
+
+    A job with several attempts goes from RUNNING back to RUNNABLE after each but the last; the attempts
+    before the last fail. With a `running` of ``math.inf`` it never ends by itself.
+
+    Attributes:
+        submitted: Seconds in SUBMITTED.
+        pending: Seconds in PENDING.
+        runnable: Seconds in RUNNABLE, for each attempt.
+        starting: Seconds in STARTING, for each attempt.
+        running: Seconds in RUNNING, for each attempt.
+        outcome: The state in which the last attempt ends.
+        exit_code: Exit code of the last attempt; None is 0 for a success and 1 for a failure.
+        reason: What the container says of its end, such as ``OutOfMemoryError: …``; most say nothing.
+        status_reason: What AWS Batch says of the job's end.
+        attempts: How often the job is tried, at least 1.
+
+    Raises:
+        ValueError: A duration is negative or not a number, there is no attempt, or the outcome is none.
+    """
+
+    submitted: float = 0.1
+    pending: float = 0.1
+    runnable: float = 0.3
+    starting: float = 0.2
+    running: float = 1.0
+    outcome: Outcome = "SUCCEEDED"
+    exit_code: int | None = None
+    reason: str | None = None
+    status_reason: str = "Essential container in task exited"
+    attempts: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("submitted", "pending", "runnable", "starting", "running"):
+            seconds = getattr(self, name)
+            if not seconds >= 0:
+                message = f"a job cannot spend {seconds!r} seconds in {name.upper()}"
+                raise ValueError(message)
+        if self.attempts < 1:
+            message = f"a job is tried at least once, not {self.attempts!r} times"
+            raise ValueError(message)
+        if self.outcome not in {"SUCCEEDED", "FAILED"}:
+            message = f"a job ends SUCCEEDED or FAILED, not {self.outcome!r}"
+            raise ValueError(message)
+
+    def history(self, begin: float) -> Iterator[tuple[float, JobStatus]]:
+        """Yield each moment at which a job that was submitted at `begin` changes, and the state it enters."""
+        moment = begin
+        for state, seconds in self._stages():
+            yield moment, state
+            moment += seconds
+
+    def _stages(self) -> Iterator[tuple[JobStatus, float]]:
+        yield JobStatus.SUBMITTED, self.submitted
+        yield JobStatus.PENDING, self.pending
+        for _ in range(self.attempts):
+            yield JobStatus.RUNNABLE, self.runnable
+            yield JobStatus.STARTING, self.starting
+            yield JobStatus.RUNNING, self.running
+        yield JobStatus(self.outcome), math.inf
+
+    def to_parameters(self) -> dict[str, str]:
+        """Write the life cycle as ``parameters`` of SubmitJob, which `BatchServer` and `MotoServer` obey."""
+        return {_PREFIX + name: str(value) for name, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, str], default: LifeCycle | None = None) -> LifeCycle:
+        """Read a life cycle from ``parameters`` of SubmitJob; what they leave open is taken from `default`.
+
+        Raises:
+            ValueError: A parameter that begins with ``awaitbatch.`` is unknown or has an unusable value.
+        """
+        ours = (item for item in parameters.items() if item[0].startswith(_PREFIX))
+        chosen = {name.removeprefix(_PREFIX): value for name, value in ours}
+        default = default or cls()
+        if not chosen:
+            return default
+        known = [field.name for field in fields(cls)]
+        for name in chosen:
+            if name not in known:
+                choices = ", ".join(_PREFIX + name for name in known)
+                message = f"unknown parameter {_PREFIX}{name}; a life cycle has {choices}"
+                raise ValueError(message)
+        try:
+            return msgspec.convert({**asdict(default), **chosen}, cls, strict=False)
+        except msgspec.ValidationError as error:
+            message = f"not a life cycle: {error}"
+            raise ValueError(message) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifeCycleRanges:
+    """Life cycles drawn at random: call it with a `random.Random`.
+
+    Attributes:
+        submitted: Lowest and highest seconds in SUBMITTED; so also for the other states.
+        pending: Seconds in PENDING.
+        runnable: Seconds in RUNNABLE.
+        starting: Seconds in STARTING.
+        running: Seconds in RUNNING.
+        failing: The share of jobs that fail, from 0 to 1.
+        attempts: The fewest and the most attempts.
+    """
+
+    submitted: Range = (0.05, 0.2)
+    pending: Range = (0.05, 0.2)
+    runnable: Range = (0.1, 0.5)
+    starting: Range = (0.1, 0.3)
+    running: Range = (0.5, 2.0)
+    failing: float = 0.0
+    attempts: tuple[int, int] = (1, 1)
+
+    def __post_init__(self) -> None:
+        for name in ("submitted", "pending", "runnable", "starting", "running", "attempts"):
+            low, high = getattr(self, name)
+            if not 0 <= low <= high:
+                message = f"{name} must be a range from low to high, not {low!r} to {high!r}"
+                raise ValueError(message)
+        if not 0 <= self.failing <= 1:
+            message = f"failing is a share from 0 to 1, not {self.failing!r}"
+            raise ValueError(message)
+
+    def __call__(self, random: Random) -> LifeCycle:
+        """Draw one life cycle."""
+        return LifeCycle(
+            submitted=random.uniform(*self.submitted),
+            pending=random.uniform(*self.pending),
+            runnable=random.uniform(*self.runnable),
+            starting=random.uniform(*self.starting),
+            running=random.uniform(*self.running),
+            outcome="FAILED" if random.random() < self.failing else "SUCCEEDED",
+            attempts=random.randint(*self.attempts),
+        )

@@ -1,0 +1,229 @@
+"""The process behind `MotoServer`: moto's server, and a thread that moves its jobs from state to state.
+
+moto offers no public way to give its Batch jobs a life, so this reaches into its private parts.
+"""
+
+# ruff: noqa: SLF001
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import itertools
+import json
+import logging
+import math
+import sys
+import threading
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from moto.batch.exceptions import ClientException
+from moto.batch.models import BatchBackend, Job, batch_backends
+from moto.batch_simple.models import BatchSimpleBackend
+from moto.core.config import default_user_config
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.iam.models import iam_backends
+from moto.moto_api import state_manager
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import make_server
+
+from awaitbatch.jobs import TERMINAL, JobStatus
+from awaitbatch.testing.control import PREFIX
+from awaitbatch.testing.life_cycle import LifeCycle
+from awaitbatch.testing.moto import JOB_DEFINITION, JOB_QUEUE
+from awaitbatch.testing.process import ANNOUNCEMENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+_ARRAY_STATES = frozenset({JobStatus.SUBMITTED, JobStatus.PENDING}) | TERMINAL
+
+
+class Change(NamedTuple):
+    """A job is due to enter a state; `number` orders the changes of one moment."""
+
+    moment: float
+    number: int
+    job: Job
+    state: JobStatus
+
+
+class JobDriver(threading.Thread):
+    """Moves jobs through their life cycles, one thread and one heap of changes for all of them."""
+
+    def __init__(self) -> None:
+        super().__init__(name="awaitbatch-job-driver", daemon=True)
+        self.ended: dict[str, float] = {}
+        self._life_cycles: dict[str, LifeCycle] = {}
+        self._changes: list[Change] = []
+        self._numbers = itertools.count()
+        self._woken = threading.Condition()
+
+    def begin(self, job: Job, *, is_array: bool) -> None:
+        """Plan all changes of a job that was just submitted."""
+        try:
+            life_cycle = LifeCycle.from_parameters(job.parameters)
+        except ValueError as error:
+            raise ClientException(str(error)) from None
+        with self._woken:
+            self._life_cycles[job.job_id] = life_cycle
+            for moment, state in life_cycle.history(time.time()):
+                if not is_array or state in _ARRAY_STATES:
+                    heapq.heappush(self._changes, Change(moment, next(self._numbers), job, state))
+            self._woken.notify()
+
+    def stop(self, job: Job, reason: str) -> None:
+        """End a job on a user's order; an array with all its children."""
+        with self._woken:
+            for one in (*(job._child_jobs or ()), job):
+                if not one.job_stopped:
+                    self._end(one, JobStatus.FAILED, time.time(), 137, reason)
+
+    def run(self) -> None:
+        """Make the changes as they come due, for ever."""
+        with self._woken:
+            while True:
+                now = time.time()
+                while self._changes and self._changes[0].moment <= now:
+                    change = heapq.heappop(self._changes)
+                    if not change.job.job_stopped:
+                        self._enter(change.job, change.state, now)
+                pause = self._changes[0].moment - now if self._changes else math.inf
+                self._woken.wait(min(pause, threading.TIMEOUT_MAX))
+
+    def _enter(self, job: Job, state: JobStatus, now: float) -> None:
+        life_cycle = self._life_cycles[job.job_id]
+        if state is JobStatus.RUNNING:
+            job.job_started_at = _local_time(now)
+            job.log_stream_name = job._stream_name
+            job._start_attempt()
+        elif state in TERMINAL:
+            code = life_cycle.exit_code
+            if code is None:
+                code = int(state is JobStatus.FAILED)
+            self._end(job, state, now, code, life_cycle.status_reason)
+            return
+        elif state is JobStatus.RUNNABLE and job.attempts:
+            job.job_stopped_at = _local_time(now)
+            self._end_attempt(job, 1, "Essential container in task exited")
+        job.status = state.value
+
+    def _end(self, job: Job, state: JobStatus, now: float, exit_code: int, reason: str) -> None:
+        job.exit_code = exit_code
+        job.job_stopped_reason = reason
+        # _mark_stopped closes the attempt last, when a client can see the final state already.
+        job.job_stopped_at = _local_time(now)
+        self._end_attempt(job, exit_code, reason)
+        job._mark_stopped(success=state is JobStatus.SUCCEEDED)
+        self.ended[job.job_id] = now
+
+    @staticmethod
+    def _end_attempt(job: Job, exit_code: int, reason: str) -> None:
+        if job.latest_attempt is not None:
+            job.latest_attempt["container"]["exitCode"] = exit_code
+            job.latest_attempt["statusReason"] = reason
+            job._stop_attempt()
+            job.latest_attempt = None
+
+
+class Jobs(dict[str, Job]):
+    """moto's jobs; a call that looks through all of them survives another that adds one meanwhile."""
+
+    def items(self) -> Any:  # noqa: ANN401
+        """A copy of the items, taken at once."""
+        return list(super().items())
+
+
+def drive(driver: JobDriver, region_name: str) -> None:
+    """Let moto's Batch run without Docker, and its jobs live as the driver has it."""
+    default_user_config["batch"] = {"use_docker": False}
+    state_manager.set_transition("batch::job", {"progression": "manual", "times": 10**9})
+    batch_backends[DEFAULT_ACCOUNT_ID][region_name]._jobs = Jobs()
+
+    def begin(backend: BatchSimpleBackend, include_start_attempt: bool, job: Job) -> None:  # noqa: FBT001
+        driver.begin(job, is_array=not include_start_attempt)
+        backend.backend._jobs[job.job_id] = job
+
+    def terminate(job: Job, reason: str) -> None:
+        driver.stop(job, reason)
+
+    BatchSimpleBackend._mark_job_as_finished = begin  # type: ignore[assignment, method-assign]
+    Job.terminate = terminate  # type: ignore[assignment, method-assign]
+
+
+def create_resources(region_name: str) -> None:
+    """Create what a submission needs: a role, a compute environment, a job queue and a job definition."""
+    role = iam_backends[DEFAULT_ACCOUNT_ID]["aws"].create_role(
+        "awaitbatch",
+        "{}",
+        path="/",
+        permissions_boundary=None,
+        description="",
+        tags=[],
+        max_session_duration=None,
+    )
+    batch: BatchBackend = batch_backends[DEFAULT_ACCOUNT_ID][region_name]
+    environment = batch.create_compute_environment("awaitbatch", "UNMANAGED", "ENABLED", None, role.arn)  # type: ignore[arg-type]
+    batch.create_job_queue(
+        JOB_QUEUE, "1", None, "ENABLED", [{"order": "1", "computeEnvironment": environment.arn}]
+    )
+    batch.register_job_definition(
+        JOB_DEFINITION,
+        parameters={},
+        _type="container",
+        tags={},
+        retry_strategy={},
+        container_properties={"image": "busybox", "vcpus": 1, "memory": 128, "command": ["sleep", "10"]},
+        node_properties=None,
+        eks_properties=None,
+        timeout={},
+        platform_capabilities=[],
+        propagate_tags=False,
+    )
+
+
+def with_control(application: Any, driver: JobDriver) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:  # noqa: ANN401
+    """Put the one control call that moto needs, ``GET /_awaitbatch/ended``, before its own application."""
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401
+        if environ["PATH_INFO"] == f"{PREFIX}ended":
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [json.dumps(driver.ended.copy()).encode()]
+        answered: Iterator[bytes] = application(environ, start_response)
+        return answered
+
+    return answer
+
+
+def main() -> None:
+    """Serve on a free port of the loopback address until standard input ends."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--region", required=True)
+    parser.add_argument("--until-input-ends", action="store_true", required=True)
+    options = parser.parse_args()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+
+    driver = JobDriver()
+    drive(driver, options.region)
+    create_resources(options.region)
+    driver.start()
+    application = with_control(DomainDispatcherApplication(create_backend_app), driver)
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(f"MotoServer {ANNOUNCEMENT} http://127.0.0.1:{server.server_port}", flush=True)
+    sys.stdin.read()
+
+
+def _local_time(moment: float) -> datetime:
+    # moto's own times are naive and local.
+    return datetime.fromtimestamp(moment)  # noqa: DTZ006
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,260 @@
+"""A model of AWS Batch to test against: in virtual time without a network, or over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+from aiohttp import web
+
+from awaitbatch.testing.credentials import client_arguments
+from awaitbatch.testing.description import Account
+from awaitbatch.testing.in_process import InProcessTransport
+from awaitbatch.testing.life_cycle import LifeCycle
+from awaitbatch.testing.model import BatchModel
+from awaitbatch.testing.requests import ArrayProperties, SubmitJob
+from awaitbatch.testing.server_statistics import ServerStatistics
+from awaitbatch.testing.token_bucket import TokenBucket
+from awaitbatch.testing.web import create_app
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from types import TracebackType
+
+    from awaitbatch.jobs import JobStatus
+    from awaitbatch.testing.model import LifeCycleSource
+
+Latency: TypeAlias = float | Callable[[], float]
+
+_DEFAULT_LIFE_CYCLE = LifeCycle()
+_SECONDS_FOR_LAST_ANSWERS = 1.0
+
+
+class BatchServer:
+    """A model of the AWS Batch service: SubmitJob, DescribeJobs, ListJobs, CancelJob and TerminateJob.
+
+    Over HTTP, on the loopback address, for any AWS client:
+
+        async with BatchServer() as server:
+            job_id = server.add_job(life_cycle=LifeCycle(running=2, outcome="FAILED"))
+            async with BatchClient(**server.client_arguments) as client: ...
+
+    Or in process, in place of the network and on the event loop's own clock, with `transport`.
+
+    Jobs pass through their states by themselves, as their `LifeCycle` says; `SubmitJob` may choose one by its
+    ``parameters`` (`LifeCycle.to_parameters`). Any job queue and job definition exists. Dependencies between
+    jobs, multi-node jobs, EKS and the filters of ListJobs are not modelled.
+
+    Args:
+        clock: Gives the time in seconds; epoch seconds make the times in descriptions real ones.
+        default_life_cycle: What becomes of jobs for which nothing is said; a callable gets a `random.Random`.
+        bucket: Throttles the account; calls beyond it get HTTP 429, ``TooManyRequestsException``.
+        throttled_operations: The operations that take from the bucket; None for all of them.
+        description_bytes: The least size of a job's description; real ones have 2,400 to 3,500 bytes.
+        latency: Seconds that HTTP calls take at least, or a callable that gives them.
+        region_name: The region of all ARNs.
+        account_id: The account of all ARNs.
+        host: The address to listen on.
+        port: The port to listen on; 0 takes a free one.
+        seed: Makes ids and random life cycles repeat; None makes them different in each server.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.time,
+        default_life_cycle: LifeCycleSource = _DEFAULT_LIFE_CYCLE,
+        bucket: TokenBucket | None = None,
+        throttled_operations: Collection[str] | None = ("DescribeJobs",),
+        description_bytes: int = 2500,
+        latency: Latency = 0.0,
+        region_name: str = "us-east-1",
+        account_id: str = "123456789012",
+        host: str = "127.0.0.1",
+        port: int = 0,
+        seed: int | None = None,
+    ) -> None:
+        self.latency = latency
+        self._clock = clock
+        self._address = (host, port)
+        self._runner: web.AppRunner | None = None
+        self._model = BatchModel(
+            account=Account(region_name, account_id),
+            default_life_cycle=default_life_cycle,
+            bucket=bucket,
+            throttled_operations=throttled_operations,
+            description_bytes=description_bytes,
+            random=Random(seed),
+        )
+
+    @property
+    def region_name(self) -> str:
+        """The region of all ARNs."""
+        return self._model.account.region_name
+
+    @property
+    def operations(self) -> Iterable[str]:
+        """The names of the operations that are modelled."""
+        return self._model.operations
+
+    @property
+    def statistics(self) -> ServerStatistics:
+        """Counts of all that the server has seen since the start or the last reset."""
+        return self._model.statistics
+
+    @property
+    def bucket(self) -> TokenBucket | None:
+        """The account's throttle, if there is one."""
+        return self._model.bucket
+
+    def reset_statistics(self) -> None:
+        """Set all counts to zero."""
+        self._model.statistics = ServerStatistics()
+
+    def throttle(self, rate: float | None, burst: float | None = None) -> None:
+        """Allow the account so many calls a second from now on; None lifts the throttle.
+
+        Raises:
+            ValueError: The rate is negative or the burst is below one call.
+        """
+        if rate is None:
+            self._model.bucket = None
+        elif self._model.bucket is None:
+            self._model.bucket = TokenBucket(rate, burst)
+        else:
+            self._model.bucket.change(rate, burst, now=self._clock())
+
+    def add_job(
+        self,
+        job_id: str | None = None,
+        *,
+        life_cycle: LifeCycle | None = None,
+        job_name: str = "job",
+        job_queue: str = "queue",
+        job_definition: str = "definition",
+        parameters: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        array_size: int | None = None,
+    ) -> str:
+        """Add a job as if it had been submitted now, and return its id.
+
+        Args:
+            job_id: The id to give it; by default one is drawn.
+            life_cycle: What becomes of it; by default what its parameters or else the server says.
+            job_name: Its name.
+            job_queue: The name or ARN of its queue.
+            job_definition: The name or ARN of its definition.
+            parameters: The parameters of its submission.
+            tags: The tags of its submission.
+            array_size: The number of children, if it is an array job.
+
+        Raises:
+            ValueError: The id is malformed or taken, or the parameters are no life cycle.
+        """
+        submission = SubmitJob(
+            job_name=job_name,
+            job_queue=job_queue,
+            job_definition=job_definition,
+            parameters=dict(parameters or {}),
+            tags=dict(tags or {}),
+            array_properties=None if array_size is None else ArrayProperties(size=array_size),
+        )
+        job = self._model.add_job(submission, self._clock(), job_id=job_id, life_cycle=life_cycle)
+        return job.job_id
+
+    def forget_job(self, job_id: str) -> None:
+        """Let a job vanish from all answers, as AWS does some days after its end; unknown ids are ignored."""
+        self._model.forget_job(job_id)
+
+    def status_of(self, job_id: str) -> JobStatus:
+        """The state in which a job is now.
+
+        Raises:
+            KeyError: There is no such job.
+        """
+        return self._model.job(job_id).status(self._clock())
+
+    def ended_at(self, job_id: str) -> float | None:
+        """The moment on the server's clock at which a job ended, or None if it has not.
+
+        Raises:
+            KeyError: There is no such job.
+        """
+        return self._model.job(job_id).ended_at(self._clock())
+
+    def ended(self) -> dict[str, float]:
+        """The ids of all jobs that have ended, with the moments at which they did."""
+        return self._model.ended(self._clock())
+
+    def transport(self, latency: Latency = 0.02, *, max_in_flight: int = 8) -> InProcessTransport:
+        """Make a transport that calls this server without a network.
+
+        Args:
+            latency: Seconds from a call to its answer, or a callable that gives them.
+            max_in_flight: How many calls a client should have in flight at most.
+        """
+        return InProcessTransport(self, latency=latency, max_in_flight=max_in_flight)
+
+    async def call(self, operation: str, body: bytes, *, latency: Latency) -> bytes:
+        """Carry a call to the model and its answer back; each way takes half of `latency`.
+
+        Raises:
+            ServiceError: The call was throttled, refused or is unknown.
+        """
+        one_way = (latency() if callable(latency) else latency) / 2
+        await asyncio.sleep(one_way)
+        try:
+            return self._model.answer(operation, body, self._clock())
+        finally:
+            await asyncio.sleep(one_way)
+
+    @property
+    def endpoint_url(self) -> str:
+        """The URL at which the server listens.
+
+        Raises:
+            RuntimeError: It does not listen.
+        """
+        if self._runner is None:
+            message = "the server listens only inside `async with BatchServer() as server:`"
+            raise RuntimeError(message)
+        host, port = self._runner.addresses[0][:2]
+        return f"http://{host}:{port}"
+
+    @property
+    def client_arguments(self) -> dict[str, str]:
+        """What an AWS client has to be made with: the endpoint, the region, and credentials that are none.
+
+        Raises:
+            RuntimeError: It does not listen.
+        """
+        return client_arguments(self.endpoint_url, self.region_name)
+
+    async def __aenter__(self) -> Self:
+        runner = web.AppRunner(create_app(self), access_log=None, shutdown_timeout=_SECONDS_FOR_LAST_ANSWERS)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, *self._address).start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    def __repr__(self) -> str:
+        address = f" at {self.endpoint_url}" if self._runner is not None else ""
+        calls = self.statistics.calls.total()
+        return f"<BatchServer{address}: {self._model.job_count} jobs, {calls} calls>"

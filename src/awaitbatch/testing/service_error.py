@@ -1,0 +1,45 @@
+"""The errors that the AWS Batch service answers with."""
+
+from __future__ import annotations
+
+
+class ServiceError(Exception):
+    """An answer other than 200; each face of the server shows it as its callers know it.
+
+    Attributes:
+        http_status: The HTTP status of the answer.
+        code: The error's code, as in botocore's ``error.response["Error"]["Code"]``.
+        message: The error's text.
+    """
+
+    def __init__(self, http_status: int, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.http_status = http_status
+        self.code = code
+        self.message = message
+
+
+def client_exception(message: str) -> ServiceError:
+    """The caller's mistake, in AWS Batch's words (not to be mistaken for botocore's ``ClientError``)."""
+    return ServiceError(400, "ClientException", message)
+
+
+def require(condition: object, message: str) -> None:
+    """Refuse the call with a ``ClientException`` unless the condition is true."""
+    if not condition:
+        raise client_exception(message)
+
+
+def unreadable(message: str) -> ServiceError:
+    """The body of the request is not what the operation takes."""
+    return ServiceError(400, "SerializationException", message)
+
+
+def too_many_requests() -> ServiceError:
+    """The account has used up its rate of calls."""
+    return ServiceError(429, "TooManyRequestsException", "Too Many Requests")
+
+
+def unknown_operation(name: str) -> ServiceError:
+    """AWS Batch, or this model of it, has no such operation."""
+    return ServiceError(404, "UnknownOperationException", f"there is no operation {name}")

@@ -1,0 +1,128 @@
+"""Servers in a process of their own start, answer, and leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from awaitbatch.testing import ServerProcess
+from awaitbatch.testing.__main__ import main
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COMMAND = (sys.executable, "-m", "awaitbatch.testing")
+
+
+@pytest.fixture
+def running() -> Iterator[subprocess.Popen[str]]:
+    """The server as a user starts it in a shell."""
+    with subprocess.Popen(
+        (*COMMAND, "--jobs", "3", "--rate", "20", "--running", "5:30", "--failing", "0.1"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_runs_until_it_is_stopped(running: subprocess.Popen[str], number: signal.Signals) -> None:
+    """The command prints its URL, answers there, and ends with one line on Ctrl-C or SIGTERM."""
+    assert running.stdout is not None
+    line = running.stdout.readline()
+    assert line.startswith("BatchServer listening on http://127.0.0.1:")
+    body = b'{"jobs": ["a"]}'
+    with urllib.request.urlopen(f"{line.split()[-1]}/v1/describejobs", data=body, timeout=5) as response:
+        assert response.read() == b'{"jobs":[]}'
+    running.send_signal(number)
+    output, errors = running.communicate(timeout=5)
+    assert (running.returncode, errors) == (0, "")
+    assert output == "1 calls, 0 of them throttled; 1 were DescribeJobs with 1.0 ids each; 0 jobs ended\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--running", "30:5"], "running must be a range from low to high"),
+        (["--running", "soon"], "invalid range LOW:HIGH value: 'soon'"),
+        (["--failing", "2"], "failing is a share from 0 to 1"),
+        (["--port", "65536"], "--port must be 0 to 65535"),
+        (["--burst", "2"], "--burst needs --rate"),
+        (["--rate", "-1"], "cannot gain -1.0 tokens"),
+        (["--description-bytes", "-1"], "--description-bytes cannot be negative"),
+    ],
+)
+def test_bad_options_are_refused(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A bad value ends the command with status 2 and a line that says what is wrong."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+async def test_a_process_lives_as_long_as_its_block() -> None:
+    """Inside the block the server can be asked and steered, after it the process is gone."""
+    async with ServerProcess("--jobs", "2") as server:
+        pid = server.pid
+        assert pid is not None
+        (job_id,) = await server.control("POST", "jobs", [{"life_cycle": {"running": 0, "submitted": 0}}])
+        assert len(job_id) == 36
+        assert await server.ended() == {}
+        assert server.client_arguments["endpoint_url"] == server.endpoint_url
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    with pytest.raises(RuntimeError, match="async with"):
+        _ = server.endpoint_url
+
+
+async def test_a_process_that_cannot_start_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+    """A server that ends before it listens raises, and its own words are on standard error."""
+    with pytest.raises(RuntimeError, match="before it listened"):
+        async with ServerProcess("--rate", "-1"):
+            pass
+    assert "cannot gain -1.0 tokens" in capfd.readouterr().err
+
+
+def test_a_process_ends_when_its_parent_is_killed() -> None:
+    """A server does not outlive a parent that had no time to stop it."""
+    parent_code = (
+        "import asyncio\n"
+        "from awaitbatch.testing import ServerProcess\n"
+        "async def main():\n"
+        "    async with ServerProcess() as server:\n"
+        "        print(server.pid, flush=True)\n"
+        "        await asyncio.Event().wait()\n"
+        "asyncio.run(main())\n"
+    )
+    with subprocess.Popen((sys.executable, "-c", parent_code), stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        parent.kill()
+    deadline = time.monotonic() + 5
+    while _is_alive(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    # An orphan that has ended stays as a zombie where nothing reaps it.
+    return state != "Z"
