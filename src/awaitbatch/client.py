@@ -31,7 +31,7 @@ from awaitbatch.reporter import one_line, tell
 from awaitbatch.transport import AiobotocoreTransport, is_throttle, leaves_open_whether_done, was_not_sent
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Collection, Container, Iterable
     from types import TracebackType
 
     from aiobotocore.config import AioConfig
@@ -355,9 +355,8 @@ class BatchClient:
             raise TypeError(message)
         job_ids = [parse_job_id(job_id) for job_id in jobs]
         rules = self._rules(None)
-        sightings = await self._coalescer.watch_all(
-            job_ids, self._describe_window, absence_is_final=True, **rules
-        )
+        rules["absence_is_final"] = True
+        sightings = await self._coalescer.watch_all(job_ids, self._describe_window, **rules)
         for sighting in sightings.values():
             if sighting.is_error:
                 sighting.description()
@@ -369,7 +368,7 @@ class BatchClient:
     async def poll_job_status(
         self,
         job_id: str,
-        match_status: Container[str],
+        match_status: Collection[str],
         *,
         backoff: Backoff | None = None,
         max_retries: float | None = None,
@@ -396,6 +395,7 @@ class BatchClient:
         """
         if isinstance(match_status, str):
             match_status = (match_status,)
+        _require(len(match_status) > 0, "match_status", match_status, "at least one status")
         rules = self._rules(
             match_status, backoff=backoff, max_retries=max_retries, status_retries=status_retries
         )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from awaitbatch.errors import InvalidJobIdError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class JobStatus(StrEnum):
@@ -99,7 +102,7 @@ class JobHead(msgspec.Struct, gc=False, rename="camel"):
         return _order(self.status, len(self.attempts or self.eks_attempts or ()))
 
 
-def order_of(job: dict[str, Any]) -> tuple[int, int]:
+def order_of(job: Mapping[str, Any]) -> tuple[int, int]:
     """The same order, from a whole description."""
     return _order(job.get("status"), len(job.get("attempts") or job.get("eksAttempts") or ()))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Collection, Iterable
 
     from awaitbatch._core.backoff import Backoff
     from awaitbatch.fetchers import GetBatchLogFetcher
@@ -27,7 +27,7 @@ class BatchProtocol(Protocol):
     async def poll_job_status(
         self,
         job_id: str,
-        match_status: Container[str],
+        match_status: Collection[str],
         *,
         backoff: Backoff | None = None,
         max_retries: float | None = None,

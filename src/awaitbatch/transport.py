@@ -19,7 +19,7 @@ from awaitbatch._core.outcomes import Failure, Trouble
 from awaitbatch.jobs import JobHead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from types_aiobotocore_batch import BatchClient as AiobotocoreBatchClient
 
@@ -132,14 +132,14 @@ class AiobotocoreTransport:
             await anyio.to_thread.run_sync(_load_models, session)
             creating = session.create_client("batch", **self._settings)
             self._client = await self._resources.enter_async_context(creating)
-        events = self._client.meta.events
-        for operation in ("DescribeJobs", "SubmitJob"):
-            name = f"needs-retry.batch.{operation}"
-            events.register_first(name, self._refuse_retry)
-            self._resources.callback(events.unregister, name, self._refuse_retry)
-        name = "before-parse.batch.DescribeJobs"
-        events.register(name, self._keep_body)
-        self._resources.callback(events.unregister, name, self._keep_body)
+        self._attach("needs-retry.batch.DescribeJobs", self._refuse_retry)
+        self._attach("needs-retry.batch.SubmitJob", self._refuse_retry)
+        self._attach("before-parse.batch.DescribeJobs", self._keep_body)
+
+    def _attach(self, event: str, handler: Callable[..., Any]) -> None:
+        # First, because the first handler that has an opinion decides.
+        self.client.meta.events.register_first(event, handler)
+        self._resources.callback(self.client.meta.events.unregister, event, handler)
 
     async def aclose(self) -> None:
         """Detach from the client, and close it if it is ours."""
@@ -273,11 +273,15 @@ _THROTTLE_CODES: Final = frozenset(
 )
 _CLOCK_CODES: Final = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
 _EXPIRY_CODES: Final = frozenset({"ExpiredToken", "ExpiredTokenException"})
-_TRANSIENT_ERRORS: Final = (
+_NETWORK_ERRORS: Final = (
     TimeoutError,
     OSError,
     aiohttp.ClientError,
+    botocore.exceptions.ConnectionError,
     botocore.exceptions.HTTPClientError,
+)
+_TRANSIENT_ERRORS: Final = (
+    *_NETWORK_ERRORS,
     botocore.exceptions.CredentialRetrievalError,
     botocore.exceptions.MetadataRetrievalError,
     botocore.parsers.ResponseParserError,
@@ -333,11 +337,9 @@ def leaves_open_whether_done(error: Exception) -> bool:
             408,
             *range(500, 600),
         }
-    if isinstance(error, botocore.exceptions.BotoCoreError) and not isinstance(
-        error, botocore.exceptions.HTTPClientError
-    ):
-        return False
-    return isinstance(error, _TRANSIENT_ERRORS) and not was_not_sent(error)
+    return isinstance(error, (*_NETWORK_ERRORS, botocore.parsers.ResponseParserError)) and not was_not_sent(
+        error
+    )
 
 
 def was_not_sent(error: Exception) -> bool:

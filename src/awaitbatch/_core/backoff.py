@@ -80,12 +80,14 @@ class FixedInterval:
     """
 
     seconds: float
+    _window: Window = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not (self.seconds > 0 and math.isfinite(self.seconds)):
             message = f"FixedInterval needs a positive number of seconds, not {self.seconds!r}"
             raise ValueError(message)
+        object.__setattr__(self, "_window", Window(self.seconds / 2, self.seconds))
 
     def window(self, tries: int) -> Window:  # noqa: ARG002
         """The window of the next look, in seconds from now; every try has the same."""
-        return Window(self.seconds / 2, self.seconds)
+        return self._window

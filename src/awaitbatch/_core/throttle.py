@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-START_RATE: Final = 2.0
+START_RATE: Final = 5.0
 """Calls a second before anything is known."""
 MIN_RATE: Final = 0.1
 """Calls a second below which congestion never pushes us, so that waiting never turns into giving up."""

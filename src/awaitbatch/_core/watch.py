@@ -140,11 +140,12 @@ class Watch(Request):
     def _window(self, tries: int) -> Window | Verdict:
         # The schedule may be the user's own; what it does must hurt no other job.
         try:
-            earliest, latest = self._backoff.window(tries)
-            if not (0 <= earliest <= latest < math.inf):
-                message = f"{self._backoff!r}.window({tries}) gave ({earliest!r}, {latest!r})"
-                raise ValueError(message)  # noqa: TRY301
-        except Exception as error:  # noqa: BLE001
-            failure = Failure(Trouble.FATAL, type(error).__name__, None, str(error), error)
-            return Verdict(Reason.BROKEN, failure)
-        return Window(earliest, latest)
+            window = self._backoff.window(tries)
+            earliest, latest = window
+            if 0 <= earliest <= latest < math.inf:
+                return window if isinstance(window, Window) else Window(earliest, latest)
+            message = f"{self._backoff!r}.window({tries}) gave {window!r}"
+            error: Exception = ValueError(message)
+        except Exception as raised:  # noqa: BLE001
+            error = raised
+        return Verdict(Reason.BROKEN, Failure(Trouble.FATAL, type(error).__name__, None, str(error), error))

@@ -226,6 +226,7 @@ class Windows(Generic[R]):
         if call.bisection is not None:
             call.bisection.parts_in_flight -= 1
             call.bisection.has_answer = True
+        number = call.number
         for job_id in call.job_ids:
             job = self._jobs.get(job_id)
             if job is None:
@@ -235,8 +236,8 @@ class Windows(Generic[R]):
                 self._note_change(job_id, job, observation, changes)
             # Requests leave the list as they end.
             for request in job.requests.copy():
-                counts = request._ticket == -call.number
-                if not counts and request._made > call.number:
+                counts = request._ticket == -number
+                if not counts and request._made > number:
                     continue
                 if observation is None:
                     verdict = request.missed(counts=counts)
@@ -288,7 +289,7 @@ class Windows(Generic[R]):
                 self._counter += 1
                 for request in riders:
                     request._ticket = -self._counter
-                part.bisection.parts_in_flight += 1
+                part.bisection.sent()
                 job_ids = tuple(dict.fromkeys(request.job_id for request in riders))
                 return Call(self._counter, job_ids, due=part.due, bisection=part.bisection)
         return None

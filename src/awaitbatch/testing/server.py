@@ -234,7 +234,13 @@ class BatchServer:
         return client_arguments(self.endpoint_url, self.region_name)
 
     async def __aenter__(self) -> Self:
-        runner = web.AppRunner(create_app(self), access_log=None, shutdown_timeout=_SECONDS_FOR_LAST_ANSWERS)
+        runner = web.AppRunner(
+            create_app(self),
+            access_log=None,
+            shutdown_timeout=_SECONDS_FOR_LAST_ANSWERS,
+            # Or answers that take long would be made for clients that have gone, and outlive the server.
+            handler_cancellation=True,
+        )
         await runner.setup()
         try:
             await web.TCPSite(runner, *self._address).start()

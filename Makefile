@@ -1,0 +1,53 @@
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format bench clean
+
+IS_NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3, \
+	$(shell $(name) -c '$(IS_NEW_ENOUGH)' >/dev/null 2>&1 && echo $(name))))
+
+DEMO := .venvs/demo
+TEST := .venvs/test
+
+demo: ARGS ?= --jobs 1000 --server moto
+demo: $(DEMO)/installed  ## await a thousand jobs (ARGS="--jobs 1000 --server moto")
+	@$(DEMO)/bin/awaitbatch demo $(ARGS)
+
+test: lint  ## everything that CI runs, on one Python
+	@echo "== pytest"
+	@$(TEST)/bin/pytest --cov $(ARGS)
+
+lint: $(TEST)/installed  ## formatting, lint, types and the import contracts
+	@echo "== ruff format"
+	@$(TEST)/bin/ruff format --check .
+	@echo "== ruff check"
+	@$(TEST)/bin/ruff check .
+	@echo "== mypy"
+	@$(TEST)/bin/mypy
+	@echo "== import contracts"
+	@$(TEST)/bin/lint-imports
+
+format: $(TEST)/installed  ## mend what ruff can mend
+	@$(TEST)/bin/ruff format .
+	@$(TEST)/bin/ruff check --fix .
+
+bench: $(TEST)/installed  ## measure (ARGS are handed on)
+	@$(TEST)/bin/python -m benchmarks $(ARGS)
+
+clean:  ## remove the virtual environments and all caches
+	rm -rf .venvs .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+
+help:  ## this list
+	@sed -nE 's/^([a-z]+):.*  ## (.*)/  make \1	\2/p' $(MAKEFILE_LIST)
+
+$(DEMO)/installed: EXTRAS := demo
+$(TEST)/installed: EXTRAS := test,lint
+
+# The stamp is newer than pyproject.toml once an installation has succeeded, so a second run installs nothing.
+.venvs/%/installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with its venv module is needed; name one with PYTHON=…" >&2; exit 1; }
+	@echo "== installing into .venvs/$* (once)"
+	@$(PYTHON) -c '$(IS_NEW_ENOUGH)' || { echo "$(PYTHON) is not Python 3.11 or newer with its venv module" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear .venvs/$*
+	@.venvs/$*/bin/python -m pip install -qq --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@touch $@

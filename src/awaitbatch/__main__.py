@@ -1,0 +1,5 @@
+"""``python -m awaitbatch`` is the command ``awaitbatch``."""
+
+from awaitbatch.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,244 @@
+"""The whole client over HTTP, through a real aiobotocore client, against BatchServer."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession, get_session
+from botocore.exceptions import ClientError
+
+from awaitbatch import (
+    BatchClient,
+    ClientClosedError,
+    DescribeError,
+    FixedInterval,
+    JobFailedError,
+    SubmitUncertainError,
+)
+from awaitbatch.testing import BatchServer, LifeCycle, LifeCycleRanges, TokenBucket
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+RETRY_MODES = ["legacy", "standard", "adaptive"]
+LONG = LifeCycle(running=1e6)
+ENDED = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=0)
+FAST = LifeCycleRanges(
+    submitted=(0, 0.1), pending=(0, 0.1), runnable=(0, 0.2), starting=(0, 0.1), running=(0.1, 1), failing=0.2
+)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[BatchServer]:
+    """A server whose jobs take about a second."""
+    async with BatchServer(default_life_cycle=FAST, seed=1) as running:
+        yield running
+
+
+async def test_the_whole_way_of_many_jobs(server: BatchServer) -> None:
+    """Jobs are submitted, awaited in a task each, and end as the server recorded."""
+    async with BatchClient(
+        **server.client_arguments, backoff=FixedInterval(0.5), max_calls_per_second=50
+    ) as client:
+        submitted = [
+            await client.submit_job(jobName=f"job-{number}", jobQueue="queue", jobDefinition="definition")
+            for number in range(50)
+        ]
+        job_ids = [job["jobId"] for job in submitted] + [server.add_job() for _ in range(200)]
+        jobs = await asyncio.gather(*(client.wait_for_job(job_id, 0) for job_id in job_ids))
+        assert [job["status"] for job in jobs] == [server.status_of(job_id) for job_id in job_ids]
+        assert {job["status"] for job in jobs} == {"SUCCEEDED", "FAILED"}
+        failed = next(job["jobId"] for job in jobs if job["status"] == "FAILED")
+        with pytest.raises(JobFailedError):
+            await client.check_job_success(failed)
+        assert server.statistics.calls["DescribeJobs"] == client.statistics().calls
+        assert client.statistics().calls < 60
+
+
+async def test_descriptions_equal_botocores() -> None:
+    """What users get is equal to what botocore parses from the same answer, in every state of a job."""
+    now = 0.0
+    life_cycle = LifeCycle(
+        submitted=1, pending=1, runnable=1, starting=1, running=1, attempts=2, outcome="FAILED"
+    )
+    async with BatchServer(clock=lambda: now, default_life_cycle=life_cycle) as server:
+        job_ids = [server.add_job(), server.add_job(array_size=3), server.add_job(tags={"null": "null"})]
+        async with BatchClient(**server.client_arguments, max_calls_per_second=100) as client:
+            for now in range(10):  # noqa: B007
+                ours = await client.describe_jobs(job_ids)
+                theirs = await client.client.describe_jobs(jobs=job_ids)
+                assert ours["jobs"] == theirs["jobs"]
+                assert await client.describe(job_ids[0]) == theirs["jobs"][0]
+
+
+@pytest.mark.parametrize("mode", RETRY_MODES)
+async def test_a_describe_is_one_attempt_in_every_retry_mode(mode: str) -> None:
+    """The throttle sees every 429, while the user's own calls through the same client keep their retries."""
+    async with BatchServer(bucket=TokenBucket(0.001, 1), throttled_operations=("DescribeJobs",)) as server:
+        job_id = server.add_job(life_cycle=LONG)
+        config = AioConfig(retries={"mode": mode, "total_max_attempts": 3})
+        async with BatchClient(**server.client_arguments, config=config) as client:
+            await client.describe(job_id)
+            describing = asyncio.create_task(client.describe(job_id))
+            while not client.statistics().throttled:
+                await asyncio.sleep(0.01)
+            assert server.statistics.calls["DescribeJobs"] == client.statistics().calls
+            describing.cancel()
+            calls = server.statistics.calls["DescribeJobs"]
+            with pytest.raises(ClientError, match="TooManyRequests"):
+                await client.client.describe_jobs(jobs=[job_id])
+            assert server.statistics.calls["DescribeJobs"] == calls + 3
+
+
+@pytest.mark.parametrize("mode", RETRY_MODES)
+async def test_a_lost_connection_is_one_attempt_too(mode: str) -> None:
+    """A connection that nobody accepts is tried once a look, not behind our back."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        arguments = {
+            "endpoint_url": f"http://127.0.0.1:{reserved.getsockname()[1]}",
+            "region_name": "us-east-1",
+            "aws_access_key_id": "none",
+            "aws_secret_access_key": "none",
+        }
+        config = AioConfig(retries={"mode": mode, "total_max_attempts": 4})
+        async with BatchClient(
+            **arguments, config=config, status_retries=2, backoff=FixedInterval(0.01)
+        ) as client:
+            begin = time.monotonic()
+            with pytest.raises(DescribeError, match="127.0.0.1") as caught:
+                await client.describe("j")
+            assert time.monotonic() - begin < 1
+            assert client.statistics().failed == 2
+            assert caught.value.code == "EndpointConnectionError"
+
+
+async def test_a_lent_client_is_left_as_it_was(server: BatchServer) -> None:
+    """Two BatchClients may share a client; closing one leaves the other at work, and the client open and as it was."""
+    job_id = server.add_job(life_cycle=LONG)
+    async with get_session().create_client("batch", **server.client_arguments) as lent:
+        emitter = lent.meta.events._emitter
+        handlers_before = len(emitter._handlers.prefix_search("before-parse.batch.DescribeJobs"))
+        async with BatchClient(client=lent) as first:
+            async with BatchClient(client=lent) as second:
+                assert first.client is lent
+                described = await asyncio.gather(first.describe(job_id), second.describe(job_id))
+                assert described[0] == described[1]
+            assert (await first.describe(job_id))["jobId"] == job_id
+        handlers_after = len(emitter._handlers.prefix_search("before-parse.batch.DescribeJobs"))
+        assert handlers_after == handlers_before
+        assert (await lent.describe_jobs(jobs=[job_id]))["jobs"][0]["jobId"] == job_id
+
+
+async def test_a_session_may_be_given(server: BatchServer) -> None:
+    """session= creates the client from a session of the user's."""
+    job_id = server.add_job(life_cycle=LONG)
+    async with BatchClient(session=AioSession(), **server.client_arguments) as client:
+        assert (await client.describe(job_id))["jobId"] == job_id
+
+
+async def test_opening_hardly_blocks_the_loop(server: BatchServer) -> None:
+    """The bulk of creating an aiobotocore client does not happen on the event loop's thread."""
+    loading: list[int] = []
+    session = AioSession()
+    loader = session.get_component("data_loader")
+    inner = loader.file_loader.load_file
+
+    def load_file(path: str) -> Any:
+        found = inner(path)
+        if found is not None:
+            loading.append(threading.get_ident())
+        return found
+
+    loader.file_loader.load_file = load_file
+    async with BatchClient(session=session, **server.client_arguments):
+        pass
+    assert loading
+    assert threading.get_ident() not in loading
+
+
+async def test_malformed_ids_that_pass_our_check_hurt_nobody(server: BatchServer) -> None:
+    """When the server refuses a call for one of its ids, the others are described all the same."""
+    job_ids = [server.add_job(life_cycle=LONG) for _ in range(30)]
+    server.refused_ids = {"a-bad-one"}  # type: ignore[attr-defined]
+    async with BatchClient(**server.client_arguments, max_calls_per_second=100, status_retries=1) as client:
+        asked = [*job_ids, "a-bad-one"]
+        outcomes = await asyncio.gather(*map(client.describe, asked), return_exceptions=True)
+    assert sum(isinstance(outcome, dict) for outcome in outcomes) == 30
+
+
+async def test_a_throttled_account_fails_no_wait() -> None:
+    """Behind a bucket of 15 calls/s nobody told us of, hundreds of waits end well."""
+    async with BatchServer(default_life_cycle=FAST, bucket=TokenBucket(15, 5), seed=1) as server:
+        job_ids = [server.add_job() for _ in range(1500)]
+        async with BatchClient(
+            **server.client_arguments, backoff=FixedInterval(0.2), max_calls_per_second=100
+        ) as client:
+            jobs = await asyncio.gather(*(client.wait_for_job(job_id, 0) for job_id in job_ids))
+            assert client.statistics().throttled > 0
+        assert {job["status"] for job in jobs} == {"SUCCEEDED", "FAILED"}
+
+
+async def test_a_server_that_hangs(server: BatchServer) -> None:
+    """A call without an answer is given up after call_timeout; a submission then is uncertain; closing does not wait."""
+    job_id = server.add_job(life_cycle=LONG)
+    config = AioConfig(read_timeout=0.3)
+    client = BatchClient(
+        **server.client_arguments,
+        config=config,
+        call_timeout=0.1,
+        status_retries=2,
+        backoff=FixedInterval(0.01),
+    )
+    await client.open()
+    server.latency = 3.0
+    with pytest.raises(DescribeError) as caught:
+        await client.describe(job_id)
+    assert isinstance(caught.value.__cause__, TimeoutError)
+    with pytest.raises(SubmitUncertainError):
+        await client.submit_job(jobName="n", jobQueue="q", jobDefinition="d")
+    waiting = asyncio.create_task(client.describe(job_id))
+    await asyncio.sleep(0.05)
+    begin = time.monotonic()
+    await client.aclose()
+    assert time.monotonic() - begin < 1
+    with pytest.raises(ClientClosedError):
+        await waiting
+
+
+async def test_a_blocking_join_blocks_nobody(server: BatchServer) -> None:
+    """A fetcher whose join blocks does so in a thread, also when the wait is cancelled; others go on meanwhile."""
+
+    class Fetcher(threading.Thread):
+        def __init__(self) -> None:
+            super().__init__(daemon=True)
+            self.stopped = threading.Event()
+
+        def run(self) -> None:
+            self.stopped.wait()
+            time.sleep(0.3)
+
+        def stop(self) -> None:
+            self.stopped.set()
+
+    fetchers = [Fetcher(), Fetcher()]
+    ended, running = server.add_job(life_cycle=ENDED), server.add_job(life_cycle=LONG)
+    async with BatchClient(**server.client_arguments, backoff=FixedInterval(0.2)) as client:
+        cancelled = asyncio.create_task(client.wait_for_job(running, 0, lambda _: fetchers[0]))
+        await asyncio.sleep(2)
+        cancelled.cancel()
+        joined = asyncio.create_task(client.wait_for_job(ended, 0, lambda _: fetchers[1]))
+        while fetchers[0].is_alive():
+            begin = time.monotonic()
+            await asyncio.sleep(0.01)
+            assert time.monotonic() - begin < 0.2
+        assert (await joined)["status"] == "SUCCEEDED"
+        await asyncio.gather(cancelled, return_exceptions=True)
+        assert cancelled.cancelled()
+    assert not any(fetcher.is_alive() for fetcher in fetchers)

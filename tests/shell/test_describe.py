@@ -1,0 +1,260 @@
+"""Describing: `describe`, `get_job_description`, `describe_jobs`, `check_job_success`."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from awaitbatch import (
+    DescribeError,
+    FixedInterval,
+    InvalidJobIdError,
+    JobFailedError,
+    JobNotCompleteError,
+    JobNotFoundError,
+    UnknownJobStatusError,
+)
+
+from .support import (
+    ENDED,
+    LONG,
+    FaultyTransport,
+    client_error,
+    make_client,
+    make_server,
+    refused_connection,
+    throttle,
+)
+
+
+async def test_describe_returns_the_description() -> None:
+    """Both names of describe return the job as the server describes it."""
+    server = make_server()
+    job_id = server.add_job(life_cycle=LONG)
+    async with make_client(server) as client:
+        job = await client.describe(job_id)
+        assert (job["jobId"], job["status"]) == (job_id, "SUBMITTED")
+        later = await client.get_job_description(job["jobArn"])
+        assert (later["jobId"], later["createdAt"]) == (job_id, job["createdAt"])
+
+
+async def test_describes_at_the_same_time_share_a_call() -> None:
+    """A hundred describes in one tick are one call."""
+    server = make_server()
+    job_ids = [server.add_job() for _ in range(100)]
+    async with make_client(server) as client:
+        jobs = await asyncio.gather(*map(client.describe, job_ids))
+        assert [job["jobId"] for job in jobs] == job_ids
+        assert client.statistics().calls == 1
+
+
+async def test_an_id_that_can_not_be_one_is_refused_before_it_is_sent() -> None:
+    """A malformed id raises at once, and nothing is sent."""
+    async with make_client(make_server()) as client:
+        for ask in (
+            client.describe,
+            client.wait_for_job,
+            client.poll_for_job_complete,
+            client.check_job_success,
+        ):
+            with pytest.raises(InvalidJobIdError, match="a, b"):
+                await ask("a, b")
+        with pytest.raises(InvalidJobIdError):
+            await client.describe_jobs(["good", ""])
+        with pytest.raises(InvalidJobIdError):
+            await client.cancel_job("", "reason")
+        assert client.statistics().calls == 0
+
+
+async def test_a_job_that_never_appears_is_not_found() -> None:
+    """After status_retries answers without the job, describe and polls say that it was never seen."""
+    async with make_client(make_server(), status_retries=3) as client:
+        with pytest.raises(JobNotFoundError, match=r"\(ghost\).*3 answers.*never seen") as caught:
+            await client.describe("ghost")
+        assert (caught.value.job_id, caught.value.seen, client.statistics().calls) == ("ghost", False, 3)
+        with pytest.raises(JobNotFoundError):
+            await client.poll_for_job_complete("ghost", 0, status_retries=2)
+        assert client.statistics().calls == 5
+
+
+async def test_a_job_may_appear_late() -> None:
+    """A job that answers lack for a moment is found all the same."""
+    server = make_server()
+    async with make_client(server) as client:
+        asking = asyncio.create_task(client.describe("late"))
+        await asyncio.sleep(1)
+        server.add_job("late")
+        assert (await asking)["jobId"] == "late"
+
+
+async def test_describe_jobs_answers_like_boto3() -> None:
+    """Any number of ids, in the order asked for, absent ones left out and not asked for again."""
+    server = make_server()
+    job_ids = [server.add_job() for _ in range(250)]
+    async with make_client(server) as client:
+        answer = await client.describe_jobs([*reversed(job_ids), "ghost", job_ids[7]])
+        assert [job["jobId"] for job in answer["jobs"]] == job_ids[::-1]
+        assert client.statistics().calls == 3
+        assert await client.describe_jobs([]) == {"jobs": []}
+        assert await client.describe_jobs(["ghost"]) == {"jobs": []}
+        assert client.statistics().calls == 4
+        with pytest.raises(TypeError, match="not a str"):
+            await client.describe_jobs("one-id")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        client_error(500, "ServerException"),
+        refused_connection(),
+        b"<html>",
+        b"",
+        b'{"jobs": null}',
+        b'{"jobs": [',
+        1e9,
+    ],
+    ids=repr,
+)
+async def test_a_describe_survives_what_may_heal(fault: Exception | bytes | float) -> None:
+    """Server errors, lost connections, unreadable bodies and time-outs are tried again; then they are the error."""
+    server = make_server()
+    job_id = server.add_job()
+    transport = FaultyTransport(server, lambda number, _: fault if number <= 2 else None)
+    async with make_client(transport) as client:
+        assert (await client.describe(job_id))["jobId"] == job_id
+        assert client.statistics().failed == 2
+    transport = FaultyTransport(server, lambda *_: fault)
+    async with make_client(transport) as client:
+        with pytest.raises(DescribeError, match=rf"\({job_id}\).*10 tries") as caught:
+            await client.describe(job_id)
+        assert caught.value.__cause__ is not None
+        with pytest.raises(DescribeError):
+            await client.describe_jobs([job_id])
+        assert client.statistics().calls == 20
+
+
+async def test_what_can_not_heal_is_told_at_once() -> None:
+    """Access denied ends every request of the call, with botocore's error as the cause."""
+    server = make_server()
+    job_ids = [server.add_job() for _ in range(3)]
+    error = client_error(403, "AccessDeniedException", "not authorized to perform batch:DescribeJobs")
+    transport = FaultyTransport(server, lambda *_: error)
+    async with make_client(transport) as client:
+        waits = [client.describe(job_ids[0]), client.poll_job_status(job_ids[1], ["FAILED"])]
+        for outcome in await asyncio.gather(*waits, return_exceptions=True):
+            assert isinstance(outcome, DescribeError)
+            assert (outcome.code, outcome.http_status) == ("AccessDeniedException", 403)
+            assert outcome.__cause__ is error
+            assert "not authorized to perform" in str(outcome)
+        assert client.statistics().calls == 1
+
+
+async def test_throttles_cost_a_describe_nothing() -> None:
+    """A describe outlives more throttled calls than it has tries, as long as the rate can still fall."""
+    server = make_server()
+    job_id = server.add_job()
+    transport = FaultyTransport(server, lambda number, _: throttle() if number <= 7 else None)
+    async with make_client(transport, status_retries=1) as client:
+        assert (await client.describe(job_id))["jobId"] == job_id
+        assert client.statistics().throttled == 7
+
+
+async def test_throttles_at_the_floor_end_a_describe() -> None:
+    """Once the rate can not fall any further, throttled calls count as tries."""
+    server = make_server()
+    transport = FaultyTransport(server, lambda *_: throttle())
+    async with make_client(transport, status_retries=2) as client:
+        with pytest.raises(DescribeError) as caught:
+            await client.describe(server.add_job())
+        assert caught.value.http_status == 429
+
+
+async def test_one_bad_id_hurts_nobody_else() -> None:
+    """When AWS refuses a call, only those who asked for the id at fault hear of it."""
+    server = make_server()
+    job_ids = [server.add_job() for _ in range(99)]
+    refusal = client_error(400, "ClientException", "malformed job id")
+    transport = FaultyTransport(server, lambda _, job_ids: refusal if "bad" in job_ids else None)
+    async with make_client(transport) as client:
+        asked = [*job_ids[:50], "bad", *job_ids[50:], "bad"]
+        outcomes = await asyncio.gather(*map(client.describe, asked), return_exceptions=True)
+        for job_id, outcome in zip(asked, outcomes, strict=True):
+            if job_id == "bad":
+                assert isinstance(outcome, DescribeError)
+                assert outcome.code == "ClientException"
+            else:
+                assert isinstance(outcome, dict)
+        assert client.statistics().calls <= 15
+
+
+async def test_describe_jobs_fails_whole_when_one_is_refused() -> None:
+    """An id that AWS refuses is the error of describe_jobs."""
+    server = make_server()
+    job_id = server.add_job()
+    refusal = client_error(400, "ClientException", "malformed job id")
+    transport = FaultyTransport(server, lambda _, job_ids: refusal if "bad" in job_ids else None)
+    async with make_client(transport) as client:
+        with pytest.raises(DescribeError, match=r"\(bad\)"):
+            await client.describe_jobs([job_id, "bad"])
+        assert client.statistics().pending == 0
+
+
+async def test_a_describe_never_shows_the_past() -> None:
+    """A describe after a terminate is not answered by a call that was on its way before."""
+    server = make_server()
+    job_id = server.add_job(life_cycle=LONG)
+    transport = FaultyTransport(server, lambda number, _: None)
+    async with make_client(transport) as client:
+        first = asyncio.create_task(client.describe(job_id))
+        await asyncio.sleep(0.008)  # the first call is on its way
+        assert len(transport.calls) == 1
+        server_side = asyncio.create_task(client.terminate_job(job_id, "enough"))
+        await server_side
+        assert (await client.describe(job_id))["status"] == "FAILED"
+        assert (await first)["status"] == "SUBMITTED"
+
+
+async def test_due_describes_pass_overdue_polls() -> None:
+    """A describe does not queue behind thousands of overdue polls."""
+    server = make_server()
+    job_ids = [server.add_job(life_cycle=LONG) for _ in range(3000)]
+    async with make_client(server, max_calls_per_second=1, backoff=FixedInterval(1)) as client:
+        polls = [asyncio.create_task(client.poll_for_job_complete(job_id, 0)) for job_id in job_ids]
+        await asyncio.sleep(5)
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        await client.describe(job_ids[-1])
+        assert loop.time() - before < 1.1
+        for poll in polls:
+            poll.cancel()
+        await asyncio.gather(*polls, return_exceptions=True)
+        assert client.statistics().pending == 0
+
+
+async def test_check_job_success() -> None:
+    """True for a success; every other state is an error of its own, with the job attached."""
+    server = make_server()
+    good = server.add_job(life_cycle=ENDED)
+    failed = server.add_job(life_cycle=replace(ENDED, outcome="FAILED", status_reason="Host EC2 terminated."))
+    running = server.add_job(life_cycle=LONG)
+    async with make_client(server) as client:
+        assert await client.check_job_success(good) is True
+        with pytest.raises(JobFailedError, match=rf"\({failed}\) failed: Host EC2") as failure:
+            await client.check_job_success(failed)
+        assert failure.value.job["jobId"] == failed
+        assert failure.value.reason == "Host EC2 terminated."
+        assert len(failure.value.attempts) == 1
+        with pytest.raises(JobNotCompleteError, match=rf"\({running}\) is not complete"):
+            await client.check_job_success(running)
+
+
+async def test_a_status_that_aws_invents_is_kept_as_it_came() -> None:
+    """An unknown status reaches the user, and check_job_success says that it does not know it."""
+    body = b'{"jobs": [{"jobId": "j", "status": "SUSPENDED", "added": {"later": null}}]}'
+    transport = FaultyTransport(make_server(), lambda *_: body)
+    async with make_client(transport) as client:
+        assert await client.describe("j") == {"jobId": "j", "status": "SUSPENDED", "added": {}}
+        with pytest.raises(UnknownJobStatusError, match="has unknown status: SUSPENDED"):
+            await client.check_job_success("j")

@@ -1,0 +1,192 @@
+"""Log fetchers beside a wait."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from awaitbatch import ClientClosedError, FixedInterval
+
+from .support import ENDED, LONG, QUICK, make_client, make_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Fetcher:
+    """Notes what is called; `join` blocks its thread for a moment."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def start(self) -> None:
+        """Note it."""
+        self.calls.append("start")
+
+    def stop(self) -> None:
+        """Note it."""
+        self.calls.append("stop")
+
+    def join(self) -> None:
+        """Block, as a thread's join does."""
+        time.sleep(0.01)
+        self.calls.append("join")
+
+
+class AsyncFetcher(Fetcher):
+    """The same with coroutine methods."""
+
+    join_takes = 0.1
+
+    async def start(self) -> None:  # type: ignore[override]
+        """Note it."""
+        await asyncio.sleep(0.1)
+        self.calls.append("start")
+
+    async def stop(self) -> None:  # type: ignore[override]
+        """Note it."""
+        await asyncio.sleep(0.1)
+        self.calls.append("stop")
+
+    async def join(self) -> None:  # type: ignore[override]
+        """Note it."""
+        await asyncio.sleep(self.join_takes)
+        self.calls.append("join")
+
+
+@pytest.mark.parametrize("make", [Fetcher, AsyncFetcher])
+@pytest.mark.parametrize("life_cycle", [QUICK, ENDED], ids=["runs", "has ended"])
+@pytest.mark.parametrize("is_coroutine", [True, False])
+async def test_a_fetcher_is_started_stopped_and_joined(
+    make: Callable[[], Fetcher], life_cycle: Any, is_coroutine: bool
+) -> None:
+    """As Airflow does it, also when the job had ended before; coroutine methods and factories are awaited."""
+    server = make_server()
+    job_id = server.add_job(life_cycle=life_cycle)
+    fetcher = make()
+    asked: list[str] = []
+
+    def get(job_id: str) -> Fetcher:
+        asked.append(job_id)
+        return fetcher
+
+    async def get_later(job_id: str) -> Fetcher:
+        await asyncio.sleep(0.1)
+        return get(job_id)
+
+    async with make_client(server, backoff=FixedInterval(0.5)) as client:
+        job = await client.wait_for_job(job_id, 0, get_later if is_coroutine else get)
+    assert job["status"] == "SUCCEEDED"
+    assert asked == [job_id]
+    assert fetcher.calls == ["start", "stop", "join"]
+
+
+async def test_no_fetcher_is_fine() -> None:
+    """A factory may return None."""
+    server = make_server()
+    async with make_client(server) as client:
+        job = await client.wait_for_job(server.add_job(life_cycle=ENDED), 0, lambda _: None)
+    assert job["status"] == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("how", ["task", "scope", "stubborn"])
+async def test_a_cancelled_wait_still_stops_and_joins(how: str) -> None:
+    """However the wait is cancelled, and however often, stop and join run, and the cancellation goes on."""
+    server = make_server()
+    job_id = server.add_job(life_cycle=LONG)
+    fetcher = AsyncFetcher()
+    async with make_client(server) as client:
+        scope = anyio.CancelScope()
+
+        async def wait() -> None:
+            with scope:
+                await client.wait_for_job(job_id, 0, lambda _: fetcher)
+
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(30)
+        assert fetcher.calls == ["start"]
+        if how == "scope":
+            scope.cancel()
+        else:
+            task.cancel()
+        if how == "stubborn":
+            for _ in range(5):
+                await asyncio.sleep(0.02)
+                task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert fetcher.calls == ["start", "stop", "join"]
+        assert task.cancelled() is (how != "scope")
+        assert client.statistics().pending == 0
+
+
+async def test_a_join_that_hangs_is_left_behind_after_a_cancellation() -> None:
+    """A cancelled wait waits for the fetcher no longer than close_timeout."""
+    server = make_server()
+    fetcher = AsyncFetcher()
+    fetcher.join_takes = 1e6
+    loop = asyncio.get_running_loop()
+    async with make_client(server, close_timeout=2) as client:
+        task = asyncio.create_task(client.wait_for_job(server.add_job(life_cycle=LONG), 0, lambda _: fetcher))
+        await asyncio.sleep(30)
+        begin = loop.time()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert loop.time() - begin == pytest.approx(2, abs=0.1)
+
+
+async def test_closing_stops_fetchers_within_the_bound() -> None:
+    """aclose() lets fetchers end, but no longer than close_timeout."""
+    server = make_server()
+    quick, slow = AsyncFetcher(), AsyncFetcher()
+    slow.join_takes = 1e6
+    loop = asyncio.get_running_loop()
+    client = make_client(server, close_timeout=3)
+    await client.open()
+    waits = [
+        asyncio.create_task(client.wait_for_job(server.add_job(life_cycle=LONG), 0, lambda _, f=fetcher: f))
+        for fetcher in (quick, slow)
+    ]
+    await asyncio.sleep(30)
+    begin = loop.time()
+    await client.aclose()
+    assert loop.time() - begin < 3.1
+    assert quick.calls == ["start", "stop", "join"]
+    assert slow.calls == ["start", "stop"]
+    for outcome in await asyncio.gather(*waits, return_exceptions=True):
+        assert isinstance(outcome, ClientClosedError)
+
+
+async def test_a_fetcher_that_raises_is_the_error_of_its_wait() -> None:
+    """Errors of the factory, of start, and of stop reach the caller; stop and join are called all the same."""
+
+    class Bad(Fetcher):
+        fails = "start"
+
+        def start(self) -> None:
+            super().start()
+            if self.fails == "start":
+                raise KeyError(self.fails)
+
+        def stop(self) -> None:
+            super().stop()
+            if self.fails == "stop":
+                raise KeyError(self.fails)
+
+    server = make_server()
+    async with make_client(server) as client:
+        for fails in ("start", "stop"):
+            fetcher = Bad()
+            fetcher.fails = fails
+            with pytest.raises(KeyError, match=fails):
+                await client.wait_for_job(server.add_job(life_cycle=ENDED), 0, lambda _, f=fetcher: f)
+            assert fetcher.calls == ["start", "stop", "join"]
+
+        def raising(job_id: str) -> Fetcher:
+            raise LookupError(job_id)
+
+        with pytest.raises(LookupError):
+            await client.wait_for_job(server.add_job(life_cycle=ENDED), 0, raising)

@@ -1,0 +1,116 @@
+"""What the log tells, and what it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+import pytest
+
+from awaitbatch import FixedInterval
+
+from .support import LONG, QUICK, FaultyTransport, make_client, make_server, refused_connection, throttle
+
+
+def lines(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
+    """The messages of one level."""
+    return [record.getMessage() for record in caplog.records if record.levelno == level]
+
+
+async def test_one_line_a_job_and_state(caplog: pytest.LogCaptureFixture) -> None:
+    """INFO has one line for each state of each job, however many wait for it and in how many steps."""
+    server = make_server()
+    job_id = server.add_job(life_cycle=replace(QUICK, runnable=2, starting=2, attempts=2))
+    with caplog.at_level(logging.INFO, "awaitbatch"):
+        async with make_client(server, backoff=FixedInterval(0.3)) as client:
+            await asyncio.gather(*(client.wait_for_job(job_id, 0) for _ in range(5)))
+    assert lines(caplog, logging.INFO) == [
+        f"AWS Batch job ({job_id}) is RUNNABLE",
+        f"AWS Batch job ({job_id}) is STARTING, was RUNNABLE",
+        f"AWS Batch job ({job_id}) is RUNNING, was STARTING",
+        f"AWS Batch job ({job_id}) is RUNNABLE, was RUNNING",
+        f"AWS Batch job ({job_id}) is STARTING, was RUNNABLE",
+        f"AWS Batch job ({job_id}) is RUNNING, was STARTING",
+        f"AWS Batch job ({job_id}) is SUCCEEDED, was RUNNING",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "begin", "still", "end"),
+    [
+        (throttle, "throttles DescribeJobs: from", "still throttles", "no more"),
+        (refused_connection, "DescribeJobs failed, polls go on", "keeps failing", "works again"),
+    ],
+)
+async def test_trouble_does_not_flood_the_log(
+    caplog: pytest.LogCaptureFixture, fault: type[Exception], begin: str, still: str, end: str
+) -> None:
+    """A ten-minute outage: a WARNING at first, at most one a minute, and one line when it is over."""
+    server = make_server()
+    job_ids = [server.add_job(life_cycle=LONG) for _ in range(500)]
+    loop = asyncio.get_running_loop()
+    begin_at = loop.time()
+    transport = FaultyTransport(server, lambda *_: fault() if 10 < loop.time() - begin_at < 610 else None)
+    with caplog.at_level(logging.INFO, "awaitbatch"):
+        async with make_client(transport, backoff=FixedInterval(5)) as client:
+            waits = [asyncio.create_task(client.poll_for_job_complete(job_id, 0)) for job_id in job_ids]
+            await asyncio.sleep(800)
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+    warnings = lines(caplog, logging.WARNING)
+    assert begin in warnings[0]
+    assert all(still in line for line in warnings[1:])
+    assert 8 <= len(warnings) <= 11
+    assert [line for line in lines(caplog, logging.INFO) if end in line] == lines(caplog, logging.INFO)[-1:]
+
+
+async def test_a_handler_that_raises_stops_nobody() -> None:
+    """A log filter of the user's that raises does not stop the calls."""
+
+    class Raising(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            raise ZeroDivisionError(record)
+
+    logger = logging.getLogger("awaitbatch")
+    bad = Raising()
+    logger.addFilter(bad)
+    logger.setLevel(logging.DEBUG)
+    try:
+        server = make_server()
+        transport = FaultyTransport(
+            server, lambda number, _: [None, throttle(), refused_connection(), None][number % 4]
+        )
+        async with make_client(transport, backoff=FixedInterval(0.5)) as client:
+            assert (await client.wait_for_job(server.add_job(life_cycle=QUICK), 0))["status"] == "SUCCEEDED"
+    finally:
+        logger.removeFilter(bad)
+        logger.setLevel(logging.NOTSET)
+
+
+async def test_what_aws_writes_can_not_forge_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    """A status with a newline does not begin a new line in the log."""
+    body = b'{"jobs": [{"jobId": "j", "status": "RUNNING\\nERROR forged"}]}'
+    transport = FaultyTransport(make_server(), lambda *_: body)
+    with caplog.at_level(logging.INFO, "awaitbatch"):
+        async with make_client(transport) as client:
+            await client.describe("j")
+    assert all("\n" not in line for line in lines(caplog, logging.INFO))
+
+
+async def test_log_locations_through_the_client(caplog: pytest.LogCaptureFixture) -> None:
+    """None and one warning before the job runs; afterwards the latest attempt, or all of them."""
+    server = make_server()
+    job_id = server.add_job(life_cycle=replace(QUICK, runnable=5, attempts=3))
+    async with make_client(server, backoff=FixedInterval(0.5)) as client:
+        assert await client.get_job_awslogs_info(job_id) is None
+        assert await client.get_job_all_awslogs_info(job_id) == []
+        assert [
+            job_id in line and "no log stream yet" in line for line in lines(caplog, logging.WARNING)
+        ] == [True] * 2
+        await client.wait_for_job(job_id)
+        infos = await client.get_job_all_awslogs_info(job_id)
+        assert len({info["awslogs_stream_name"] for info in infos}) == 3
+        assert await client.get_job_awslogs_info(job_id) == infos[-1]
+        assert infos[0]["awslogs_region"] == "us-east-1"

@@ -1,0 +1,122 @@
+"""Submitting, cancelling and terminating jobs."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
+
+from awaitbatch import SubmitUncertainError
+
+from .support import LONG, FaultyTransport, client_error, make_client, make_server, throttle
+
+JOB = {"jobName": "hello", "jobQueue": "queue", "jobDefinition": "definition"}
+URL = "https://batch.example"
+
+
+def never_connected() -> EndpointConnectionError:
+    """What aiobotocore raises when nobody listens."""
+    key = aiohttp.client_reqrep.ConnectionKey(
+        "batch.example", 443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None
+    )  # type: ignore[arg-type]
+    error = aiohttp.ClientConnectorError(key, ConnectionRefusedError(111, "refused"))
+    return EndpointConnectionError(endpoint_url=URL, error=error)
+
+
+async def test_submit_answers_like_boto3() -> None:
+    """submit_job takes boto3's parameters and returns boto3's answer; the job can be awaited."""
+    server = make_server()
+    async with make_client(server) as client:
+        answer = await client.submit_job(**JOB)
+        assert answer["jobName"] == "hello"
+        assert answer["jobArn"].endswith(answer["jobId"])
+        assert (await client.wait_for_job(answer["jobId"]))["jobName"] == "hello"
+
+
+@pytest.mark.parametrize(
+    "error", [throttle(), never_connected(), client_error(400, "ThrottlingException")], ids=repr
+)
+async def test_what_aws_has_certainly_not_taken_is_sent_again(error: Exception) -> None:
+    """After a throttle or a refused connection the job is submitted once all the same."""
+    transport = FaultyTransport(make_server(), lambda *_: None)
+    transport.submit_faults = [error] * 4
+    async with make_client(transport) as client:
+        await client.submit_job(**JOB)
+        assert len(transport.submitted) == 5
+        transport.submit_faults = [error] * 99
+        with pytest.raises(type(error)):
+            await client.submit_job(**JOB)
+        assert len(transport.submitted) == 5 + 10
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ReadTimeoutError(endpoint_url=URL),
+        ConnectionClosedError(endpoint_url=URL),
+        HTTPClientError(error=OSError("reset in the middle of the body")),
+        EndpointConnectionError(endpoint_url=URL, error=aiohttp.ClientOSError(104, "reset")),
+        client_error(500, "ServerException"),
+        client_error(503, "503"),
+        TimeoutError(),
+    ],
+    ids=repr,
+)
+async def test_what_may_have_been_done_is_not_sent_again(error: Exception) -> None:
+    """A time-out, a lost connection and a 5xx raise SubmitUncertainError, once, naming the job."""
+    transport = FaultyTransport(make_server(), lambda *_: None)
+    transport.submit_faults = [error]
+    async with make_client(transport) as client:
+        with pytest.raises(SubmitUncertainError, match="hello") as caught:
+            await client.submit_job(**JOB)
+    assert caught.value.__cause__ is error
+    assert caught.value.job_name == "hello"
+    assert len(transport.submitted) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [client_error(400, "ClientException"), client_error(403, "AccessDeniedException"), NoCredentialsError()],
+    ids=repr,
+)
+async def test_refusals_are_botocores_own(error: Exception) -> None:
+    """What AWS refuses, and what was never sent, is raised as it is."""
+    transport = FaultyTransport(make_server(), lambda *_: None)
+    transport.submit_faults = [error]
+    async with make_client(transport) as client:
+        with pytest.raises(type(error)) as caught:
+            await client.submit_job(**JOB)
+    assert caught.value is error
+    assert len(transport.submitted) == 1
+
+
+async def test_a_connection_that_timed_out_was_not_made() -> None:
+    """A connect time-out is sent again: AWS can not have seen the request."""
+    transport = FaultyTransport(make_server(), lambda *_: None)
+    transport.submit_faults = [ConnectTimeoutError(endpoint_url=URL)]
+    async with make_client(transport) as client:
+        await client.submit_job(**JOB)
+    assert len(transport.submitted) == 2
+
+
+async def test_cancel_and_terminate() -> None:
+    """cancel_job leaves a running job alone, terminate_job ends it; both take an ARN; refusals are botocore's own."""
+    server = make_server()
+    job_id = server.add_job(life_cycle=LONG)
+    async with make_client(server) as client:
+        running = await client.poll_for_job_running(job_id)
+        await client.cancel_job(job_id, "no")
+        assert (await client.describe(job_id))["status"] == "RUNNING"
+        await client.terminate_job(running["jobArn"], "enough")
+        job = await client.describe(job_id)
+        assert (job["status"], job["statusReason"]) == ("FAILED", "enough")
+        with pytest.raises(ClientError, match="ClientException"):
+            await client.terminate_job(job_id, "x" * 1025)

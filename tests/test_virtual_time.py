@@ -1,0 +1,82 @@
+"""The loop under most tests keeps its word, or nothing that they prove would hold."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from tests.virtual_time import DeadlockError, VirtualTimeLoop
+
+pytestmark = pytest.mark.virtual_time
+
+
+async def test_the_clock_jumps_to_the_next_timer() -> None:
+    """An hour passes in no time, and asyncio and anyio agree on the moment."""
+    begun = time.monotonic()
+    await asyncio.sleep(3600)
+    assert (asyncio.get_running_loop().time(), anyio.current_time()) == (3600.0, 3600.0)
+    assert time.monotonic() - begun < 1
+
+
+async def test_timers_fire_in_order_and_at_their_moments() -> None:
+    """Each sleeper wakes at exactly the moment it asked for, however the moments are rounded."""
+    loop = asyncio.get_running_loop()
+    delays = [0.3, 0.1, 86_400.7, 0.2, 1e6 + 0.1]
+    woken: list[float] = []
+
+    async def sleep(delay: float) -> None:
+        await asyncio.sleep(delay)
+        woken.append(loop.time())
+
+    await asyncio.gather(*map(sleep, delays))
+    assert woken == sorted(delays)
+
+
+async def test_the_clock_stands_still_while_there_is_work() -> None:
+    """A thousand turns of the loop take no virtual time."""
+    for _ in range(1000):
+        await asyncio.sleep(0)
+    assert asyncio.get_running_loop().time() == 0
+
+
+@pytest.mark.parametrize("run_sync", [asyncio.to_thread, anyio.to_thread.run_sync])
+async def test_a_thread_holds_the_clock(run_sync: object) -> None:
+    """A time-out does not pass while a thread works, whichever library started it."""
+    assert callable(run_sync)
+    async with asyncio.timeout(0.001):
+        await run_sync(time.sleep, 0.05)
+    assert asyncio.get_running_loop().time() == 0
+
+
+def test_a_deadlock_is_an_error_that_names_who_waits() -> None:
+    """Waiting for what never comes ends the test at once instead of hanging it, and the loop can still be closed."""
+
+    async def wait_for_ever() -> None:
+        await asyncio.sleep(2)
+        await asyncio.Event().wait()
+
+    with (
+        asyncio.Runner(loop_factory=VirtualTimeLoop) as runner,
+        pytest.raises(DeadlockError, match=r"(?s)deadlock at 2\.0 s.*wait_for_ever"),
+    ):
+        runner.run(wait_for_ever())
+
+
+def test_closing_waits_for_abandoned_threads() -> None:
+    """The end of a loop's default executor is no deadlock, though only a thread can bring it about."""
+    done: list[bool] = []
+
+    def work() -> None:
+        time.sleep(0.02)
+        done.append(True)
+
+    async def abandon() -> None:
+        asyncio.get_running_loop().run_in_executor(None, work).cancel()
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(abandon())
+    assert done == [True]
