@@ -9,9 +9,9 @@ A test's directory chooses its loop:
 | `tests/server` | asyncio's and uvloop's, each test on both, with real sockets |
 | anywhere else, as `tests/testing` | asyncio's, with real sockets |
 
-An async test fails when a task that it or its fixtures started outlives it, and when its loop reports an exception that
-nobody retrieved. A blocking call on the loop raises `BlockingError` if code of the package makes it; `awaitbatch.testing`
-may, as it starts processes.
+An async test fails when a task that it or its fixtures started outlives it, and when its loop reports an exception
+that nobody retrieved. A blocking call on the loop raises `BlockingError` if code of the package makes it;
+`awaitbatch.testing` may, as it starts processes.
 """
 
 from __future__ import annotations

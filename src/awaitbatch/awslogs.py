@@ -47,11 +47,7 @@ def find_log_locations(job: Json, region_name: str | None) -> LogLocations:
         name: container.get("logConfiguration") or {} for name, container in _containers(properties)
     }
     infos: dict[str, dict[str, str]] = {}
-    foreign_drivers = {
-        str(driver)
-        for configuration in configurations.values()
-        if (driver := configuration.get("logDriver") or "awslogs") != "awslogs"
-    }
+    drivers = {str(configuration.get("logDriver") or "awslogs") for configuration in configurations.values()}
     # The latest attempt is told by the job itself while it runs, and by its attempts once it has ended.
     for runs in (*(job.get("attempts") or ()), job):
         for name, container in _containers(runs):
@@ -70,8 +66,8 @@ def find_log_locations(job: Json, region_name: str | None) -> LogLocations:
             )
     if infos:
         return LogLocations(list(infos.values()), None)
-    if foreign_drivers:
-        return LogLocations([], f"its log driver is {', '.join(sorted(foreign_drivers))}, not awslogs")
+    if drivers and "awslogs" not in drivers:
+        return LogLocations([], f"its log driver is {', '.join(sorted(drivers))}, not awslogs")
     return LogLocations(
         [], f"it has no log stream yet; streams exist from RUNNING on, it is {job.get('status')}"
     )

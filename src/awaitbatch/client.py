@@ -118,7 +118,7 @@ class BatchClient:
     JOB_QUEUE_TERMINAL_STATUS: ClassVar[tuple[str, ...]] = ("VALID", "DELETED")
     JOB_QUEUE_INTERMEDIATE_STATUS: ClassVar[tuple[str, ...]] = ("CREATING", "UPDATING", "DELETING")
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         *,
         region_name: str | None = None,
@@ -341,8 +341,8 @@ class BatchClient:
             jobs: Ids or ARNs of jobs.
 
         Returns:
-            ``{"jobs": [...]}`` as boto3 answers: descriptions in the order asked for, each job once, jobs that AWS Batch
-            does not know left out.
+            ``{"jobs": [...]}`` as boto3 answers: descriptions in the order asked for, each job once, without jobs that
+            AWS Batch does not know.
 
         Raises:
             InvalidJobIdError: One of them can not be a job's id; nothing was sent.
@@ -624,8 +624,8 @@ class BatchClient:
         A job of several containers has a stream for each of them and attempt.
 
         Returns:
-            Items as of `get_job_awslogs_info`; none, with a warning in the log that says why, for jobs on Amazon EKS, jobs
-            with another log driver than awslogs, and jobs that have not come to RUNNING yet.
+            Items as of `get_job_awslogs_info`; none, with a warning in the log that says why, for jobs on Amazon EKS,
+            jobs with another log driver than awslogs, and jobs that have not come to RUNNING yet.
 
         Raises:
             JobNotFoundError: And the other errors of `describe`.
@@ -648,11 +648,11 @@ class BatchClient:
         """Pause without blocking the event loop.
 
         Args:
-            delay: Seconds, give or take one; None for a pause drawn between `DEFAULT_DELAY_MIN` and `DEFAULT_DELAY_MAX`.
+            delay: Seconds, give or take one; None for a pause drawn between `DEFAULT_DELAY_MIN` and
+                `DEFAULT_DELAY_MAX`.
         """
-        await anyio.sleep(
-            _drawn_pause(delay, BatchClient.DEFAULT_DELAY_MIN, BatchClient.DEFAULT_DELAY_MAX).latest
-        )
+        pause = _drawn_pause(delay, BatchClient.DEFAULT_DELAY_MIN, BatchClient.DEFAULT_DELAY_MAX)
+        await anyio.sleep(pause.latest)
 
     @staticmethod
     def parse_job_description(job_id: str, response: dict[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class BatchLogFetcher(Protocol):
         """Block until it has ended."""
 
 
-GetBatchLogFetcher = Callable[[str], "BatchLogFetcher | None | Awaitable[BatchLogFetcher | None]"]
+GetBatchLogFetcher = Callable[[str], "BatchLogFetcher | Awaitable[BatchLogFetcher | None] | None"]
 
 
 class LogFetchers:
@@ -87,12 +87,12 @@ class LogFetchers:
             if not self._active:
                 self._none_active.set()
 
-    async def _finish(self, fetcher: BatchLogFetcher, timeout: float | None) -> None:
-        """Stop and join a fetcher; with a time-out it does so whatever cancellations come, and never raises."""
+    async def _finish(self, fetcher: BatchLogFetcher, bound: float | None) -> None:
+        """Stop and join a fetcher; with a bound in seconds it does so whatever cancellations come, and never raises."""
         ended: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
         scope = anyio.CancelScope()
         self._tasks.start_soon(self._stop_and_join, fetcher, scope, ended)
-        if timeout is None:
+        if bound is None:
             try:
                 error = await asyncio.shield(ended)
             except asyncio.CancelledError:
@@ -101,14 +101,14 @@ class LogFetchers:
             if error is not None:
                 raise error
         else:
-            await self._outlast(ended, scope, timeout)
+            await self._outlast(ended, scope, bound)
 
     async def _outlast(
-        self, ended: asyncio.Future[BaseException | None], scope: anyio.CancelScope, timeout: float
+        self, ended: asyncio.Future[BaseException | None], scope: anyio.CancelScope, bound: float
     ) -> None:
-        if not await outlast(ended, timeout):
+        if not await outlast(ended, bound):
             scope.cancel()
-            tell(logging.WARNING, "a log fetcher did not end within %g s and was left behind", timeout)
+            tell(logging.WARNING, "a log fetcher did not end within %g s and was left behind", bound)
         elif (error := ended.result()) is not None:
             tell(logging.WARNING, "a log fetcher failed to end: %r", error)
 
@@ -136,13 +136,13 @@ class LogFetchers:
             await _resolved(await join)
 
 
-async def outlast(future: asyncio.Future[Any], timeout: float) -> bool:
-    """Wait for a future whatever cancellations come; True if it was done in time.
+async def outlast(future: asyncio.Future[Any], bound: float) -> bool:
+    """Wait for a future whatever cancellations come; True if it was done within ``bound`` seconds.
 
-    For callers that re-raise the cancellation afterwards. The time-out is in seconds.
+    For callers that re-raise the cancellation afterwards.
     """
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout
+    deadline = loop.time() + bound
     # The shield keeps anyio's scopes away, the loop task.cancel(), which passes through shields.
     with anyio.CancelScope(shield=True):
         while not future.done() and loop.time() < deadline:

@@ -110,8 +110,8 @@ def order_of(job: Mapping[str, Any]) -> tuple[int, int]:
 def decode_description(item: bytes) -> dict[str, Any]:
     """Decode one job of a DescribeJobs answer into the dict that botocore would return for it.
 
-    As botocore does, it drops null members; other than botocore, it keeps members that botocore's service model
-    does not know yet.
+    As botocore does, it drops null members, but not from maps, whose keys are the user's own. Other than botocore, it
+    keeps members that botocore's service model does not know yet.
     """
     job = msgspec.json.decode(item)
     if b"null" in item:
@@ -120,9 +120,19 @@ def decode_description(item: bytes) -> dict[str, Any]:
     return description
 
 
-def _without_null_members(value: Any) -> Any:  # noqa: ANN401
+_MAPS: Final = frozenset(
+    {"annotations", "labels", "limits", "options", "parameters", "requests", "statusSummary", "tags"}
+)
+"""The members of a description, at any depth, that are maps."""
+
+
+def _without_null_members(value: Any, *, is_map: bool = False) -> Any:  # noqa: ANN401
     if isinstance(value, dict):
-        return {key: _without_null_members(member) for key, member in value.items() if member is not None}
+        return {
+            key: _without_null_members(member, is_map=key in _MAPS)
+            for key, member in value.items()
+            if is_map or member is not None
+        }
     if isinstance(value, list):
         return [_without_null_members(member) for member in value]
     return value

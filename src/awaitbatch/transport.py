@@ -55,13 +55,13 @@ class BatchTransport(Protocol):
     async def describe_jobs(self, job_ids: Sequence[str]) -> bytes:
         """The body of a good answer to DescribeJobs, not decoded."""
 
-    async def submit_job(self, **kwargs: Any) -> dict[str, Any]:
+    async def submit_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
         """SubmitJob, with boto3's parameters and answer."""
 
-    async def cancel_job(self, **kwargs: Any) -> dict[str, Any]:
+    async def cancel_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
         """CancelJob, with boto3's parameters and answer; this one may retry."""
 
-    async def terminate_job(self, **kwargs: Any) -> dict[str, Any]:
+    async def terminate_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
         """TerminateJob, with boto3's parameters and answer; this one may retry."""
 
 
@@ -111,7 +111,8 @@ class AiobotocoreTransport:
     @property
     def region_name(self) -> str | None:
         """The client's region."""
-        return self.client.meta.region_name
+        region_name: str | None = self.client.meta.region_name
+        return region_name
 
     @property
     def max_in_flight(self) -> int:

@@ -101,7 +101,7 @@ async def test_a_lost_connection_is_one_attempt_too(mode: str) -> None:
     """A connection that nobody accepts is tried once a look, not behind our back."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
-        arguments = {
+        arguments: Any = {
             "endpoint_url": f"http://127.0.0.1:{reserved.getsockname()[1]}",
             "region_name": "us-east-1",
             "aws_access_key_id": "none",
@@ -112,7 +112,7 @@ async def test_a_lost_connection_is_one_attempt_too(mode: str) -> None:
             **arguments, config=config, status_retries=2, backoff=FixedInterval(0.01)
         ) as client:
             begin = time.monotonic()
-            with pytest.raises(DescribeError, match="127.0.0.1") as caught:
+            with pytest.raises(DescribeError, match=r"127\.0\.0\.1") as caught:
                 await client.describe("j")
             assert time.monotonic() - begin < 1
             assert client.statistics().failed == 2
@@ -175,8 +175,9 @@ async def test_malformed_ids_that_pass_our_check_hurt_nobody(server: BatchServer
 
 async def test_a_throttled_account_fails_no_wait() -> None:
     """Behind a bucket of 15 calls/s nobody told us of, hundreds of waits end well."""
-    async with BatchServer(default_life_cycle=FAST, bucket=TokenBucket(15, 5), seed=1) as server:
-        job_ids = [server.add_job() for _ in range(1500)]
+    jobs_of_seconds = LifeCycleRanges(running=(3, 5), failing=0.2)
+    async with BatchServer(default_life_cycle=jobs_of_seconds, bucket=TokenBucket(15, 5), seed=1) as server:
+        job_ids = [server.add_job() for _ in range(1000)]
         async with BatchClient(
             **server.client_arguments, backoff=FixedInterval(0.2), max_calls_per_second=100
         ) as client:
@@ -186,7 +187,7 @@ async def test_a_throttled_account_fails_no_wait() -> None:
 
 
 async def test_a_server_that_hangs(server: BatchServer) -> None:
-    """A call without an answer is given up after call_timeout; a submission then is uncertain; closing does not wait."""
+    """A call without an answer is given up after call_timeout, a submission is uncertain, and closing does not wait."""
     job_id = server.add_job(life_cycle=LONG)
     config = AioConfig(read_timeout=0.3)
     client = BatchClient(

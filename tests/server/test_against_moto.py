@@ -18,7 +18,7 @@ pytest.importorskip("moto")
 
 @pytest.fixture
 async def moto() -> AsyncIterator[MotoServer]:
-    """moto's server in a process of its own, with a queue and a job definition."""
+    """Have moto's server in a process of its own, with a queue and a job definition."""
     async with MotoServer() as running:
         yield running
 

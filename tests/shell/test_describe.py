@@ -205,7 +205,7 @@ async def test_a_describe_never_shows_the_past() -> None:
     """A describe after a terminate is not answered by a call that was on its way before."""
     server = make_server()
     job_id = server.add_job(life_cycle=LONG)
-    transport = FaultyTransport(server, lambda number, _: None)
+    transport = FaultyTransport(server, lambda *_: None)
     async with make_client(transport) as client:
         first = asyncio.create_task(client.describe(job_id))
         await asyncio.sleep(0.008)  # the first call is on its way

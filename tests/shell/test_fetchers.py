@@ -37,6 +37,11 @@ class Fetcher:
         self.calls.append("join")
 
 
+def always(fetcher: Fetcher) -> Callable[[str], Fetcher]:
+    """A factory of just that fetcher."""
+    return lambda _: fetcher
+
+
 class AsyncFetcher(Fetcher):
     """The same with coroutine methods."""
 
@@ -147,7 +152,7 @@ async def test_closing_stops_fetchers_within_the_bound() -> None:
     client = make_client(server, close_timeout=3)
     await client.open()
     waits = [
-        asyncio.create_task(client.wait_for_job(server.add_job(life_cycle=LONG), 0, lambda _, f=fetcher: f))
+        asyncio.create_task(client.wait_for_job(server.add_job(life_cycle=LONG), 0, always(fetcher)))
         for fetcher in (quick, slow)
     ]
     await asyncio.sleep(30)
@@ -182,7 +187,7 @@ async def test_a_fetcher_that_raises_is_the_error_of_its_wait() -> None:
             fetcher = Bad()
             fetcher.fails = fails
             with pytest.raises(KeyError, match=fails):
-                await client.wait_for_job(server.add_job(life_cycle=ENDED), 0, lambda _, f=fetcher: f)
+                await client.wait_for_job(server.add_job(life_cycle=ENDED), 0, always(fetcher))
             assert fetcher.calls == ["start", "stop", "join"]
 
         def raising(job_id: str) -> Fetcher:

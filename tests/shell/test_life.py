@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from awaitbatch._core.windows import Windows
 from awaitbatch import AwaitBatchError, BatchClient, BatchProtocol, ClientClosedError, FixedInterval
+from awaitbatch._core.windows import Windows
 
 from .support import ENDED, LONG, QUICK, FaultyTransport, make_client, make_server, throttle
 
@@ -127,7 +127,7 @@ async def test_another_event_loop_gets_a_clear_error() -> None:
 
         def elsewhere() -> None:
             try:
-                asyncio.run(client.describe("j"))  # type: ignore[arg-type]
+                asyncio.run(client.describe("j"))
             except RuntimeError as error:
                 errors.append(error)
 
@@ -248,13 +248,18 @@ async def test_a_single_failure_is_not_wrapped() -> None:
     """An error inside async with reaches the user as it is, also when waits are left."""
     server = make_server()
     job_id = server.add_job(life_cycle=LONG)
-    with pytest.raises(ZeroDivisionError):
+    waits: list[asyncio.Task[Any]] = []
+
+    async def use() -> None:
         async with make_client(server) as client:
-            wait = asyncio.create_task(client.wait_for_job(job_id))
+            waits.append(asyncio.create_task(client.wait_for_job(job_id)))
             await asyncio.sleep(1)
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await use()
     with pytest.raises(ClientClosedError):
-        await wait
+        await waits[0]
 
 
 async def test_calls_never_exceed_the_rate() -> None:
@@ -307,7 +312,7 @@ async def test_calls_wait_for_a_free_connection() -> None:
 
 
 async def test_repr_and_statistics_show_the_state() -> None:
-    """repr and statistics tell what a client does."""
+    """The repr and the statistics tell what a client does."""
     server = make_server()
     job_ids = [server.add_job(life_cycle=LONG) for _ in range(10)]
     client = make_client(server)

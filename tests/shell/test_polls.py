@@ -6,7 +6,7 @@ import asyncio
 import math
 from dataclasses import replace
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -63,7 +63,7 @@ async def test_polls_return_the_description_that_matched() -> None:
 
 
 @pytest.mark.parametrize("outcome", ["SUCCEEDED", "FAILED"])
-async def test_wait_for_job_returns_the_final_description(outcome: str) -> None:
+async def test_wait_for_job_returns_the_final_description(outcome: Literal["SUCCEEDED", "FAILED"]) -> None:
     """wait_for_job waits for the end, and a failed job is an answer, no error."""
     server = make_server()
     job_id = server.add_job(life_cycle=replace(QUICK, outcome=outcome))

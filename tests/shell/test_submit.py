@@ -26,7 +26,7 @@ def never_connected() -> EndpointConnectionError:
     """What aiobotocore raises when nobody listens."""
     key = aiohttp.client_reqrep.ConnectionKey(
         "batch.example", 443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None
-    )  # type: ignore[arg-type]
+    )
     error = aiohttp.ClientConnectorError(key, ConnectionRefusedError(111, "refused"))
     return EndpointConnectionError(endpoint_url=URL, error=error)
 

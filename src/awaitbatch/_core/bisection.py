@@ -7,35 +7,41 @@ class Bisection:
     """What is known of a refused call while its parts are tried on their own.
 
     One malformed id makes AWS refuse the whole call. So a refused call is parted until the culprits are alone. When
-    nothing is wrong with the ids and AWS would refuse any call, that is a waste; two ids refused alone with the
-    same text, and no part answered, are taken as the sign of it. To learn that early, the smallest part is tried
-    first; but once one id was refused alone, the largest, since it will be answered if the ids are at fault.
+    nothing is wrong with the ids and AWS would refuse any call, that is a waste. The sign of it is that two ids were
+    refused alone with the same text, that the part tried next was refused too, and that no part was ever answered.
+
+    To learn early which of the two it is, the smallest part is tried first, but after each id that was refused alone
+    the largest, since that one will be answered if the ids are at fault.
     """
 
-    __slots__ = ("_largest_was_tried", "_repeated", "_texts", "has_answer", "parts_in_flight")
+    __slots__ = ("_confirmed", "_suspected", "_texts", "_try_largest", "has_answer", "parts_in_flight")
 
     def __init__(self) -> None:
         self.has_answer = False
         self.parts_in_flight = 0
         self._texts: set[str] = set()
-        self._repeated = False
-        self._largest_was_tried = False
+        self._try_largest = False
+        self._suspected = False
+        self._confirmed = False
 
     @property
     def is_general(self) -> bool:
         """Whether the refusal is not about the ids."""
-        return self._repeated and not self.has_answer and not self.parts_in_flight
+        return self._confirmed and not self.has_answer and not self.parts_in_flight
 
-    def refused_single(self, text: str) -> None:
-        """One id was refused alone, with this text."""
-        self._repeated = self._repeated or text in self._texts
-        self._texts.add(text)
+    def refused(self, size: int, text: str) -> None:
+        """A part of so many ids was refused, with this text."""
+        self._confirmed = self._confirmed or self._suspected
+        if size == 1:
+            self._suspected = self._suspected or text in self._texts
+            self._texts.add(text)
+            self._try_largest = True
 
     def preference(self, size: int) -> int:
         """The sort key of a part of so many ids: the least is tried first."""
-        return -size if self._texts and not self._largest_was_tried else size
+        return -size if self._try_largest else size
 
     def sent(self) -> None:
         """The part that came first was sent."""
         self.parts_in_flight += 1
-        self._largest_was_tried = bool(self._texts)
+        self._try_largest = False

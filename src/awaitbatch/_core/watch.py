@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container
-from typing import Final, Required, TypedDict
+from typing import TYPE_CHECKING, Final, Required, TypedDict
 
 from awaitbatch._core.backoff import Backoff, Window
 from awaitbatch._core.outcomes import MATCHED, Failure, Reason, Trouble, Verdict
 from awaitbatch._core.windows import Observation, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container
 
 _LACKS_STATUS: Final = Failure(
     Trouble.TRANSIENT, "UnreadableJob", 200, "the answer holds the job without a status", None
@@ -147,5 +149,6 @@ class Watch(Request):
             message = f"{self._backoff!r}.window({tries}) gave {window!r}"
             error: Exception = ValueError(message)
         except Exception as raised:  # noqa: BLE001
+            message = f"window({tries}) raised {type(raised).__name__}"
             error = raised
-        return Verdict(Reason.BROKEN, Failure(Trouble.FATAL, type(error).__name__, None, str(error), error))
+        return Verdict(Reason.BROKEN, Failure(Trouble.FATAL, type(error).__name__, None, message, error))

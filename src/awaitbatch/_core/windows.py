@@ -53,19 +53,19 @@ class Request(ABC):
         one_shot: Whether somebody waits for just this look, so that it may use the express seats.
         earliest: When the window opens, in monotonic seconds.
         latest: When the window closes, in monotonic seconds.
+        made: When it was added, in the count of `Windows` that also numbers calls, so it orders as things happened.
+        ticket: What it holds at present. Positive: its place in the queue. Negative: minus the number of the call that
+            it rides. 0: it has left. Whatever knows it by another ticket is outdated.
     """
 
-    __slots__ = ("_made", "_ticket", "earliest", "job_id", "latest", "one_shot")
+    __slots__ = ("earliest", "job_id", "latest", "made", "one_shot", "ticket")
 
     def __init__(self, job_id: str, *, one_shot: bool) -> None:
         self.job_id = job_id
         self.one_shot = one_shot
         self.earliest = self.latest = math.nan
-        # Both come from the one counter that also numbers calls, so they order as things happened.
-        self._made = 0
-        # Positive: its place in the queue. Negative: minus the number of the call that it rides. 0: it has left.
-        # Whatever knows it by another ticket is outdated.
-        self._ticket = 0
+        self.made = 0
+        self.ticket = 0
 
     @abstractmethod
     def saw(self, observation: Observation, *, counts: bool) -> Window | Verdict | None:
@@ -174,17 +174,13 @@ class Windows(Generic[R]):
         job.requests.append(request)
         self._size += 1
         self._counter += 1
-        request._made = self._counter
+        request.made = self._counter
         self._reschedule(request, window, now)
 
     def discard(self, request: R) -> None:
         """Forget a request wherever it is; it is no error if it has left already."""
-        if not request._ticket:
-            return
-        self._remove(request)
-        # Storms of cancellations would leave heaps of outdated entries behind.
-        if len(self._by_latest) > 2 * self._size + SEATS:
-            self._compact()
+        if request.ticket:
+            self._remove(request)
 
     def note(self, job_id: str, status: str, order: tuple[int, int]) -> None:
         """Tell what is known of a job that is asked for, so that seeing the same again is no `Change`."""
@@ -197,7 +193,7 @@ class Windows(Generic[R]):
         if self._parts:
             return -math.inf
         queue = self._by_latest
-        while queue and queue[0][2]._ticket != queue[0][1]:
+        while queue and queue[0][2].ticket != queue[0][1]:
             heappop(queue)
         return queue[0][0] if queue else math.inf
 
@@ -236,8 +232,8 @@ class Windows(Generic[R]):
                 self._note_change(job_id, job, observation, changes)
             # Requests leave the list as they end.
             for request in job.requests.copy():
-                counts = request._ticket == -number
-                if not counts and request._made > number:
+                counts = request.ticket == -number
+                if not counts and request.made > number:
                     continue
                 if observation is None:
                     verdict = request.missed(counts=counts)
@@ -263,16 +259,16 @@ class Windows(Generic[R]):
         else:
             bisection = call.bisection
             bisection.parts_in_flight -= 1
-        if len(call.job_ids) == 1:
-            bisection.refused_single(failure.message)
-            ended = self._tell_riders(call, failure, now)
+        bisection.refused(len(call.job_ids), failure.message)
+        ended: list[Ended[R]] = []
+        if len(call.job_ids) == 1 or bisection.is_general:
+            ended += self._tell_riders(call, failure, now)
         else:
             # Who has left meanwhile may have been the culprit, so even a single one that stays is tried again.
             stay = tuple(dict.fromkeys(request.job_id for request in self._riders(call)))
             middle = len(stay) // 2
             for half in (stay[:middle], stay[middle:]):
                 self._parts.append(Call(call.number, half, due=now, bisection=bisection))
-            ended = []
         if bisection.is_general:
             for part in self._parts:
                 if part.bisection is bisection:
@@ -288,7 +284,7 @@ class Windows(Generic[R]):
             if riders and part.bisection is not None:
                 self._counter += 1
                 for request in riders:
-                    request._ticket = -self._counter
+                    request.ticket = -self._counter
                 part.bisection.sent()
                 job_ids = tuple(dict.fromkeys(request.job_id for request in riders))
                 return Call(self._counter, job_ids, due=part.due, bisection=part.bisection)
@@ -298,7 +294,7 @@ class Windows(Generic[R]):
         closed = self._closed
         while closed and closed[0][0] <= now:
             _, ticket, request = heappop(closed)
-            if request._ticket == ticket:
+            if request.ticket == ticket:
                 heappush(self._open, (request.latest, ticket, request))
 
     def _board(
@@ -314,13 +310,13 @@ class Windows(Generic[R]):
         jobs = self._jobs
         while queue and len(boarded) < seats and queue[0][0] <= until:
             _, ticket, request = heappop(queue)
-            if request._ticket != ticket:
+            if request.ticket != ticket:
                 continue
             boarded[request.job_id] = None
             # Whoever else waits for the job, and may, shares the seat.
             for companion in jobs[request.job_id].requests:
-                if companion._ticket > 0 and companion.earliest <= now:
-                    companion._ticket = -number
+                if companion.ticket > 0 and companion.earliest <= now:
+                    companion.ticket = -number
 
     def _riders(self, call: Call) -> list[R]:
         jobs = (self._jobs.get(job_id) for job_id in call.job_ids)
@@ -329,7 +325,7 @@ class Windows(Generic[R]):
             for job in jobs
             if job is not None
             for request in job.requests
-            if request._ticket == -call.number
+            if request.ticket == -call.number
         ]
 
     def _tell_riders(self, call: Call, failure: Failure, now: float) -> list[Ended[R]]:
@@ -355,7 +351,7 @@ class Windows(Generic[R]):
 
     def _enqueue(self, request: R) -> None:
         self._counter = ticket = self._counter + 1
-        request._ticket = ticket
+        request.ticket = ticket
         by_latest = (request.latest, ticket, request)
         heappush(self._by_latest, by_latest)
         heappush(self._closed, (request.earliest, ticket, request))
@@ -363,16 +359,19 @@ class Windows(Generic[R]):
             heappush(self._express, by_latest)
 
     def _remove(self, request: R) -> None:
-        request._ticket = 0
+        request.ticket = 0
         self._size -= 1
         requests = self._jobs[request.job_id].requests
         requests.remove(request)
         if not requests:
             del self._jobs[request.job_id]
+        # Storms of requests that end or are cancelled would leave heaps of outdated entries behind.
+        if max(len(self._by_latest), len(self._closed), len(self._express)) > 2 * self._size + SEATS:
+            self._compact()
 
     def _compact(self) -> None:
         for queue in (self._by_latest, self._closed, self._open, self._express):
-            queue[:] = [entry for entry in queue if entry[2]._ticket == entry[1]]
+            queue[:] = [entry for entry in queue if entry[2].ticket == entry[1]]
             heapify(queue)
 
     def _note_change(

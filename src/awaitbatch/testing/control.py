@@ -76,8 +76,8 @@ def _checked(perform: Callable[[bytes], object]) -> Callable[[web.Request], Awai
     async def handle(request: web.Request) -> web.Response:
         try:
             status, answer = 200, perform(await request.read())
-        # A msgspec.ValidationError is a ValueError too.
-        except ValueError as error:
+        # A msgspec.ValidationError is a ValueError only from msgspec 0.21 on.
+        except (ValueError, msgspec.MsgspecError) as error:
             status, answer = 400, {"message": str(error)}
         return web.Response(status=status, body=msgspec.json.encode(answer), content_type="application/json")
 

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
 
-def client_arguments(endpoint_url: str, region_name: str) -> dict[str, str]:
+
+class ClientArguments(TypedDict):
+    """Keyword arguments of ``create_client("batch", …)`` and of `BatchClient`."""
+
+    endpoint_url: str
+    region_name: str
+    aws_access_key_id: str
+    aws_secret_access_key: str
+
+
+def client_arguments(endpoint_url: str, region_name: str) -> ClientArguments:
     """Arguments for ``create_client("batch", …)`` or `BatchClient`.
 
     A client signs its requests and refuses to make any without credentials; the servers look at none.

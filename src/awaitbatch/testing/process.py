@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import aiohttp
 
 from awaitbatch.testing.control import PREFIX
-from awaitbatch.testing.credentials import client_arguments
+from awaitbatch.testing.credentials import ClientArguments, client_arguments
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,7 +56,7 @@ class ServerProcess:
         return self._endpoint_url
 
     @property
-    def client_arguments(self) -> dict[str, str]:
+    def client_arguments(self) -> ClientArguments:
         """What an AWS client has to be made with: the endpoint, the region, and credentials that are none.
 
         Raises:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 
 from aiohttp import web
 
-from awaitbatch.testing.credentials import client_arguments
+from awaitbatch.testing.credentials import ClientArguments, client_arguments
 from awaitbatch.testing.description import Account
 from awaitbatch.testing.in_process import InProcessTransport
 from awaitbatch.testing.life_cycle import LifeCycle
@@ -225,7 +225,7 @@ class BatchServer:
         return f"http://{host}:{port}"
 
     @property
-    def client_arguments(self) -> dict[str, str]:
+    def client_arguments(self) -> ClientArguments:
         """What an AWS client has to be made with: the endpoint, the region, and credentials that are none.
 
         Raises:
