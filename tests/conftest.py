@@ -11,7 +11,7 @@ A test's directory chooses its loop:
 
 An async test fails when a task that it or its fixtures started outlives it, and when its loop reports an exception
 that nobody retrieved. A blocking call on the loop raises `BlockingError` if code of the package makes it;
-`awaitbatch.testing` may, as it starts processes.
+`awaitbatch.testing` and the command line may, as they start processes.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def _no_settings_from_outside() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _no_blocking_calls() -> Iterator[None]:
     """Let blocking calls on an event loop raise, for as long as the tests run."""
-    with blockbuster_ctx("awaitbatch", excluded_modules=["awaitbatch.testing"]) as blockbuster:
+    with blockbuster_ctx(
+        "awaitbatch", excluded_modules=["awaitbatch.testing", "awaitbatch.cli"]
+    ) as blockbuster:
         # A lock that is held for an instant, as by logging or a queue, is no blocking call.
         blockbuster.functions["threading.Lock.acquire"].deactivate()
         for function in blockbuster.functions.values():

@@ -104,6 +104,8 @@ class ServerProcess:
         try:
             self._endpoint_url = await asyncio.to_thread(_announced_url, self._process)
         except BaseException:
+            # It has served nobody yet, so it need not end in good order.
+            self._process.kill()
             await self._stop()
             raise
         return self

@@ -1,0 +1,5 @@
+"""The command ``awaitbatch``."""
+
+from awaitbatch.cli.command import main
+
+__all__ = ["main"]
