@@ -86,7 +86,7 @@ async def test_a_describe_is_one_attempt_in_every_retry_mode(mode: str) -> None:
         async with BatchClient(**server.client_arguments, config=config) as client:
             await client.describe(job_id)
             describing = asyncio.create_task(client.describe(job_id))
-            while not client.statistics().throttled:
+            while not client.statistics().throttled:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             assert server.statistics.calls["DescribeJobs"] == client.statistics().calls
             describing.cancel()
