@@ -338,9 +338,9 @@ def leaves_open_whether_done(error: Exception) -> bool:
             408,
             *range(500, 600),
         }
-    return isinstance(error, (*_NETWORK_ERRORS, botocore.parsers.ResponseParserError)) and not was_not_sent(
-        error
-    )
+    if was_not_sent(error) or isinstance(error, botocore.exceptions.SSLError):
+        return False
+    return isinstance(error, (*_NETWORK_ERRORS, botocore.parsers.ResponseParserError))
 
 
 def was_not_sent(error: Exception) -> bool:

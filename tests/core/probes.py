@@ -1,0 +1,113 @@
+"""Requests and observations that tests of the core are made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from awaitbatch._core.backoff import Window
+from awaitbatch._core.outcomes import MATCHED, Failure, Reason, Trouble, Verdict
+from awaitbatch._core.windows import Observation, Request
+from awaitbatch.jobs import JobHead
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from awaitbatch._core.windows import Call, Ended, Windows
+
+AT_ONCE = Window(0, 0)
+LATER = Window(1000, 2000)
+
+
+def failure(trouble: Trouble, message: str = "no", *, costs_attempt: bool = True) -> Failure:
+    """A call that failed for this kind of trouble."""
+    return Failure(trouble, "Code", 400, message, None, costs_attempt)
+
+
+THROTTLED = failure(Trouble.THROTTLED)
+TRANSIENT = failure(Trouble.TRANSIENT)
+REFUSED = failure(Trouble.REFUSED)
+FATAL = failure(Trouble.FATAL)
+
+
+def seen(status: str | None, attempts: int = 0) -> JobHead:
+    """A job as a call saw it, after so many attempts have ended."""
+    return JobHead(status=status, attempts=[msgspec.Raw(b"{}")] * attempts)
+
+
+class Probe(Request):
+    """A request that writes down what it hears and does as it is told.
+
+    Args:
+        job_id: The job.
+        one_shot: As of `Request`.
+        reply: What it says to each good answer.
+        otherwise: What it says to answers that do not count.
+        on_failure: What it says to each failure.
+    """
+
+    def __init__(
+        self,
+        job_id: str = "a",
+        *,
+        one_shot: bool = False,
+        reply: Window | Verdict | None = LATER,
+        otherwise: Window | Verdict | None = None,
+        on_failure: Window | Verdict | None = LATER,
+    ) -> None:
+        super().__init__(job_id, one_shot=one_shot)
+        self.heard: list[str] = []
+        self._reply = reply
+        self._otherwise = otherwise
+        self._on_failure = on_failure
+
+    def saw(self, observation: Observation, *, counts: bool) -> Window | Verdict | None:
+        """Write down the status; in brackets if it did not count."""
+        self.heard.append(f"{observation.status}" if counts else f"({observation.status})")
+        return self._reply if counts else self._otherwise
+
+    def missed(self, *, counts: bool) -> Window | Verdict | None:
+        """Write down that the job was absent."""
+        self.heard.append("absent" if counts else "(absent)")
+        return self._reply if counts else self._otherwise
+
+    def failed(self, failure: Failure) -> Window | Verdict | None:
+        """Write down the failure."""
+        self.heard.append(failure.trouble.value)
+        if failure.trouble in {Trouble.REFUSED, Trouble.FATAL}:
+            return Verdict(Reason.FAILED, failure)
+        return None if failure.trouble is Trouble.THROTTLED else self._on_failure
+
+
+def one_shot(job_id: str = "a") -> Probe:
+    """A request that has its answer at the first look."""
+    return Probe(job_id, one_shot=True, reply=MATCHED)
+
+
+def added(windows: Windows[Probe], probe: Probe, window: Window = AT_ONCE, now: float = 0) -> Probe:
+    """The request, after it was added."""
+    windows.add(probe, window, now)
+    return probe
+
+
+def departs(windows: Windows[Probe], now: float) -> Call:
+    """The call that leaves now, for tests that know that one does."""
+    call = windows.take(now)
+    assert call is not None
+    return call
+
+
+def everybody(call: Call, status: str = "RUNNING") -> dict[str, JobHead]:
+    """A good answer that holds every job of the call."""
+    return dict.fromkeys(call.job_ids, seen(status))
+
+
+def names(count: int, prefix: str = "job") -> list[str]:
+    """So many job ids."""
+    return [f"{prefix}-{number}" for number in range(count)]
+
+
+def ended_ids(ended: Iterable[Ended[Probe]]) -> list[str]:
+    """The jobs of the requests that have ended."""
+    return [request.job_id for request, _ in ended]

@@ -1,0 +1,299 @@
+"""Refused calls are parted until whoever is at fault is alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from awaitbatch._core.backoff import Window
+from awaitbatch._core.outcomes import MATCHED, Reason, Trouble, Verdict
+from awaitbatch._core.windows import SEATS, Call, Ended, Windows
+
+from .probes import (
+    AT_ONCE,
+    LATER,
+    REFUSED,
+    THROTTLED,
+    TRANSIENT,
+    Probe,
+    added,
+    departs,
+    ended_ids,
+    everybody,
+    failure,
+    names,
+    one_shot,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MOST_CALLS = 15
+"""The refused call, and two for each halving of a hundred."""
+
+
+class Outcome(NamedTuple):
+    """What became of some jobs, and how many calls it took."""
+
+    refused: set[str]
+    answered: set[str]
+    calls: int
+
+
+def serve(windows: Windows[Probe], call: Call, texts: Mapping[str, str]) -> list[Ended[Probe]]:
+    """Answer a call as AWS does, which refuses those that hold a culprit; `texts` says with which words."""
+    culprits = [job_id for job_id in call.job_ids if job_id in texts]
+    if culprits:
+        return windows.refuse(call, failure(Trouble.REFUSED, texts[culprits[0]]), 0)
+    return windows.answer(call, everybody(call), 0)[0]
+
+
+def run(job_ids: list[str], texts: Mapping[str, str]) -> Outcome:
+    """Describe these jobs once, some of which AWS does not like."""
+    windows = Windows[Probe]()
+    for job_id in job_ids:
+        added(windows, one_shot(job_id))
+    refused, answered, calls = set[str](), set[str](), 0
+    while (call := windows.take(0)) is not None:
+        calls += 1
+        for request, verdict in serve(windows, call, texts):
+            (answered if verdict is MATCHED else refused).add(request.job_id)
+    assert len(windows) == 0
+    return Outcome(refused, answered, calls)
+
+
+@pytest.fixture
+def windows() -> Windows[Probe]:
+    """No requests yet."""
+    return Windows[Probe]()
+
+
+@pytest.mark.parametrize("place", [0, 1, 37, 49, 50, 63, 98, 99])
+def test_one_culprit_hurts_nobody(place: int) -> None:
+    """One culprit among a hundred is found within 14 more calls, and everybody else is answered."""
+    job_ids = names(SEATS)
+    outcome = run(job_ids, {job_ids[place]: "malformed"})
+    assert outcome.refused == {job_ids[place]}
+    assert outcome.answered == set(job_ids) - outcome.refused
+    assert outcome.calls <= MOST_CALLS
+
+
+def test_only_the_culprits_requesters_fail(windows: Windows[Probe]) -> None:
+    """All who rode for the culprit get the error itself, and not who waits for it with a closed window."""
+    for job_id in ("a", "culprit", "culprit", "b"):
+        added(windows, one_shot(job_id))
+    waiting = added(windows, Probe("culprit"), LATER)
+    ended: list[Ended[Probe]] = []
+    while (call := windows.take(0)) is not None:
+        ended += serve(windows, call, {"culprit": "malformed"})
+    errors = [end for end in ended if end.verdict is not MATCHED]
+    assert ended_ids(errors) == ["culprit", "culprit"]
+    assert all(end.verdict.reason is Reason.FAILED for end in errors)
+    assert {end.verdict.failure.message for end in errors if end.verdict.failure} == {"malformed"}
+    assert list(windows) == [waiting]
+
+
+def test_refused_alone(windows: Windows[Probe]) -> None:
+    """A call of one job needs no parting: its requesters get the error at once."""
+    added(windows, one_shot("culprit"))
+    assert ended_ids(windows.refuse(departs(windows, 0), REFUSED, 0)) == ["culprit"]
+    assert windows.take(1e9) is None
+
+
+def test_every_pair_in_small_calls() -> None:
+    """Two culprits refused with the same words hurt nobody else, wherever they sit in calls of 3 to 16."""
+    for size in range(3, 17):
+        job_ids = names(size)
+        for first in range(size):
+            for second in range(first + 1, size):
+                culprits = {job_ids[first], job_ids[second]}
+                outcome = run(job_ids, dict.fromkeys(culprits, "malformed"))
+                assert outcome.refused == culprits, (size, first, second)
+
+
+@settings(max_examples=100, deadline=None)
+@given(size=st.integers(3, SEATS), data=st.data())
+def test_two_culprits_hurt_nobody_else(size: int, data: st.DataObject) -> None:
+    """Two culprits refused with the same words hurt nobody else, and cost at most twice the calls of one."""
+    job_ids = names(size)
+    culprits = data.draw(st.sets(st.sampled_from(job_ids), min_size=2, max_size=2))
+    outcome = run(job_ids, dict.fromkeys(culprits, "malformed"))
+    assert outcome.refused == culprits
+    assert outcome.answered == set(job_ids) - culprits
+    assert outcome.calls <= 2 * MOST_CALLS
+
+
+@settings(max_examples=100, deadline=None)
+@given(size=st.integers(1, SEATS), data=st.data())
+def test_culprits_with_words_of_their_own_hurt_nobody(size: int, data: st.DataObject) -> None:
+    """Any number of culprits that are each refused with other words hurt nobody else."""
+    job_ids = names(size)
+    culprits = data.draw(st.sets(st.sampled_from(job_ids)))
+    outcome = run(job_ids, {job_id: f"{job_id} is malformed" for job_id in culprits})
+    assert outcome.refused == culprits
+    assert outcome.answered == set(job_ids) - culprits
+    assert outcome.calls <= 2 * size
+
+
+@settings(max_examples=100, deadline=None)
+@given(culprits=st.sets(st.sampled_from(names(SEATS)[50:])))
+def test_one_good_half_saves_everybody(culprits: set[str]) -> None:
+    """Culprits refused with the same words, as many as there are, hurt nobody if one half of the call is good."""
+    outcome = run(names(SEATS), dict.fromkeys(culprits, "malformed"))
+    assert outcome.refused == culprits
+
+
+@pytest.mark.parametrize(
+    ("size", "most_calls"), [(1, 1), (2, 3), (3, 5), (10, 10), (SEATS, MOST_CALLS)], ids=str
+)
+def test_a_general_refusal_ends_early(size: int, most_calls: int) -> None:
+    """When AWS refuses whatever it is asked, with the same words, everybody hears it before all were tried alone."""
+    outcome = run(names(size), dict.fromkeys(names(size), "no such thing"))
+    assert outcome.refused == set(names(size))
+    assert outcome.calls <= most_calls
+
+
+def test_a_general_refusal_waits_for_calls_under_way(windows: Windows[Probe]) -> None:
+    """While a part is under way it may still bring an answer, which proves that the refusal is not general."""
+    for job_id in names(4):
+        added(windows, one_shot(job_id))
+    windows.refuse(departs(windows, 0), REFUSED, 0)
+    slow = departs(windows, 0)
+    assert slow.job_ids == ("job-0", "job-1")
+    windows.refuse(departs(windows, 0), REFUSED, 0)
+    for alone in ("job-2", "job-3"):
+        call = departs(windows, 0)
+        assert call.job_ids == (alone,)
+        assert ended_ids(windows.refuse(call, REFUSED, 0)) == [alone]
+    ended, _ = windows.answer(slow, everybody(slow), 0)
+    assert ended_ids(ended) == ["job-0", "job-1"]
+
+
+def test_other_requests_are_no_part_of_a_general_refusal(windows: Windows[Probe]) -> None:
+    """A refusal that is general ends the parts of its own call, not those of another."""
+    for job_id in names(4, "mine"):
+        added(windows, one_shot(job_id))
+    mine = departs(windows, 0)
+    for job_id in names(3, "other"):
+        added(windows, one_shot(job_id))
+    other = departs(windows, 0)
+    windows.refuse(mine, REFUSED, 0)
+    windows.refuse(other, failure(Trouble.REFUSED, "of another kind"), 0)
+    refused, answered = set[str](), set[str]()
+    while (call := windows.take(0)) is not None:
+        texts = {job_id: "malformed" for job_id in call.job_ids if job_id.startswith("mine")}
+        for request, verdict in serve(windows, call, texts):
+            (answered if verdict is MATCHED else refused).add(request.job_id)
+    assert (refused, answered) == (set(names(4, "mine")), set(names(3, "other")))
+
+
+def test_a_culprit_that_left_blames_no_neighbour(windows: Windows[Probe]) -> None:
+    """When the culprit's waiter leaves while the call is under way, the one that stays is tried again."""
+    culprit, neighbour = added(windows, one_shot("culprit")), added(windows, one_shot("b"))
+    call = departs(windows, 0)
+    windows.discard(culprit)
+    assert windows.refuse(call, REFUSED, 0) == []
+    part = departs(windows, 0)
+    assert part.job_ids == ("b",)
+    ended, _ = windows.answer(part, everybody(part), 0)
+    assert ended == [(neighbour, MATCHED)]
+    assert windows.take(1e9) is None
+
+
+def test_a_refused_call_whose_waiters_have_all_left(windows: Windows[Probe]) -> None:
+    """Nothing is sent for parts that nobody waits for any more."""
+    probes = [added(windows, one_shot(job_id)) for job_id in names(8)]
+    call = departs(windows, 0)
+    windows.refuse(call, REFUSED, 0)
+    for probe in probes:
+        windows.discard(probe)
+    later = added(windows, Probe("later"), Window(0, 9))
+    assert windows.take(5) is None
+    assert windows.next_deadline() == 9
+    assert list(windows) == [later]
+
+
+def test_who_leaves_between_the_parts_takes_no_seat(windows: Windows[Probe]) -> None:
+    """A part carries those who still wait when it leaves."""
+    probes = [added(windows, one_shot(job_id)) for job_id in names(6)]
+    windows.refuse(departs(windows, 0), REFUSED, 0)
+    windows.discard(probes[1])
+    assert departs(windows, 0).job_ids == ("job-0", "job-2")
+
+
+def test_parts_go_before_everything_else(windows: Windows[Probe]) -> None:
+    """While parts are left to try the next deadline is always now."""
+    for job_id in names(2):
+        added(windows, one_shot(job_id), Window(0, 7))
+    windows.refuse(departs(windows, 7), REFUSED, 8)
+    added(windows, one_shot("overdue"))
+    assert windows.next_deadline() < 0
+    parts = [departs(windows, 8) for _ in range(2)]
+    assert [part.job_ids for part in parts] == [("job-0",), ("job-1",)]
+    assert [part.due for part in parts] == [8, 8]
+    assert departs(windows, 8).job_ids == ("overdue",)
+
+
+def test_a_part_is_a_call_of_its_own(windows: Windows[Probe]) -> None:
+    """A request made between the refusal and the part is answered by the part, which was sent after it."""
+    for job_id in names(2):
+        added(windows, one_shot(job_id))
+    windows.refuse(departs(windows, 0), REFUSED, 0)
+    newer = added(windows, Probe("job-0", otherwise=MATCHED), LATER)
+    part = departs(windows, 0)
+    newest = added(windows, Probe("job-0", otherwise=MATCHED), LATER)
+    ended, _ = windows.answer(part, everybody(part), 0)
+    assert newer in [request for request, _ in ended]
+    assert newest.heard == []
+
+
+def test_a_throttled_part_is_tried_again(windows: Windows[Probe]) -> None:
+    """A part that comes too fast for AWS stays a part, and the culprit is found all the same."""
+    for job_id in names(4):
+        added(windows, one_shot(job_id))
+    windows.refuse(departs(windows, 0), REFUSED, 0)
+    part = departs(windows, 0)
+    assert windows.fail(part, THROTTLED, 0) == []
+    again = {departs(windows, 0).job_ids for _ in range(2)}
+    assert again == {("job-0", "job-1"), ("job-2", "job-3")}
+
+
+def test_a_throttled_part_keeps_nothing_in_flight(windows: Windows[Probe]) -> None:
+    """A throttled part is not under way any more, so a general refusal still ends early."""
+    for job_id in names(8):
+        added(windows, one_shot(job_id))
+    windows.refuse(departs(windows, 0), REFUSED, 0)
+    windows.fail(departs(windows, 0), THROTTLED, 0)
+    ended: list[Ended[Probe]] = []
+    calls = 0
+    while (call := windows.take(0)) is not None:
+        calls += 1
+        ended += windows.refuse(call, REFUSED, 0)
+    assert sorted(ended_ids(ended)) == names(8)
+    assert calls < 2 * 8 - 2
+
+
+def test_a_part_that_fails_goes_back_to_the_queue(windows: Windows[Probe]) -> None:
+    """Riders of a part that was lost hear of it and wait for a new window; the other part goes on."""
+    probes = [added(windows, Probe(job_id, on_failure=Window(5, 6))) for job_id in names(4)]
+    windows.refuse(departs(windows, 0), REFUSED, 0)
+    lost, other = departs(windows, 0), departs(windows, 0)
+    assert windows.fail(lost, TRANSIENT, 10) == []
+    windows.answer(other, everybody(other), 10)
+    assert [probe.heard for probe in probes] == [["transient"]] * 2 + [["RUNNING"]] * 2
+    assert windows.next_deadline() == 16
+    assert departs(windows, 16).job_ids == ("job-0", "job-1")
+
+
+def test_a_poll_outlives_its_neighbours_fault(windows: Windows[Probe]) -> None:
+    """A poll that shared a call with a culprit goes on as after any other look."""
+    poll = added(windows, Probe("a", reply=Window(5, 10)))
+    added(windows, Probe("culprit", on_failure=Verdict(Reason.FAILED)), AT_ONCE)
+    while (call := windows.take(0)) is not None:
+        serve(windows, call, {"culprit": "malformed"})
+    assert poll.heard == ["RUNNING"]
+    assert list(windows) == [poll]
+    assert windows.next_deadline() == 10

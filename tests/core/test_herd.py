@@ -1,0 +1,360 @@
+"""Windows, watches and the throttle together, against a simulated AWS Batch that does as Hypothesis pleases."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from random import Random
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from awaitbatch._core.backoff import Backoff, ExponentialBackoff, FixedInterval, Window
+from awaitbatch._core.outcomes import MATCHED, Reason, Trouble
+from awaitbatch._core.throttle import AdaptiveThrottle
+from awaitbatch._core.watch import Watch
+from awaitbatch._core.windows import EXPRESS_SEATS, SEATS, Call, Change, Ended, Windows
+from awaitbatch.jobs import JobStatus
+
+from .probes import FATAL, THROTTLED, TRANSIENT, failure, names, seen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+STATES: Final = [*JobStatus][:-1]
+"""What a simulated job passes through, one after the other."""
+ENDED: Final = frozenset({"SUCCEEDED", "FAILED"})
+MAX_RATE: Final = 20.0
+FAMOUS_JOBS: Final = names(8, "famous")
+"""Jobs that several requests want."""
+
+
+class Flight(NamedTuple):
+    """A call under way.
+
+    Attributes:
+        call: The call.
+        sent: When it was taken, in events.
+        states: How far each of its jobs had come when it was sent.
+    """
+
+    call: Call
+    sent: int
+    states: dict[str, int]
+
+
+@dataclasses.dataclass
+class Ticket:
+    """What the model knows of a request.
+
+    Attributes:
+        added: When it was added, in events.
+        state: How far its job had come then.
+        call: The number of the call that it rides, or None while it waits.
+        passed_over: Calls that left without it after its `latest`.
+    """
+
+    added: int
+    state: int
+    call: int | None = None
+    passed_over: int = 0
+
+
+class Herd(RuleBasedStateMachine):
+    """Many who wait for jobs, and a server that answers, throttles, fails and refuses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.windows = Windows[Watch]()
+        self.throttle = AdaptiveThrottle(MAX_RATE)
+        self.now = 0.0
+        self.events = 0
+        self.states: dict[str, int] = {}
+        self.tickets: dict[Watch, Ticket] = {}
+        self.flights: list[Flight] = []
+        self.departures: list[float] = []
+        self.newcomers = 0
+        self.refusals = 0
+        self.most_requests = 0
+        self.random = Random(1)
+
+    # What the model knows.
+
+    def waiting(self) -> dict[Watch, Ticket]:
+        """The requests that ride no call."""
+        return {watch: ticket for watch, ticket in self.tickets.items() if ticket.call is None}
+
+    def riders(self, call: Call) -> list[Watch]:
+        """The requests that ride a call."""
+        return [watch for watch, ticket in self.tickets.items() if ticket.call == call.number]
+
+    def between_parts(self) -> list[Watch]:
+        """The requests whose call was refused and whose part has not left yet."""
+        under_way = {flight.call.number for flight in self.flights} | {None}
+        return [watch for watch, ticket in self.tickets.items() if ticket.call not in under_way]
+
+    # What users do.
+
+    def watch(self, job_id: str, window: Window, *, one_shot: bool, backoff: Backoff) -> None:
+        """Begin to wait for a job."""
+        watch = Watch(
+            job_id,
+            lambda *_: pytest.fail("the core called deliver"),
+            match_status=None if one_shot else ENDED,
+            status_retries=3,
+            backoff=backoff,
+        )
+        self.events += 1
+        state = self.states.setdefault(job_id, 0)
+        self.windows.add(watch, window, self.now)
+        self.tickets[watch] = Ticket(self.events, state)
+        self.most_requests = max(self.most_requests, len(self.tickets))
+
+    @rule(
+        job_id=st.sampled_from(FAMOUS_JOBS),
+        begin=st.floats(0, 3),
+        length=st.floats(0, 3),
+        seconds=st.sampled_from([0.5, 4]),
+    )
+    def poll_one(self, job_id: str, begin: float, length: float, seconds: float) -> None:
+        """Wait for the end of a job that others wait for too."""
+        window = Window(begin, begin + length)
+        self.watch(job_id, window, one_shot=False, backoff=FixedInterval(seconds))
+
+    @rule(job_id=st.sampled_from(FAMOUS_JOBS), length=st.sampled_from([0, 0.005]))
+    def describe_one(self, job_id: str, length: float) -> None:
+        """Describe a job at once."""
+        self.watch(job_id, Window(0, length), one_shot=True, backoff=FixedInterval(1))
+
+    @rule(
+        size=st.integers(20, 120),
+        one_shot=st.booleans(),
+        begin=st.floats(0, 2),
+        spread=st.sampled_from([0, 3]),
+    )
+    def crowd(self, *, size: int, one_shot: bool, begin: float, spread: float) -> None:
+        """Many wait for a job each."""
+        backoff = ExponentialBackoff(self.random)
+        for _ in range(size):
+            self.newcomers += 1
+            latest = begin + spread * self.random.random()
+            window = Window(0 if one_shot else begin, latest)
+            self.watch(f"new-{self.newcomers}", window, one_shot=one_shot, backoff=backoff)
+
+    @precondition(lambda self: self.tickets)
+    @rule(seed=st.integers(0, 1000), share=st.sampled_from([0.001, 0.3]))
+    def cancel(self, seed: int, share: float) -> None:
+        """Some lose patience, wherever their requests are."""
+        watches = list(self.tickets)
+        for watch in Random(seed).sample(watches, math.ceil(len(watches) * share)):
+            self.windows.discard(watch)
+            self.windows.discard(watch)
+            del self.tickets[watch]
+
+    # What AWS and the clock do.
+
+    @rule(seconds=st.sampled_from([0.001, 0.3, 2, 20]))
+    def wait(self, seconds: float) -> None:
+        """Time passes."""
+        self.now += seconds
+
+    @precondition(lambda self: self.states)
+    @rule(seed=st.integers(0, 1000), share=st.sampled_from([0.2, 1]))
+    def progress(self, seed: int, share: float) -> None:
+        """Some jobs come to their next state."""
+        for job_id in Random(seed).sample(list(self.states), math.ceil(len(self.states) * share)):
+            self.states[job_id] = min(self.states[job_id] + 1, len(STATES) - 1)
+
+    @precondition(lambda self: self.flights)
+    @rule(place=st.integers(0, 100), missing=st.sampled_from([0, 0, 0, 7]))
+    def answer(self, place: int, missing: int) -> None:
+        """A call is answered, perhaps without some jobs, in any order of the calls."""
+        flight = self.flights.pop(place % len(self.flights))
+        self.throttle.answered()
+        jobs = {
+            job_id: seen(STATES[state])
+            for number, (job_id, state) in enumerate(flight.states.items())
+            if not missing or number % missing
+        }
+        riders = self.riders(flight.call)
+        untouched = {watch: (watch.earliest, watch.latest) for watch in self.tickets if watch not in riders}
+        ended, changes = self.windows.answer(flight.call, jobs, self.now)
+        self.check_ends(flight, ended)
+        self.check_changes(changes)
+        self.leave(riders, ended)
+        for watch, window in untouched.items():
+            assert (watch.earliest, watch.latest) == window
+
+    @precondition(lambda self: self.flights)
+    @rule(place=st.integers(0, 100))
+    def reject(self, place: int) -> None:
+        """A call came too fast."""
+        flight = self.flights.pop(place % len(self.flights))
+        riders = self.riders(flight.call)
+        deadlines = {watch: watch.latest for watch in riders}
+        self.throttle.congested(flight.call.number)
+        throttled = dataclasses.replace(THROTTLED, costs_attempt=self.throttle.at_floor)
+        ended = self.windows.fail(flight.call, throttled, self.now)
+        assert all(watch.one_shot and self.throttle.at_floor for watch, _ in ended)
+        assert deadlines == {watch: watch.latest for watch in riders}
+        if flight.call.bisection is None:
+            self.leave(riders, ended)
+        for ticket in self.waiting().values():
+            ticket.passed_over = max(0, ticket.passed_over - 1)
+
+    @precondition(lambda self: self.flights)
+    @rule(place=st.integers(0, 100), fatal=st.sampled_from([False, False, True]))
+    def lose(self, *, place: int, fatal: bool) -> None:
+        """A call fails."""
+        flight = self.flights.pop(place % len(self.flights))
+        riders = self.riders(flight.call)
+        ended = self.windows.fail(flight.call, FATAL if fatal else TRANSIENT, self.now)
+        assert {watch for watch, _ in ended} <= set(riders)
+        assert not fatal or len(ended) == len(riders)
+        self.leave(riders, ended)
+
+    @precondition(lambda self: self.flights)
+    @rule(place=st.integers(0, 100), text=st.sampled_from(["always the same", None]))
+    def refuse(self, place: int, text: str | None) -> None:
+        """AWS does not like the content of a call."""
+        flight = self.flights.pop(place % len(self.flights))
+        self.refusals += 1
+        involved = {*self.riders(flight.call), *self.between_parts()}
+        refused = failure(Trouble.REFUSED, text or f"call {flight.call.number}")
+        ended = self.windows.refuse(flight.call, refused, self.now)
+        assert {watch for watch, _ in ended} <= involved
+        assert all(verdict.reason is Reason.FAILED for _, verdict in ended)
+        self.leave([], ended)
+
+    @precondition(lambda self: self.windows.next_deadline() < math.inf)
+    @rule()
+    def send(self) -> None:
+        """Send a call as soon as it may go, and see that it carries whom it should."""
+        self.now = max(self.now, self.windows.next_deadline(), self.throttle.ready_at)
+        call = self.windows.take(self.now)
+        if call is None:
+            return
+        assert 0 < len(call.job_ids) == len(set(call.job_ids)) <= SEATS
+        self.throttle.sent(call.number, self.now, call.due)
+        self.departures.append(self.now)
+        self.events += 1
+        if call.bisection is None:
+            self.check_seats(call)
+        else:
+            self.check_part(call)
+        states = {job_id: self.states[job_id] for job_id in call.job_ids}
+        self.flights.append(Flight(call, self.events, states))
+
+    @rule(seconds=st.sampled_from([0.2, 3]), place=st.integers(0, 5), most=st.integers(2, 12))
+    def everyday(self, seconds: float, place: int, most: int) -> None:
+        """For some seconds all goes well, with several calls under way."""
+        until = self.now + seconds
+        for _ in range(most):
+            if max(self.windows.next_deadline(), self.throttle.ready_at) < until:
+                self.send()
+            if len(self.flights) > place:
+                self.answer(place, 0)
+
+    # What must hold.
+
+    def check_seats(self, call: Call) -> None:
+        """All who may share a boarded seat ride; the rest of the seats went by deadline, but for express seats."""
+        waiting = {watch: ticket for watch, ticket in self.waiting().items() if watch.earliest <= self.now}
+        assert any(watch.latest <= self.now for watch in waiting), "nobody had to leave"
+        soonest: dict[str, float] = {}
+        express: dict[str, float] = {}
+        for watch in waiting:
+            job_id, latest = watch.job_id, watch.latest
+            soonest[job_id] = min(latest, soonest.get(job_id, math.inf))
+            if watch.one_shot and latest <= self.now:
+                express[job_id] = min(latest, express.get(job_id, math.inf))
+        boarded = set(call.job_ids)
+        left = soonest.keys() - boarded
+        if left:
+            assert len(boarded) == SEATS, "seats stayed empty"
+            jumped = {job_id for job_id in boarded if soonest[job_id] > min(soonest[other] for other in left)}
+            assert len(jumped) <= EXPRESS_SEATS
+            assert jumped <= express.keys()
+        if overdue := [express[job_id] for job_id in left & express.keys()]:
+            assert len(boarded & express.keys()) >= EXPRESS_SEATS
+            assert sorted(express[job_id] for job_id in boarded & express.keys())[9] <= min(overdue)
+        for watch, ticket in waiting.items():
+            if watch.job_id in boarded:
+                ticket.call, ticket.passed_over = call.number, 0
+            elif watch.latest <= self.now:
+                ticket.passed_over += 1
+                assert ticket.passed_over <= self.most_requests // (SEATS - EXPRESS_SEATS) + 1, "starved"
+
+    def check_part(self, call: Call) -> None:
+        """A part of a refused call carries only requests of that call."""
+        between = self.between_parts()
+        riders = [watch for watch in between if watch.ticket == -call.number]
+        assert {watch.job_id for watch in riders} == set(call.job_ids)
+        for watch in riders:
+            self.tickets[watch].call = call.number
+
+    def check_ends(self, flight: Flight, ended: Iterable[Ended[Watch]]) -> None:
+        """Nobody is answered by a call that was sent before the request was made, or with what it did not await."""
+        for watch, verdict in ended:
+            ticket = self.tickets[watch]
+            assert ticket.added < flight.sent
+            if verdict is MATCHED:
+                state = flight.states[watch.job_id]
+                assert state >= ticket.state, "a describe showed the past"
+                assert watch.one_shot or STATES[state] in ENDED
+            else:
+                assert ticket.call == flight.call.number
+
+    def check_changes(self, changes: list[Change]) -> None:
+        """News goes forward, once a job."""
+        assert len({change.job_id for change in changes}) == len(changes)
+        for _, before, after in changes:
+            assert before is None or STATES.index(JobStatus(before)) < STATES.index(JobStatus(after))
+
+    def leave(self, riders: Iterable[Watch], ended: Iterable[Ended[Watch]]) -> None:
+        """The riders of a call that has ended wait again, those who are done are gone."""
+        for watch in riders:
+            self.tickets[watch].call = None
+        for watch, _ in ended:
+            del self.tickets[watch]
+
+    @invariant()
+    def nobody_is_lost(self) -> None:
+        """All are there who should be, and the deadline is that of the first who waits."""
+        assert len(self.windows) == len(self.tickets)
+        assert set(self.windows) == self.tickets.keys()
+        under_way = {flight.call.number for flight in self.flights}
+        first, parted = math.inf, False
+        for watch, ticket in self.tickets.items():
+            if ticket.call is None:
+                first = min(first, watch.latest)
+            else:
+                parted = parted or ticket.call not in under_way
+        deadline = self.windows.next_deadline()
+        if deadline == -math.inf:
+            assert self.refusals, "nothing was refused"
+        else:
+            assert not parted, "a part is lost"
+            assert deadline == first
+
+    def teardown(self) -> None:
+        """Once AWS is well again and all jobs have ended, everybody gets an answer, never above the limit."""
+        self.states = dict.fromkeys(self.states, len(STATES) - 1)
+        most_calls = 2 * len(self.tickets)
+        while self.flights or self.tickets:
+            if self.flights:
+                self.answer(0, 0)
+            else:
+                self.send()
+                most_calls -= 1
+                assert most_calls >= 0
+        for first, begin in enumerate(self.departures):
+            for last in range(first, len(self.departures)):
+                assert last - first <= MAX_RATE * (self.departures[last] - begin) + 1e-6
+
+
+TestHerd = Herd.TestCase
+TestHerd.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -1,0 +1,229 @@
+"""The throttle: never above the limit, quick to find a free rate, one cut an event, and always alive."""
+
+from __future__ import annotations
+
+import math
+from heapq import heappop, heappush
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from awaitbatch._core.throttle import CUT, FAST_GROWTH, INCREASE, MIN_RATE, START_RATE, AdaptiveThrottle
+
+NO_DEMAND = math.inf
+"""Due at infinity: a call that did not have to wait for the throttle."""
+OVERDUE = 0.0
+
+
+def send_one(throttle: AdaptiveThrottle, number: int, due: float = OVERDUE) -> float:
+    """Send a call as early as the throttle lets it; when that was."""
+    now = max(throttle.ready_at, 1.0)
+    throttle.sent(number, now, due)
+    return now
+
+
+def cut_once(throttle: AdaptiveThrottle) -> None:
+    """Leave the phase of fast growth."""
+    send_one(throttle, 1)
+    assert throttle.congested(1)
+
+
+EVENTS = st.lists(
+    st.tuples(st.sampled_from(["send", "wait", "answered", "congested"]), st.floats(0, 3)), max_size=200
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(max_rate=st.floats(0.01, 500), events=EVENTS)
+def test_never_above_the_limit(max_rate: float, events: list[tuple[str, float]]) -> None:
+    """In any t seconds at most 1 + max_rate · t calls go, and the rate stays within its bounds."""
+    throttle = AdaptiveThrottle(max_rate)
+    now, number = 0.0, 0
+    sent: list[float] = []
+    for event, seconds in events:
+        if event == "send":
+            now = max(now, throttle.ready_at)
+            number += 1
+            throttle.sent(number, now, OVERDUE)
+            sent.append(now)
+        elif event == "wait":
+            now += seconds
+        elif event == "answered":
+            throttle.answered()
+        else:
+            throttle.congested(number)
+        assert min(MIN_RATE, max_rate) <= throttle.rate <= max_rate
+    for first, begin in enumerate(sent):
+        for last in range(first, len(sent)):
+            assert last - first + 1 <= 1 + max_rate * (sent[last] - begin) + 1e-6
+
+
+def test_the_first_call_goes_at_once() -> None:
+    """Nothing holds up the first call, whatever the clock says."""
+    assert AdaptiveThrottle(10).ready_at == -math.inf
+
+
+def test_the_next_call_waits() -> None:
+    """The next call goes 1/rate seconds after the last."""
+    throttle = AdaptiveThrottle(10)
+    throttle.sent(1, 100.0, OVERDUE)
+    assert throttle.ready_at == pytest.approx(100 + 1 / START_RATE)
+
+
+@pytest.mark.parametrize("max_rate", [0.05, 1.0, 500.0])
+def test_the_start_respects_the_limit(max_rate: float) -> None:
+    """The first rate is a careful one, and never above the limit."""
+    assert AdaptiveThrottle(max_rate).rate == min(START_RATE, max_rate)
+
+
+@pytest.mark.parametrize("latency", [0.02, 0.1])
+def test_a_high_rate_is_reached_within_two_seconds(latency: float) -> None:
+    """Under steady demand 50 calls a second are reached within two seconds."""
+    throttle = AdaptiveThrottle(50)
+    now, number = 0.0, 0
+    answers: list[float] = []
+    while throttle.rate < 50:
+        now = max(now, min(throttle.ready_at, answers[0] if answers else math.inf))
+        if answers and answers[0] <= now:
+            heappop(answers)
+            throttle.answered()
+        elif throttle.ready_at <= now:
+            number += 1
+            throttle.sent(number, now, OVERDUE)
+            heappush(answers, now + latency)
+        assert now < 2.0
+
+
+def test_growth_is_multiplicative_until_the_first_congestion() -> None:
+    """Each good answer multiplies the rate until AWS has objected for the first time."""
+    throttle = AdaptiveThrottle(1000)
+    send_one(throttle, 1)
+    for number in range(2, 6):
+        send_one(throttle, number)
+        before = throttle.rate
+        throttle.answered()
+        assert throttle.rate == pytest.approx(before * FAST_GROWTH)
+
+
+@pytest.mark.parametrize("start", [2.0, 7.0, 20.0])
+def test_growth_is_additive_after(start: float) -> None:
+    """After the first congestion a rate in use gains about a quarter call a second each second."""
+    throttle = AdaptiveThrottle(1000)
+    cut_once(throttle)
+    throttle.rate = start
+    begin = send_one(throttle, 2)
+    number, now = 2, begin
+    while now < begin + 20:
+        number += 1
+        now = send_one(throttle, number)
+        throttle.answered()
+    gained = (throttle.rate - start) / (now - begin)
+    assert gained == pytest.approx(INCREASE, rel=0.15)
+    assert INCREASE == 0.25
+
+
+def test_growth_from_the_floor_is_careful() -> None:
+    """At the floor one good answer, thin evidence, does not multiply the rate."""
+    throttle = AdaptiveThrottle(100)
+    cut_once(throttle)
+    throttle.rate = MIN_RATE
+    send_one(throttle, 2)
+    throttle.answered()
+    assert MIN_RATE < throttle.rate <= MIN_RATE * FAST_GROWTH
+
+
+@pytest.mark.parametrize("cut_before", [False, True], ids=["fast growth", "additive growth"])
+def test_a_rate_that_is_not_used_does_not_grow(cut_before: bool) -> None:
+    """While calls do not wait for the throttle its rate is not tried, so good answers say nothing about it."""
+    throttle = AdaptiveThrottle(1000)
+    if cut_before:
+        cut_once(throttle)
+    before = throttle.rate
+    for number in range(2, 100):
+        send_one(throttle, number, due=NO_DEMAND)
+        throttle.answered()
+    assert throttle.rate == before
+
+
+def test_growth_begins_with_demand() -> None:
+    """A call that had to wait for the throttle makes good answers count."""
+    throttle = AdaptiveThrottle(1000)
+    throttle.sent(1, 10, 10)
+    throttle.answered()
+    assert throttle.rate == START_RATE
+    throttle.sent(2, throttle.ready_at, 10.001)
+    throttle.answered()
+    assert throttle.rate > START_RATE
+
+
+def test_one_cut_an_event() -> None:
+    """However many calls under way a congestion hits, the rate is cut once."""
+    throttle = AdaptiveThrottle(1000)
+    throttle.rate = 100.0
+    for number in range(1, 21):
+        send_one(throttle, number)
+    cuts = [throttle.congested(number) for number in range(1, 21)]
+    assert cuts == [True] + [False] * 19
+    assert throttle.rate == pytest.approx(100 * CUT)
+
+
+def test_out_of_order_rejections_are_one_event() -> None:
+    """The order in which the rejections of one event arrive makes no difference."""
+    throttle = AdaptiveThrottle(1000)
+    throttle.rate = 100.0
+    for number in range(1, 6):
+        send_one(throttle, number)
+    assert [throttle.congested(number) for number in (4, 1, 5, 2, 3)] == [True] + [False] * 4
+
+
+def test_only_a_call_sent_after_the_cut_cuts_again() -> None:
+    """A rejected call that was sent at the new rate is a new event."""
+    throttle = AdaptiveThrottle(1000)
+    throttle.rate = 100.0
+    for number in range(1, 4):
+        send_one(throttle, number)
+    throttle.congested(1)
+    send_one(throttle, 4)
+    assert not throttle.congested(3)
+    assert throttle.congested(4)
+    assert throttle.rate == pytest.approx(100 * CUT * CUT)
+
+
+@pytest.mark.parametrize(("max_rate", "floor"), [(1000.0, 0.1), (0.05, 0.05)])
+def test_the_floor(max_rate: float, floor: float) -> None:
+    """Congestion without end leaves one call in ten seconds, or the limit if that is lower."""
+    throttle = AdaptiveThrottle(max_rate)
+    assert throttle.at_floor is (max_rate < 0.1)
+    for number in range(1, 100):
+        send_one(throttle, number)
+        throttle.congested(number)
+    assert throttle.rate == floor
+    assert throttle.at_floor
+    now = send_one(throttle, 100)
+    assert throttle.ready_at - now == pytest.approx(1 / floor)
+
+
+def test_it_recovers_from_the_floor() -> None:
+    """Good answers lead away from the floor."""
+    throttle = AdaptiveThrottle(10)
+    for number in range(1, 100):
+        send_one(throttle, number)
+        throttle.congested(number)
+    now = begin = throttle.ready_at
+    for number in range(100, 400):
+        now = send_one(throttle, number)
+        throttle.answered()
+        if throttle.rate >= 5:
+            break
+    assert throttle.rate >= 5
+    assert now - begin < 90
+
+
+def test_repr() -> None:
+    """The representation tells the rate, the limit and the phase."""
+    throttle = AdaptiveThrottle(50)
+    throttle.rate = 12.345
+    assert repr(throttle).endswith("12.35 of at most 50 calls/s, until first congestion>")
+    cut_once(throttle)
+    assert repr(throttle).endswith(f"{12.345 * CUT:.2f} of at most 50 calls/s, after congestion>")

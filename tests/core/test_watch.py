@@ -1,0 +1,397 @@
+"""DESIGN's table "What an answer does to a request", row by row, for one-shot describes and for polls."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from awaitbatch._core.backoff import Backoff, ExponentialBackoff, FixedInterval, Window
+from awaitbatch._core.outcomes import MATCHED, Failure, Reason, Trouble, Verdict
+from awaitbatch._core.watch import Watch
+from awaitbatch._core.windows import Windows
+
+from .probes import FATAL, REFUSED, THROTTLED, TRANSIENT, failure, seen
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+ENDED = frozenset({"SUCCEEDED", "FAILED"})
+FREELY_THROTTLED = failure(Trouble.THROTTLED, costs_attempt=False)
+
+
+class Schedule:
+    """A backoff whose window tells the number of tries that it was asked for."""
+
+    def window(self, tries: int) -> Window:
+        """Open after as many seconds as there were tries, for one second."""
+        return Window(tries, tries + 1)
+
+
+def opens_after(tries: int) -> Window:
+    """What `Schedule` gives after so many tries."""
+    return Window(tries, tries + 1)
+
+
+def never(*_: object) -> None:
+    """Fail: the core only keeps what the shell gives it to call."""
+    pytest.fail("the core called deliver")
+
+
+def watch(
+    match_status: Container[str] | None,
+    *,
+    max_retries: float = math.inf,
+    status_retries: float = 3,
+    absence_is_final: bool = False,
+    backoff: Backoff | None = None,
+) -> Watch:
+    """Somebody who waits for the job ``a``."""
+    return Watch(
+        "a",
+        never,
+        match_status=match_status,
+        max_retries=max_retries,
+        status_retries=status_retries,
+        absence_is_final=absence_is_final,
+        backoff=backoff or Schedule(),
+    )
+
+
+def poll(**rules: Any) -> Watch:
+    """Somebody who waits for the end of the job."""
+    return watch(ENDED, **rules)
+
+
+def describe(**rules: Any) -> Watch:
+    """Somebody who wants one look at the job."""
+    return watch(None, **rules)
+
+
+class TestTheJob:
+    """Row: the call brought the job."""
+
+    @pytest.mark.parametrize("status", ["SUBMITTED", "RUNNING", "FAILED", "HIBERNATING"])
+    def test_a_describe_is_done(self, status: str) -> None:
+        """A one-shot describe takes the job in any state, its own seat or another's."""
+        assert describe().saw(seen(status), counts=True) is MATCHED
+        assert describe().saw(seen(status), counts=False) is MATCHED
+
+    @pytest.mark.parametrize("counts", [True, False])
+    def test_a_poll_that_matches_is_done(self, counts: bool) -> None:
+        """A poll ends at the awaited state, whoever's seat brought it."""
+        request = poll()
+        assert request.saw(seen("FAILED"), counts=counts) is MATCHED
+        assert request.last_status == "FAILED"
+
+    def test_a_poll_that_does_not_match_looks_again(self) -> None:
+        """Another state is a check, and the number of checks decides on the next window."""
+        request = poll()
+        assert request.saw(seen("RUNNABLE"), counts=True) == opens_after(1)
+        assert request.saw(seen("RUNNING"), counts=True) == opens_after(2)
+        assert (request.checks, request.last_status) == (2, "RUNNING")
+
+    def test_looks_that_do_not_count_are_no_checks(self) -> None:
+        """What another's seat brought is remembered, but uses up nothing."""
+        request = poll(max_retries=0)
+        for _ in range(5):
+            assert request.saw(seen("RUNNING"), counts=False) is None
+        assert (request.checks, request.last_status) == (0, "RUNNING")
+
+    @pytest.mark.parametrize("max_retries", [0, 1, 7])
+    def test_max_retries_and_one_checks(self, max_retries: int) -> None:
+        """A poll ends after max_retries + 1 checks."""
+        request = poll(max_retries=max_retries)
+        for tries in range(1, max_retries + 1):
+            assert request.saw(seen("RUNNING"), counts=True) == opens_after(tries)
+        assert request.saw(seen("RUNNING"), counts=True) == Verdict(Reason.EXHAUSTED)
+        assert request.checks == max_retries + 1
+
+    def test_the_last_check_may_match(self) -> None:
+        """The awaited state at the last check is success."""
+        request = poll(max_retries=1)
+        request.saw(seen("RUNNING"), counts=True)
+        assert request.saw(seen("SUCCEEDED"), counts=True) is MATCHED
+
+    def test_no_bound(self) -> None:
+        """With math.inf a poll never gives up."""
+        request = poll(max_retries=math.inf)
+        for _ in range(10_000):
+            assert isinstance(request.saw(seen("RUNNING"), counts=True), Window)
+
+    def test_no_status(self) -> None:
+        """A job without a status is a look without a result, and of no use when it does not count."""
+        request = poll(max_retries=1)
+        assert request.saw(seen(None), counts=False) is None
+        assert request.saw(seen(None), counts=True) == opens_after(1)
+        assert request.last_status is None
+        verdict = request.saw(seen(None), counts=True)
+        assert isinstance(verdict, Verdict)
+        assert verdict.reason is Reason.EXHAUSTED
+        assert verdict.failure is not None
+        assert "without a status" in verdict.failure.message
+
+    def test_no_status_for_a_describe(self) -> None:
+        """A describe asks again when the job comes without a status, status_retries times in all."""
+        request = describe(status_retries=2)
+        assert request.saw(seen(None), counts=True) == opens_after(1)
+        verdict = request.saw(seen(None), counts=True)
+        assert isinstance(verdict, Verdict)
+        assert verdict.reason is Reason.FAILED
+
+    def test_repr(self) -> None:
+        """The representation tells how far it has come."""
+        request = poll()
+        assert repr(request) == "<Watch a not seen yet, 0 checks>"
+        request.saw(seen("RUNNING"), counts=True)
+        assert repr(request) == "<Watch a RUNNING, 1 checks>"
+
+
+class TestThrottled:
+    """Row: 429, ThrottlingException."""
+
+    @pytest.mark.parametrize("throttled", [THROTTLED, FREELY_THROTTLED], ids=["at the floor", "above it"])
+    def test_costs_a_poll_nothing(self, throttled: Failure) -> None:
+        """A poll goes back into the queue as it was, however often."""
+        request = poll(max_retries=0, status_retries=1)
+        for _ in range(100):
+            assert request.failed(throttled) is None
+        assert request.checks == 0
+
+    def test_costs_a_describe_nothing_above_the_floor(self) -> None:
+        """While the throttle can still slow down, a describe waits as long as it takes."""
+        request = describe(status_retries=1)
+        for _ in range(100):
+            assert request.failed(FREELY_THROTTLED) is None
+        assert request.failures == 0
+
+    def test_counts_for_a_describe_at_the_floor(self) -> None:
+        """At the floor a describe keeps its deadline, and gives up after status_retries attempts."""
+        request = describe(status_retries=3)
+        assert request.failed(THROTTLED) is None
+        assert request.failed(THROTTLED) is None
+        assert request.failed(THROTTLED) == Verdict(Reason.FAILED, THROTTLED)
+        assert request.failures == 3
+
+    def test_attempts_of_both_kinds_add_up(self) -> None:
+        """Throttles at the floor and lost calls use up the same attempts."""
+        request = describe(status_retries=3)
+        assert request.failed(TRANSIENT) == opens_after(1)
+        assert request.failed(THROTTLED) is None
+        assert request.failed(TRANSIENT) == Verdict(Reason.FAILED, TRANSIENT)
+
+
+class TestTransient:
+    """Row: 5xx, connection lost, time-out, unreadable body."""
+
+    @pytest.mark.parametrize("status_retries", [1, 2, 10])
+    def test_a_describe_asks_status_retries_times(self, status_retries: int) -> None:
+        """A describe looks status_retries times in all, spaced by the backoff, and ends with the last failure."""
+        request = describe(status_retries=status_retries)
+        for tries in range(1, status_retries):
+            assert request.failed(TRANSIENT) == opens_after(tries)
+        last = failure(Trouble.TRANSIENT, "the last")
+        assert request.failed(last) == Verdict(Reason.FAILED, last)
+
+    def test_a_poll_counts_a_check(self) -> None:
+        """For a poll it is a check without a result; at the end the last failure is the cause."""
+        request = poll(max_retries=2, status_retries=1)
+        assert request.failed(TRANSIENT) == opens_after(1)
+        assert request.failed(TRANSIENT) == opens_after(2)
+        assert request.failed(TRANSIENT) == Verdict(Reason.EXHAUSTED, TRANSIENT)
+        assert request.checks == 3
+
+    def test_a_failure_that_was_followed_by_a_look_is_no_cause(self) -> None:
+        """A poll that saw the job after an outage does not blame the outage."""
+        request = poll(max_retries=1)
+        request.failed(TRANSIENT)
+        assert request.saw(seen("RUNNING"), counts=True) == Verdict(Reason.EXHAUSTED)
+
+    def test_lost_calls_are_no_absence(self) -> None:
+        """A poll outlives more lost calls than status_retries."""
+        request = poll(status_retries=2)
+        for tries in range(1, 50):
+            assert request.failed(TRANSIENT) == opens_after(tries)
+
+
+class TestAbsent:
+    """Row: the job is absent from a good answer."""
+
+    @pytest.mark.parametrize("make", [describe, poll])
+    def test_status_retries_in_a_row(self, make: Any) -> None:
+        """After status_retries good answers in a row without the job it counts as unknown."""
+        request = make(status_retries=3)
+        assert request.missed(counts=True) == opens_after(1)
+        assert request.missed(counts=True) == opens_after(2)
+        assert request.missed(counts=True) == Verdict(Reason.ABSENT)
+        assert (request.absences, request.last_status) == (3, None)
+
+    @pytest.mark.parametrize("counts", [True, False])
+    def test_a_sighting_begins_the_row_again(self, counts: bool) -> None:
+        """The job in any answer, own or another's, ends the row of absences."""
+        request = poll(status_retries=2)
+        for _ in range(5):
+            assert request.missed(counts=True) == opens_after(1)
+            request.saw(seen("RUNNING"), counts=counts)
+            assert request.absences == 0
+
+    def test_seen_then_gone(self) -> None:
+        """A job that was seen and has vanished is told from one that never was."""
+        request = poll(status_retries=1)
+        request.saw(seen("RUNNING"), counts=True)
+        assert request.missed(counts=True) == Verdict(Reason.ABSENT)
+        assert request.last_status == "RUNNING"
+
+    @pytest.mark.parametrize("make", [describe, poll])
+    def test_absences_that_do_not_count(self, make: Any) -> None:
+        """An answer without the job that another's seat brought too early says nothing."""
+        request = make(status_retries=1, absence_is_final=True)
+        for _ in range(5):
+            assert request.missed(counts=False) is None
+        assert request.absences == 0
+
+    def test_absence_may_be_final(self) -> None:
+        """With absence_is_final one good answer without the job is enough."""
+        assert describe(status_retries=10, absence_is_final=True).missed(counts=True) == Verdict(
+            Reason.ABSENT
+        )
+
+    def test_a_describe_looks_status_retries_times_whatever_the_reason(self) -> None:
+        """Lost calls and absences together are status_retries looks, and the failure is what is reported."""
+        request = describe(status_retries=3)
+        assert request.failed(TRANSIENT) == opens_after(1)
+        assert request.missed(counts=True) == opens_after(1)
+        assert request.missed(counts=True) == Verdict(Reason.FAILED, TRANSIENT)
+
+    def test_a_lost_call_does_not_end_the_row(self) -> None:
+        """Only answers count in the row of absences; a lost call between them is none."""
+        request = poll(status_retries=2)
+        request.missed(counts=True)
+        request.failed(TRANSIENT)
+        assert request.missed(counts=True) == Verdict(Reason.ABSENT)
+
+    def test_no_bound(self) -> None:
+        """With math.inf an absent job is awaited as long as it takes."""
+        request = describe(status_retries=math.inf)
+        for tries in range(1, 1000):
+            assert request.missed(counts=True) == opens_after(tries)
+
+
+class TestForGood:
+    """Rows: ClientException of the culprit alone; access denied and the like."""
+
+    @pytest.mark.parametrize("make", [describe, poll])
+    @pytest.mark.parametrize("final", [REFUSED, FATAL], ids=["refused", "fatal"])
+    def test_ends_at_once(self, make: Any, final: Failure) -> None:
+        """What would fail again ends describes and polls alike, whatever retries are left."""
+        assert make(max_retries=math.inf, status_retries=math.inf).failed(final) == Verdict(
+            Reason.FAILED, final
+        )
+
+
+class Raises:
+    """A backoff with a bug."""
+
+    def window(self, tries: int) -> Window:
+        """Raise."""
+        raise LookupError(tries)
+
+
+class Gives:
+    """A backoff that gives whatever it is told to."""
+
+    def __init__(self, window: Any) -> None:
+        self._window = window
+
+    def window(self, tries: int) -> Any:  # noqa: ARG002
+        """Give it."""
+        return self._window
+
+
+NONSENSE = [
+    None,
+    5,
+    (1,),
+    (1, 2, 3),
+    ("1", "2"),
+    (2, 1),
+    (-1, 1),
+    (0, math.inf),
+    (math.nan, 1),
+    (0, math.nan),
+    "ab",
+    (None, None),
+]
+
+
+class TestBrokenBackoff:
+    """A schedule is the user's own code, and hurts only its own request."""
+
+    @pytest.mark.parametrize("make", [describe, poll])
+    def test_one_that_raises(self, make: Any) -> None:
+        """The request ends with the very error that its backoff raised."""
+        verdict = make(backoff=Raises()).failed(TRANSIENT)
+        assert verdict.reason is Reason.BROKEN
+        assert isinstance(verdict.failure.error, LookupError)
+        assert verdict.failure.code == "LookupError"
+
+    @pytest.mark.parametrize("window", NONSENSE, ids=repr)
+    def test_one_that_gives_nonsense(self, window: Any) -> None:
+        """The request ends with an error that can be raised."""
+        verdict = poll(backoff=Gives(window)).saw(seen("RUNNING"), counts=True)
+        assert isinstance(verdict, Verdict)
+        assert verdict.reason is Reason.BROKEN
+        assert verdict.failure is not None
+        assert isinstance(verdict.failure.error, TypeError | ValueError)
+
+    @pytest.mark.parametrize("window", [(2, 1), (0, math.inf), (math.nan, 1)], ids=repr)
+    def test_the_error_shows_the_window(self, window: Any) -> None:
+        """Whoever wrote the schedule reads what it gave, and for which try."""
+        verdict = poll(backoff=Gives(window)).saw(seen("RUNNING"), counts=True)
+        assert isinstance(verdict, Verdict)
+        assert verdict.failure is not None
+        assert repr(window) in verdict.failure.message
+        assert "window(1)" in verdict.failure.message
+
+    def test_a_plain_tuple_is_a_window(self) -> None:
+        """A pair of numbers will do."""
+        request = poll(backoff=Gives((1, 2.5)))
+        assert request.saw(seen("RUNNING"), counts=True) == Window(1, 2.5)
+
+    def test_hurts_only_its_own_request(self) -> None:
+        """Neighbours of the same call, of the same job even, go on."""
+        windows = Windows[Watch]()
+        broken, sound = poll(backoff=Raises()), poll()
+        for request in (broken, sound):
+            windows.add(request, Window(0, 0), 0)
+        call = windows.take(0)
+        assert call is not None
+        ended, _ = windows.answer(call, {"a": seen("RUNNING")}, 0)
+        assert [request for request, _ in ended] == [broken]
+        assert windows.next_deadline() == 2
+
+    def test_an_error_that_cannot_be_shown(self) -> None:
+        """A backoff whose error has no text of its own ends its request all the same."""
+
+        class Mute(Exception):  # noqa: N818
+            def __str__(self) -> str:
+                raise RuntimeError
+
+        class RaisesMute:
+            def window(self, tries: int) -> Window:
+                raise Mute(tries)
+
+        verdict = poll(backoff=RaisesMute()).saw(seen("RUNNING"), counts=True)
+        assert isinstance(verdict, Verdict)
+        assert verdict.reason is Reason.BROKEN
+
+
+@pytest.mark.parametrize(
+    "backoff", [ExponentialBackoff(Random(1)), FixedInterval(2.5)], ids=["exponential", "fixed"]
+)
+def test_the_backoffs_of_the_package_are_sound(backoff: Backoff) -> None:
+    """The schedules that come with the package never break a request."""
+    request = poll(backoff=backoff)
+    assert all(isinstance(request.saw(seen("RUNNING"), counts=True), Window) for _ in range(5000))

@@ -1,0 +1,519 @@
+"""Request windows: who travels in which call, and who is told of its answer."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from awaitbatch._core.backoff import Window
+from awaitbatch._core.outcomes import MATCHED
+from awaitbatch._core.windows import EXPRESS_SEATS, SEATS, Change, Windows
+
+from .probes import (
+    AT_ONCE,
+    FATAL,
+    LATER,
+    THROTTLED,
+    TRANSIENT,
+    Probe,
+    added,
+    departs,
+    ended_ids,
+    everybody,
+    names,
+    one_shot,
+    seen,
+)
+
+
+@pytest.fixture
+def windows() -> Windows[Probe]:
+    """No requests yet."""
+    return Windows[Probe]()
+
+
+def heap_lengths(windows: Windows[Probe]) -> list[int]:
+    """How many entries, outdated ones included, each of the four heaps holds."""
+    heaps = (windows._by_latest, windows._closed, windows._open, windows._express)
+    return [len(heap) for heap in heaps]
+
+
+class TestDeparture:
+    """When a call leaves, and with whom."""
+
+    def test_nothing_to_send(self, windows: Windows[Probe]) -> None:
+        """Without requests no call ever has to leave."""
+        assert windows.next_deadline() == math.inf
+        assert windows.take(1e9) is None
+
+    def test_leaves_when_the_first_must(self, windows: Windows[Probe]) -> None:
+        """A call leaves when the first `latest` has come, and not before."""
+        added(windows, Probe("a"), Window(1, 9), now=100)
+        added(windows, Probe("b"), Window(0, 5), now=100)
+        assert windows.next_deadline() == 105
+        assert windows.take(104.999) is None
+        assert departs(windows, 105).due == 105
+
+    def test_deadline_moves_on(self, windows: Windows[Probe]) -> None:
+        """Whoever rides or has left has no deadline any more."""
+        added(windows, Probe("a"), Window(0, 1))
+        gone = added(windows, Probe("b"), Window(5, 6))
+        added(windows, Probe("c"), Window(8, 9))
+        departs(windows, 1)
+        assert windows.next_deadline() == 6
+        windows.discard(gone)
+        assert windows.next_deadline() == 9
+
+    def test_open_windows_fill_the_seats(self, windows: Windows[Probe]) -> None:
+        """Requests whose window is open travel with the one that must, those whose window is closed do not."""
+        added(windows, Probe("due"), Window(0, 10))
+        added(windows, Probe("open"), Window(10, 500))
+        added(windows, Probe("closed"), Window(10.001, 500))
+        assert departs(windows, 10).job_ids == ("due", "open")
+        assert windows.next_deadline() == 500
+
+    def test_soonest_latest_first(self, windows: Windows[Probe]) -> None:
+        """When seats are short, those whose window closes soonest get them."""
+        for number in reversed(range(150)):
+            added(windows, Probe(f"{number}"), Window(0, 10 + number))
+        assert departs(windows, 10).job_ids == tuple(str(number) for number in range(SEATS))
+        assert departs(windows, 110).job_ids == tuple(str(number) for number in range(SEATS, 150))
+
+    def test_overdue_requests_starve_nobody(self, windows: Windows[Probe]) -> None:
+        """When calls are held up, whoever should have left first still leaves first."""
+        for number in range(350):
+            added(windows, Probe(f"{number}"), Window(0, 350 - number))
+        order = [int(job_id) for _ in range(4) for job_id in departs(windows, 1000).job_ids]
+        assert order == list(reversed(range(350)))
+
+    @pytest.mark.parametrize("count", [1, 2, 37, 99, 100])
+    def test_small_herds_travel_together(self, windows: Windows[Probe], count: int) -> None:
+        """With up to 100 jobs every call carries them all."""
+        for number, job_id in enumerate(names(count)):
+            added(windows, Probe(job_id, reply=Window(5, 10)), Window(0, number / 100))
+        now = 1.0
+        for _ in range(5):
+            call = departs(windows, now)
+            assert set(call.job_ids) == set(names(count))
+            windows.answer(call, everybody(call), now)
+            now = windows.next_deadline()
+
+    def test_never_more_than_a_hundred(self, windows: Windows[Probe]) -> None:
+        """A call has 100 seats at most, each for another job, whoever wants to travel."""
+        for number in range(1000):
+            added(windows, Probe(f"{number % 300}", one_shot=number % 3 == 0))
+        for _ in range(3):
+            job_ids = departs(windows, 5).job_ids
+            assert len(job_ids) == len(set(job_ids)) == SEATS
+        assert windows.take(5) is None
+
+    def test_companions_share_a_seat(self, windows: Windows[Probe]) -> None:
+        """All open requests for one job share a seat and hear the one answer as their own."""
+        probes = [added(windows, Probe("a"), Window(0, 1 + number)) for number in range(50)]
+        call = departs(windows, 1)
+        assert call.job_ids == ("a",)
+        windows.answer(call, everybody(call), 2)
+        assert all(probe.heard == ["RUNNING"] for probe in probes)
+        assert windows.next_deadline() == 2 + LATER.latest
+
+    def test_the_late_one_of_two_shares_no_seat(self, windows: Windows[Probe]) -> None:
+        """A request for the same job whose window is closed keeps its own deadline."""
+        added(windows, Probe("a"))
+        added(windows, Probe("a"), Window(3, 4))
+        departs(windows, 0)
+        assert windows.next_deadline() == 4
+
+    def test_repr(self, windows: Windows[Probe]) -> None:
+        """The representation tells requests from jobs, and a call how many it carries."""
+        added(windows, Probe("a"))
+        added(windows, Probe("a"))
+        assert repr(windows) == "<Windows 2 requests for 1 jobs>"
+        assert repr(departs(windows, 0)).endswith("of 1 jobs>")
+
+    def test_iterates_over_all(self, windows: Windows[Probe]) -> None:
+        """Iteration and length cover those that wait and those that ride."""
+        riding = added(windows, Probe("a"))
+        departs(windows, 0)
+        waiting = added(windows, Probe("b"), LATER)
+        assert set(windows) == {riding, waiting}
+        assert len(windows) == 2
+
+
+class TestExpressSeats:
+    """One-shot requests that are due pass a few overdue polls, not all of them."""
+
+    def test_up_to_ten_go_first(self, windows: Windows[Probe]) -> None:
+        """Ten due one-shots get the first seats although all polls are overdue for longer."""
+        for job_id in names(200, "poll"):
+            added(windows, Probe(job_id), Window(0, 1))
+        for job_id in names(30, "shot"):
+            added(windows, one_shot(job_id), Window(0, 2))
+        job_ids = departs(windows, 5).job_ids
+        assert job_ids[:EXPRESS_SEATS] == tuple(names(EXPRESS_SEATS, "shot"))
+        assert job_ids[EXPRESS_SEATS:] == tuple(names(SEATS - EXPRESS_SEATS, "poll"))
+
+    def test_no_more_than_ten_pass_overdue_polls(self, windows: Windows[Probe]) -> None:
+        """An endless stream of one-shots leaves polls nine seats of ten."""
+        for job_id in names(180, "poll"):
+            added(windows, Probe(job_id), Window(0, 2))
+        for job_id in names(500, "shot"):
+            added(windows, one_shot(job_id), Window(0, 1.5 + 1))
+        polls = [
+            job_id for _ in range(2) for job_id in departs(windows, 9).job_ids if job_id.startswith("poll")
+        ]
+        assert polls == names(180, "poll")
+
+    def test_other_seats_go_by_deadline(self, windows: Windows[Probe]) -> None:
+        """Beyond the express seats a one-shot competes by its deadline like everybody."""
+        for job_id in names(50, "poll"):
+            added(windows, Probe(job_id), Window(0, 3))
+        for job_id in names(95, "shot"):
+            added(windows, one_shot(job_id), Window(0, 2))
+        job_ids = departs(windows, 5).job_ids
+        assert job_ids == (*names(95, "shot"), *names(5, "poll"))
+
+    def test_one_shots_that_are_not_due_wait_their_turn(self, windows: Windows[Probe]) -> None:
+        """A one-shot whose window is open but not over has no privilege."""
+        for job_id in names(SEATS, "poll"):
+            added(windows, Probe(job_id), Window(0, 1))
+        added(windows, one_shot("shot"), Window(0, 1.5))
+        assert departs(windows, 1.4).job_ids == tuple(names(SEATS, "poll"))
+        assert departs(windows, 1.5).job_ids == ("shot",)
+
+    def test_soonest_one_shot_first(self, windows: Windows[Probe]) -> None:
+        """Among one-shots the deadline decides too."""
+        for number in range(12):
+            added(windows, one_shot(f"{number}"), Window(0, 12 - number))
+        job_ids = departs(windows, 20).job_ids
+        assert job_ids == tuple(str(number) for number in reversed(range(12)))
+
+
+class TestAnswers:
+    """Who is told of an answer."""
+
+    def test_counts_for_those_who_ride(self, windows: Windows[Probe]) -> None:
+        """Riders hear the answer, and their next window counts from the answer."""
+        probe = added(windows, Probe("a", reply=Window(3, 7)))
+        call = departs(windows, 0)
+        assert windows.answer(call, everybody(call), now=50) == ([], [Change("a", None, "RUNNING")])
+        assert probe.heard == ["RUNNING"]
+        assert (probe.earliest, probe.latest) == (53, 57)
+        assert windows.next_deadline() == 57
+
+    def test_ends_those_who_are_done(self, windows: Windows[Probe]) -> None:
+        """A request that says that it is done has left, with its verdict."""
+        probe = added(windows, one_shot())
+        call = departs(windows, 0)
+        ended, _ = windows.answer(call, everybody(call), 1)
+        assert ended == [(probe, MATCHED)]
+        assert len(windows) == 0
+        assert windows.next_deadline() == math.inf
+
+    def test_early_answer_moves_no_window(self, windows: Windows[Probe]) -> None:
+        """An answer before `earliest`, by another's seat, neither counts nor moves the window."""
+        added(windows, Probe("a"))
+        early = added(windows, Probe("a"), Window(30, 60))
+        call = departs(windows, 0)
+        windows.answer(call, everybody(call), 1)
+        assert early.heard == ["(RUNNING)"]
+        assert (early.earliest, early.latest) == (30, 60)
+        assert windows.next_deadline() == 60
+
+    def test_early_answer_may_satisfy(self, windows: Windows[Probe]) -> None:
+        """An answer before `earliest`, by another's seat, ends the request if it is what it waits for."""
+        added(windows, Probe("a"))
+        early = added(windows, Probe("a", otherwise=MATCHED), Window(30, 60))
+        call = departs(windows, 0)
+        ended, _ = windows.answer(call, everybody(call), 1)
+        assert ended == [(early, MATCHED)]
+        assert windows.next_deadline() == 1 + LATER.latest
+
+    def test_early_absence_does_not_count(self, windows: Windows[Probe]) -> None:
+        """An answer without the job that another's seat brought too early is no check either."""
+        added(windows, Probe("a"))
+        early = added(windows, Probe("a"), Window(30, 60))
+        windows.answer(departs(windows, 0), {}, 1)
+        assert early.heard == ["(absent)"]
+        assert windows.next_deadline() == 60
+
+    def test_an_older_call_answers_nobody_newer(self, windows: Windows[Probe]) -> None:
+        """A request made while a call is under way, at the same moment even, hears nothing of its answer."""
+        added(windows, one_shot("a"))
+        call = departs(windows, 0)
+        newer = added(windows, Probe("a", otherwise=MATCHED))
+        windows.answer(call, everybody(call), 0)
+        assert newer.heard == []
+        assert departs(windows, 0).job_ids == ("a",)
+
+    def test_added_again_is_made_again(self, windows: Windows[Probe]) -> None:
+        """A request that was taken back and added again is not answered by the call that it rode before."""
+        probe = added(windows, Probe("a", otherwise=MATCHED))
+        call = departs(windows, 0)
+        windows.discard(probe)
+        added(windows, probe)
+        assert windows.answer(call, everybody(call), 1)[0] == []
+        assert windows.fail(call, FATAL, 1) == []
+        assert probe.heard == []
+
+    def test_an_answer_to_an_earlier_window_does_not_count(self, windows: Windows[Probe]) -> None:
+        """Once a request has a new window, the call that it rode for the old one is another's."""
+        probe = added(windows, Probe("a", otherwise=Window(3, 4)))
+        slow = departs(windows, 0)
+        added(windows, one_shot("a"))
+        quick = departs(windows, 0)
+        windows.answer(quick, everybody(quick), 1)
+        assert (probe.earliest, probe.latest) == (4, 5)
+        probe._otherwise = None
+        windows.answer(slow, everybody(slow, "STARTING"), 2)
+        assert probe.heard == ["(RUNNING)", "(STARTING)"]
+        assert windows.next_deadline() == 5
+
+    def test_a_failure_of_an_earlier_window_is_ignored(self, windows: Windows[Probe]) -> None:
+        """Once a request has a new window, a failure of the call that it rode for the old one is not its own."""
+        probe = added(windows, Probe("a", otherwise=Window(3, 4)))
+        slow = departs(windows, 0)
+        added(windows, one_shot("a"))
+        quick = departs(windows, 0)
+        windows.answer(quick, everybody(quick), 1)
+        assert windows.fail(slow, FATAL, 2) == []
+        assert windows.next_deadline() == 5
+        assert probe.heard == ["(RUNNING)"]
+
+    def test_two_calls_for_one_job(self, windows: Windows[Probe]) -> None:
+        """A rider that an overtaking call told nothing decisive still gets its own answer."""
+        probe = added(windows, Probe("a"))
+        slow = departs(windows, 0)
+        added(windows, one_shot("a"))
+        quick = departs(windows, 0)
+        windows.answer(quick, everybody(quick), 1)
+        windows.answer(slow, everybody(slow), 2)
+        assert probe.heard == ["(RUNNING)", "RUNNING"]
+        assert windows.next_deadline() == 2 + LATER.latest
+
+    def test_foreign_jobs_are_ignored(self, windows: Windows[Probe]) -> None:
+        """Jobs that the call did not ask for change nothing, even if somebody else waits for them."""
+        added(windows, Probe("a"))
+        call = departs(windows, 0)
+        waiting = added(windows, Probe("b", otherwise=MATCHED), LATER)
+        foreign = {"b": seen("FAILED"), "never-heard-of": seen("FAILED")}
+        assert windows.answer(call, everybody(call) | foreign, 1) == ([], [Change("a", None, "RUNNING")])
+        assert waiting.heard == []
+
+    def test_missing_jobs(self, windows: Windows[Probe]) -> None:
+        """Riders whose job is missing hear so, and their neighbours get their answers."""
+        probes = [added(windows, Probe(job_id)) for job_id in "abc"]
+        call = departs(windows, 0)
+        windows.answer(call, {"a": seen("RUNNING"), "c": seen("FAILED")}, 1)
+        assert [probe.heard for probe in probes] == [["RUNNING"], ["absent"], ["FAILED"]]
+
+    def test_an_answer_that_nobody_awaits_any_more(self, windows: Windows[Probe]) -> None:
+        """An answer after all who asked have left is no news."""
+        probe = added(windows, Probe("a"))
+        call = departs(windows, 0)
+        windows.discard(probe)
+        assert windows.answer(call, everybody(call), 1) == ([], [])
+
+    @pytest.mark.parametrize("count", [2, 3, 50])
+    def test_all_companions_are_told(self, windows: Windows[Probe], count: int) -> None:
+        """Companions that end while the answer is handed round keep nobody from hearing it."""
+        probes = [added(windows, one_shot("a")) for _ in range(count)]
+        call = departs(windows, 0)
+        ended, _ = windows.answer(call, everybody(call), 1)
+        assert [request for request, _ in ended] == probes
+
+
+class TestFailures:
+    """What a failed call does to its riders."""
+
+    def test_only_riders_hear(self, windows: Windows[Probe]) -> None:
+        """A failure is told to those who rode, not to others who wait for the same job."""
+        rider = added(windows, Probe("a", on_failure=Window(2, 3)))
+        other = added(windows, Probe("a"), LATER)
+        windows.fail(departs(windows, 0), TRANSIENT, now=10)
+        assert (rider.heard, other.heard) == (["transient"], [])
+        assert windows.next_deadline() == 13
+
+    def test_throttled_riders_keep_their_deadline(self, windows: Windows[Probe]) -> None:
+        """Whoever is left as it was goes back into the queue with the deadline that it had."""
+        probe = added(windows, Probe("a"), Window(0, 5))
+        windows.fail(departs(windows, 5), THROTTLED, now=9)
+        assert windows.next_deadline() == 5
+        call = departs(windows, 9)
+        assert call.due == 5
+        windows.answer(call, everybody(call), 9)
+        assert probe.heard == ["throttled", "RUNNING"]
+
+    def test_throttled_one_shots_keep_their_privilege(self, windows: Windows[Probe]) -> None:
+        """A one-shot that was throttled still gets an express seat."""
+        added(windows, one_shot("shot"), Window(0, 5))
+        call = departs(windows, 5)
+        for job_id in names(SEATS, "poll"):
+            added(windows, Probe(job_id), Window(0, 1))
+        windows.fail(call, THROTTLED, now=9)
+        assert departs(windows, 9).job_ids[0] == "shot"
+
+    def test_fatal_ends_all_riders(self, windows: Windows[Probe]) -> None:
+        """Every rider that says so ends, with the verdict that it gave."""
+        for job_id in "ab":
+            added(windows, Probe(job_id))
+        ended = windows.fail(departs(windows, 0), FATAL, now=1)
+        assert ended_ids(ended) == ["a", "b"]
+        assert all(verdict.failure is FATAL for _, verdict in ended)
+        assert len(windows) == 0
+
+
+class TestDiscard:
+    """Taking back one's own request and nothing else."""
+
+    def test_while_waiting(self, windows: Windows[Probe]) -> None:
+        """A companion for the same job stays where it is."""
+        first, second = added(windows, Probe("a")), added(windows, Probe("a"))
+        windows.discard(first)
+        assert list(windows) == [second]
+        call = departs(windows, 0)
+        windows.answer(call, everybody(call), 1)
+        assert (first.heard, second.heard) == ([], ["RUNNING"])
+
+    def test_while_riding(self, windows: Windows[Probe]) -> None:
+        """A rider that leaves hears nothing; the others of the call get their answers."""
+        first, second, neighbour = (added(windows, Probe(job_id)) for job_id in "aab")
+        call = departs(windows, 0)
+        windows.discard(first)
+        windows.answer(call, everybody(call), 1)
+        assert (first.heard, second.heard, neighbour.heard) == ([], ["RUNNING"], ["RUNNING"])
+        assert len(windows) == 2
+
+    def test_last_of_a_call(self, windows: Windows[Probe]) -> None:
+        """A job that nobody waits for any more takes no seat."""
+        leaving = added(windows, Probe("a"))
+        added(windows, Probe("b"))
+        windows.discard(leaving)
+        assert departs(windows, 0).job_ids == ("b",)
+
+    def test_twice(self, windows: Windows[Probe]) -> None:
+        """Taking back again is no error and takes nothing from others."""
+        leaving, staying = added(windows, Probe("a")), added(windows, Probe("a"))
+        for _ in range(3):
+            windows.discard(leaving)
+        assert list(windows) == [staying]
+        assert len(windows) == 1
+
+    def test_after_the_end(self, windows: Windows[Probe]) -> None:
+        """Taking back a request that has ended, or was never added, is no error."""
+        probe = added(windows, one_shot())
+        call = departs(windows, 0)
+        windows.answer(call, everybody(call), 1)
+        windows.discard(probe)
+        windows.discard(Probe())
+        assert len(windows) == 0
+
+    def test_a_storm_leaves_nothing_behind(self, windows: Windows[Probe]) -> None:
+        """Thousands of cancellations leave no heaps of outdated entries."""
+        for job_id in names(5000):
+            windows.discard(added(windows, Probe(job_id, one_shot=True), LATER))
+        assert max(heap_lengths(windows)) <= SEATS + 1
+
+    def test_a_storm_of_riders_leaves_nothing_behind(self, windows: Windows[Probe]) -> None:
+        """Whoever cancels while riding leaves nothing in the heaps either."""
+        for _ in range(50):
+            probes = [added(windows, Probe(job_id, one_shot=True)) for job_id in names(50)]
+            departs(windows, 0)
+            for probe in probes:
+                windows.discard(probe)
+        assert max(heap_lengths(windows)) <= 2 * SEATS
+
+    def test_a_storm_between_looks_leaves_nothing_behind(self, windows: Windows[Probe]) -> None:
+        """Cancellations one at a time, with the shell asking for the deadline between, leave nothing behind."""
+        for job_id in names(5000):
+            windows.discard(added(windows, Probe(job_id, one_shot=True), LATER))
+            assert windows.next_deadline() == math.inf
+        assert max(heap_lengths(windows)) <= SEATS + 1
+
+    def test_compacting_keeps_the_others(self, windows: Windows[Probe]) -> None:
+        """Those who stay through a storm of cancellations leave in the order of their deadlines."""
+        probes = [added(windows, Probe(f"{number}"), Window(0, 5000 - number)) for number in range(2000)]
+        for number, probe in enumerate(probes):
+            if number % 40:
+                windows.discard(probe)
+        assert len(windows) == 50
+        assert max(heap_lengths(windows)) <= 3 * SEATS
+        assert [int(job_id) for job_id in departs(windows, 9999).job_ids] == list(
+            reversed(range(0, 2000, 40))
+        )
+
+    def test_long_waits_leave_nothing_behind(self, windows: Windows[Probe]) -> None:
+        """Thousands of looks leave no heaps of outdated entries either."""
+        for job_id in names(10):
+            added(windows, Probe(job_id, reply=Window(5, 10)))
+        now = 0.0
+        for _ in range(1000):
+            call = departs(windows, now)
+            windows.answer(call, everybody(call), now)
+            now = windows.next_deadline()
+        assert max(heap_lengths(windows)) <= 30
+
+
+class TestChanges:
+    """News of a job is told once."""
+
+    @pytest.fixture
+    def watched(self, windows: Windows[Probe]) -> Windows[Probe]:
+        """A job that ten requests wait for all the time."""
+        for _ in range(10):
+            added(windows, Probe("a", reply=AT_ONCE))
+        return windows
+
+    @staticmethod
+    def look(windows: Windows[Probe], status: str | None, attempts: int = 0) -> list[Change]:
+        """Send a call that sees the job like this; what is news of it."""
+        return windows.answer(departs(windows, 0), {"a": seen(status, attempts)}, 0)[1]
+
+    def test_once_per_job_and_state(self, watched: Windows[Probe]) -> None:
+        """However many wait and look, each state is news once."""
+        assert self.look(watched, "RUNNABLE") == [Change("a", None, "RUNNABLE")]
+        assert self.look(watched, "RUNNABLE") == []
+        assert self.look(watched, "RUNNING") == [Change("a", "RUNNABLE", "RUNNING")]
+        assert self.look(watched, "RUNNING") == []
+
+    def test_stale_observations_are_no_news(self, watched: Windows[Probe]) -> None:
+        """An answer that shows the past is no news, and what comes after is told against the present."""
+        self.look(watched, "RUNNING")
+        assert self.look(watched, "STARTING") == []
+        assert self.look(watched, "SUCCEEDED", 1) == [Change("a", "RUNNING", "SUCCEEDED")]
+        assert self.look(watched, "RUNNING") == []
+
+    def test_a_retry_is_news(self, watched: Windows[Probe]) -> None:
+        """A job that goes back to RUNNABLE for another attempt has changed."""
+        self.look(watched, "RUNNING")
+        assert self.look(watched, "RUNNABLE", 1) == [Change("a", "RUNNING", "RUNNABLE")]
+
+    def test_no_status_is_no_news(self, watched: Windows[Probe]) -> None:
+        """A job without a status is no news and makes the next state no less of one."""
+        assert self.look(watched, None) == []
+        assert self.look(watched, "RUNNING") == [Change("a", None, "RUNNING")]
+
+    def test_an_unknown_state_is_news(self, watched: Windows[Probe]) -> None:
+        """A state that AWS invented yesterday is told as it came."""
+        self.look(watched, "RUNNING")
+        assert self.look(watched, "HIBERNATING") == [Change("a", "RUNNING", "HIBERNATING")]
+
+    def test_known_states_are_no_news(self, watched: Windows[Probe]) -> None:
+        """What somebody noted of a job is not told again."""
+        watched.note("a", "RUNNING", seen("RUNNING").order)
+        assert self.look(watched, "RUNNING") == []
+        assert self.look(watched, "SUCCEEDED") == [Change("a", "RUNNING", "SUCCEEDED")]
+
+    def test_old_notes_change_nothing(self, watched: Windows[Probe]) -> None:
+        """A note from the past does not hide what is known already."""
+        self.look(watched, "RUNNING")
+        watched.note("a", "STARTING", seen("STARTING").order)
+        assert self.look(watched, "RUNNING") == []
+
+    def test_notes_on_strangers(self, watched: Windows[Probe]) -> None:
+        """A note on a job that nobody asks for is forgotten."""
+        watched.note("b", "RUNNING", seen("RUNNING").order)
+        added(watched, Probe("b"))
+        call = departs(watched, 0)
+        _, changes = watched.answer(call, everybody(call), 1)
+        assert Change("b", None, "RUNNING") in changes

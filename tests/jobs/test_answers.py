@@ -1,0 +1,148 @@
+"""Bodies of answers, of which only as much is decoded as somebody wants."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import msgspec
+import pytest
+
+from awaitbatch.jobs import decode_description
+from awaitbatch.transport import Answer, UnreadableAnswerError
+
+from .descriptions import LIVES, body_of, describe_jobs
+
+BROKEN = [
+    pytest.param(b"", id="empty"),
+    pytest.param(b" ", id="blank"),
+    pytest.param(describe_jobs()[:-1], id="truncated by one"),
+    pytest.param(describe_jobs()[:5000], id="truncated"),
+    pytest.param(b"<html><body>Service Unavailable</body></html>", id="HTML"),
+    pytest.param(b"{}", id="no jobs"),
+    pytest.param(b'{"jobs": null}', id="jobs null"),
+    pytest.param(b'{"jobs": {}}', id="jobs no list"),
+    pytest.param(b'{"Jobs": []}', id="other case"),
+    pytest.param(b"[]", id="a list"),
+    pytest.param(b"null", id="null"),
+    pytest.param(b"\xff\xfe", id="no text"),
+    pytest.param(b'{"jobs": [{"jobId": "a"}]} trailing', id="trailing"),
+    pytest.param(b'{"jobs": [{"jobId": "a"}, {"jobId', id="truncated in a job"),
+]
+
+
+@pytest.mark.parametrize("body", BROKEN)
+def test_what_is_no_answer(body: bytes) -> None:
+    """A body that is no answer to DescribeJobs raises one error, whatever is wrong with it."""
+    with pytest.raises(UnreadableAnswerError, match="not an answer to DescribeJobs"):
+        Answer(body)
+
+
+def test_heads_of_all_jobs() -> None:
+    """Each job of a real answer has its head under its id."""
+    heads = Answer(describe_jobs()).heads
+    assert list(heads) == [*LIVES, "array", "array:1"]
+    assert heads["new"].status == "SUBMITTED"
+    assert heads["failed"].status == "FAILED"
+    assert heads["retrying"].order[0] == 1
+
+
+def test_no_jobs_is_an_answer() -> None:
+    """An empty list is a good answer: AWS knows none of the jobs."""
+    assert Answer(b'{"jobs":[]}').heads == {}
+
+
+def test_descriptions_of_all_jobs() -> None:
+    """Each job of a real answer can be had whole."""
+    answer = Answer(describe_jobs())
+    for job in msgspec.json.decode(describe_jobs())["jobs"]:
+        assert decode_description(answer.description(job["jobId"])) == job
+
+
+ODD_JOBS: list[Any] = [
+    {"jobId": "odd", "status": "RUNNING", "attempts": {"a": 1}},
+    {"jobId": "odd", "status": "RUNNING", "attempts": "none"},
+    {"jobId": "odd", "status": 5},
+    {"jobId": "odd", "status": {"value": "RUNNING"}},
+    {"jobId": None, "status": "RUNNING"},
+    {"jobId": 7, "status": "RUNNING"},
+    "odd",
+    None,
+    [],
+    5,
+]
+
+
+@pytest.mark.parametrize("odd", ODD_JOBS, ids=str)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_odd_job_hides_no_other(odd: Any, place: int) -> None:
+    """A job in a form that nobody foresaw does not hide its neighbours, nor shift their descriptions."""
+    jobs: list[Any] = [
+        {"jobId": "a", "status": "RUNNING", "n": 1},
+        {"jobId": "b", "status": "FAILED", "n": 2},
+    ]
+    jobs.insert(place, odd)
+    answer = Answer(body_of(*jobs))
+    assert (answer.heads["a"].status, answer.heads["b"].status) == ("RUNNING", "FAILED")
+    assert decode_description(answer.description("a"))["n"] == 1
+    assert decode_description(answer.description("b"))["n"] == 2
+
+
+@pytest.mark.parametrize("missing", [{}, {"status": None}], ids=["absent", "null"])
+def test_no_status(missing: dict[str, Any]) -> None:
+    """A job without a status is there, and so are the others."""
+    answer = Answer(body_of({"jobId": "a", **missing}, {"jobId": "b", "status": "RUNNING"}))
+    assert answer.heads["a"].status is None
+    assert answer.heads["b"].status == "RUNNING"
+
+
+def test_no_id() -> None:
+    """A job without an id is nobody's, and hides no other."""
+    answer = Answer(body_of({"status": "FAILED"}, {"jobId": "b", "status": "RUNNING"}))
+    assert answer.heads["b"].status == "RUNNING"
+
+
+def test_an_unknown_status() -> None:
+    """A status that AWS invented yesterday is kept as it came."""
+    assert Answer(body_of({"jobId": "a", "status": "HIBERNATING"})).heads["a"].status == "HIBERNATING"
+
+
+@pytest.mark.parametrize("last", [0, 1, 2])
+def test_a_repeated_job_shows_the_furthest(last: int) -> None:
+    """A job that is in the answer several times is shown as far as it had come, description included."""
+    jobs = [
+        {"jobId": "a", "status": "RUNNING", "attempts": []},
+        {"jobId": "a", "status": "RUNNABLE", "attempts": [{}]},
+        {"jobId": "a", "status": "STARTING", "attempts": []},
+    ]
+    neighbour = {"jobId": "b", "status": "FAILED"}
+    answer = Answer(body_of(*jobs[last:], neighbour, *jobs[:last]))
+    assert answer.heads["a"].status == "RUNNABLE"
+    assert decode_description(answer.description("a")) == jobs[1]
+    assert decode_description(answer.description("b")) == neighbour
+
+
+def test_escapes_in_ids() -> None:
+    """An id that AWS chose to escape is the same id."""
+    answer = Answer(rb'{"jobs":[{"jobId":"a\u003a0","status":"RUNNING"}]}')
+    assert list(answer.heads) == ["a:0"]
+
+
+def test_a_description_does_not_keep_the_body_alive() -> None:
+    """What is kept of an answer is a copy: one waiting job must not hold on to 350 KB."""
+    body = describe_jobs()
+    before = sys.getrefcount(body)
+    answer = Answer(body)
+    item = answer.description("failed")
+    assert type(item) is bytes
+    assert len(item) < len(body) / 4
+    assert sys.getrefcount(body) > before
+    del answer
+    assert sys.getrefcount(body) == before
+    assert decode_description(item)["jobId"] == "failed"
+
+
+def test_descriptions_of_absent_jobs() -> None:
+    """A job that is not in the answer has no description."""
+    with pytest.raises(KeyError):
+        Answer(describe_jobs()).description("absent")

@@ -1,0 +1,339 @@
+"""What the errors of aiobotocore mean to those who wait, and to those who submit."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
+
+import aiohttp
+import botocore.exceptions as botocore_errors
+import msgspec
+import pytest
+from aiobotocore.httpsession import AIOHTTPSession
+from aiohttp import http_exceptions
+from botocore.awsrequest import AWSRequest
+from botocore.parsers import ResponseParserError, create_parser
+
+from awaitbatch._core.outcomes import Trouble
+from awaitbatch.transport import (
+    UnreadableAnswerError,
+    classify,
+    is_throttle,
+    leaves_open_whether_done,
+    was_not_sent,
+)
+
+THROTTLED, TRANSIENT, REFUSED, FATAL = (
+    Trouble.THROTTLED,
+    Trouble.TRANSIENT,
+    Trouble.REFUSED,
+    Trouble.FATAL,
+)
+
+
+def http_error(
+    status: int, code: str | None, message: str = "text", *, body: bytes | None = None
+) -> botocore_errors.ClientError:
+    """The error that botocore makes of an HTTP answer, AWS's own or that of something on the way."""
+    headers = {} if code is None else {"x-amzn-errortype": code}
+    if body is None:
+        body = msgspec.json.encode({"message": message})
+    parser: Any = create_parser("rest-json")
+    answer = parser.parse({"status_code": status, "headers": headers, "body": body}, None)
+    return botocore_errors.ClientError(answer, "DescribeJobs")
+
+
+HTML: Final = b"<html><body><h1>Service Unavailable</h1></body></html>"
+
+ANSWERS = [
+    (429, "TooManyRequestsException", "Too Many Requests", THROTTLED),
+    (429, None, "", THROTTLED),
+    (429, "SomethingNew", "", THROTTLED),
+    (429, "ClientException", "", THROTTLED),
+    (400, "ThrottlingException", "Rate exceeded", THROTTLED),
+    (400, "Throttling", "Rate exceeded", THROTTLED),
+    (400, "ThrottledException", "", THROTTLED),
+    (400, "RequestLimitExceeded", "", THROTTLED),
+    (400, "RequestThrottled", "", THROTTLED),
+    (400, "RequestThrottledException", "", THROTTLED),
+    (400, "TooManyRequestsException", "", THROTTLED),
+    (503, "SlowDown", "", THROTTLED),
+    (503, "ThrottlingException", "", THROTTLED),
+    (500, "ServerException", "Internal failure", TRANSIENT),
+    (500, "InternalFailure", "", TRANSIENT),
+    (500, None, "", TRANSIENT),
+    (500, "ClientException", "", TRANSIENT),
+    (502, None, "", TRANSIENT),
+    (503, "ServiceUnavailable", "", TRANSIENT),
+    (504, None, "", TRANSIENT),
+    (408, "RequestTimeout", "", TRANSIENT),
+    (408, None, "", TRANSIENT),
+    (403, "RequestTimeTooSkewed", "", TRANSIENT),
+    (400, "RequestExpired", "", TRANSIENT),
+    (
+        403,
+        "InvalidSignatureException",
+        "Signature expired: 20261123T000000Z is now earlier than …",
+        TRANSIENT,
+    ),
+    (
+        403,
+        "InvalidSignatureException",
+        "Signature not yet current: 20261123T000000Z is still later",
+        TRANSIENT,
+    ),
+    (400, "ClientException", "jobs must have length less than or equal to 100", REFUSED),
+    (400, "ValidationException", "", REFUSED),
+    (403, "InvalidSignatureException", "The request signature we calculated does not match", FATAL),
+    (403, "AccessDeniedException", "User is not authorized to perform: batch:DescribeJobs", FATAL),
+    (403, "UnrecognizedClientException", "The security token included in the request is invalid.", FATAL),
+    (403, "MissingAuthenticationTokenException", "", FATAL),
+    (403, "ExpiredTokenException", "The security token included in the request is expired", FATAL),
+    (403, "ExpiredToken", "", FATAL),
+    (403, None, "", FATAL),
+    (404, "UnknownOperationException", "", FATAL),
+    (400, "SerializationException", "", FATAL),
+    (400, None, "", FATAL),
+    (413, None, "", FATAL),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "trouble"),
+    ANSWERS,
+    ids=[f"{status}-{code}-{message[:20]}" for status, code, message, _ in ANSWERS],
+)
+def test_answers(status: int, code: str | None, message: str, trouble: Trouble) -> None:
+    """Each answer of AWS means what DESIGN's table says, and keeps its code, its status and its text."""
+    error = http_error(status, code, message)
+    failure = classify(error)
+    assert failure.trouble is trouble
+    assert failure.http_status == status
+    assert failure.code == (code or str(status))
+    assert failure.error is error
+    assert failure.message == str(error)
+    assert failure.costs_attempt
+
+
+@pytest.mark.parametrize(
+    ("status", "trouble"),
+    [(429, THROTTLED), (500, TRANSIENT), (502, TRANSIENT), (503, TRANSIENT), (403, FATAL)],
+)
+def test_answers_in_html(status: int, trouble: Trouble) -> None:
+    """An answer of a proxy or a load balancer, in HTML, means what its status says."""
+    failure = classify(http_error(status, None, body=HTML))
+    assert (failure.trouble, failure.http_status) == (trouble, status)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503, 403])
+def test_answers_without_a_body(status: int) -> None:
+    """An empty answer means what its status says."""
+    assert classify(http_error(status, None, body=b"")).http_status == status
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "ExpiredTokenException"])
+@pytest.mark.parametrize(
+    ("refreshes", "trouble"), [(True, TRANSIENT), (False, FATAL)], ids=["refreshable", "static"]
+)
+def test_expired_credentials(code: str, refreshes: bool, trouble: Trouble) -> None:
+    """Expired credentials are a passing trouble if they will be replaced, and the end if they will not."""
+    error = http_error(403, code)
+    assert classify(error, refreshes_credentials=refreshes).trouble is trouble
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "UnrecognizedClientException"])
+def test_fresh_credentials_do_not_heal_everything(code: str) -> None:
+    """What fresh credentials would not change stays the end."""
+    assert classify(http_error(403, code), refreshes_credentials=True).trouble is FATAL
+
+
+@pytest.mark.parametrize("response", [{}, {"Error": {}}, {"ResponseMetadata": {}}], ids=str)
+def test_an_answer_that_tells_nothing(response: Any) -> None:
+    """An error of a test double, without code and status, does not break the classifier."""
+    failure = classify(botocore_errors.ClientError(response, "DescribeJobs"))
+    assert (failure.trouble, failure.code, failure.http_status) == (FATAL, "Unknown", None)
+
+
+URL: Final = "https://batch.us-east-1.amazonaws.com/v1/describejobs"
+
+ERRORS: list[tuple[Exception, Trouble]] = [
+    (botocore_errors.ReadTimeoutError(endpoint_url=URL), TRANSIENT),
+    (botocore_errors.ConnectTimeoutError(endpoint_url=URL), TRANSIENT),
+    (botocore_errors.EndpointConnectionError(endpoint_url=URL), TRANSIENT),
+    (botocore_errors.ConnectionClosedError(endpoint_url=URL), TRANSIENT),
+    (botocore_errors.ConnectionError(error=OSError("lost")), TRANSIENT),
+    (botocore_errors.ProxyConnectionError(proxy_url="http://proxy"), TRANSIENT),
+    (botocore_errors.SSLError(endpoint_url=URL, error=ssl.SSLError("handshake")), TRANSIENT),
+    (botocore_errors.HTTPClientError(error="reset in the middle of a body"), TRANSIENT),
+    (botocore_errors.ResponseStreamingError(error="cut"), TRANSIENT),
+    (botocore_errors.CredentialRetrievalError(provider="sso", error_msg="down"), TRANSIENT),
+    (botocore_errors.MetadataRetrievalError(error_msg="slow"), TRANSIENT),
+    (ResponseParserError("Unable to parse response"), TRANSIENT),
+    (aiohttp.ClientPayloadError("cut"), TRANSIENT),
+    (aiohttp.ServerDisconnectedError(), TRANSIENT),
+    (TimeoutError(), TRANSIENT),
+    (ConnectionResetError("reset"), TRANSIENT),
+    (OSError("no route"), TRANSIENT),
+    (UnreadableAnswerError("not an answer"), TRANSIENT),
+    (botocore_errors.NoCredentialsError(), FATAL),
+    (botocore_errors.PartialCredentialsError(provider="env", cred_var="secret"), FATAL),
+    (botocore_errors.NoRegionError(), FATAL),
+    (botocore_errors.ParamValidationError(report="jobs"), FATAL),
+    (botocore_errors.UnauthorizedSSOTokenError(), FATAL),
+    (RuntimeError("Session is closed"), FATAL),
+    (TypeError("a bug"), FATAL),
+    (KeyError("body"), FATAL),
+]
+
+
+def class_name(value: Any) -> str | None:
+    """What a test is called for this error."""
+    return type(value).__name__ if isinstance(value, Exception) else None
+
+
+@pytest.mark.parametrize(("error", "trouble"), ERRORS, ids=class_name)
+def test_errors_without_an_answer(error: Exception, trouble: Trouble) -> None:
+    """Lost calls may go away, missing credentials and bugs do not; the code is the error's class."""
+    failure = classify(error)
+    assert failure.trouble is trouble
+    assert (failure.code, failure.http_status) == (type(error).__name__, None)
+    assert failure.message
+    assert failure.error is error
+
+
+def test_the_traceback_is_dropped() -> None:
+    """A failure that is kept for hours does not keep the frames of the call alive."""
+    with pytest.raises(OSError, match="No such file") as caught:
+        Path("/no/such/file").read_bytes()
+    error = caught.value
+    assert error.__traceback__ is not None
+    assert classify(error).error is error
+    assert error.__traceback__ is None
+
+
+def test_is_throttle() -> None:
+    """A throttle is told from every other failure."""
+    assert is_throttle(http_error(429, None))
+    assert is_throttle(http_error(400, "ThrottlingException"))
+    assert not is_throttle(http_error(500, "ServerException"))
+    assert not is_throttle(TimeoutError())
+
+
+# What aiohttp raises, and what is known then of the request: it was not sent, or nobody can tell.
+_HOST: Any = SimpleNamespace(host="batch.us-east-1.amazonaws.com", port=443, ssl=True, is_ssl=True)
+_INFO: Any = SimpleNamespace(real_url=URL)
+
+NEVER_CONNECTED: list[Exception] = [
+    aiohttp.ClientConnectorError(_HOST, ConnectionRefusedError(111, "refused")),
+    aiohttp.ClientConnectorError(_HOST, OSError(101, "Network is unreachable")),
+    aiohttp.ClientConnectorDNSError(_HOST, socket.gaierror(-2, "Name or service not known")),
+    aiohttp.ConnectionTimeoutError(f"Connection timeout to host {URL}"),
+    aiohttp.ClientProxyConnectionError(_HOST, ConnectionRefusedError(111, "refused")),
+    aiohttp.ClientHttpProxyError(_INFO, (), status=407, message="Proxy Authentication Required"),
+]
+
+BROKEN_ON_THE_WAY: list[Exception] = [
+    aiohttp.ServerDisconnectedError(),
+    aiohttp.ClientPayloadError("Response payload is not completed"),
+    http_exceptions.BadStatusLine("HTP/1.1"),
+    aiohttp.SocketTimeoutError("Timeout on reading data from socket"),
+    aiohttp.ClientOSError(104, "Connection reset by peer"),
+    aiohttp.ClientOSError(32, "Broken pipe"),
+    aiohttp.ClientConnectionResetError("Cannot write to closing transport"),
+    TimeoutError(),
+    ConnectionResetError(104, "Connection reset by peer"),
+]
+
+
+def as_aiobotocore_raises(error: Exception) -> Exception:
+    """What aiobotocore's own HTTP session makes of an error of aiohttp."""
+
+    class Broken:
+        async def request(self, *_: Any, **__: Any) -> None:
+            raise error
+
+    async def session(_: Any) -> Broken:
+        return Broken()
+
+    async def send() -> None:
+        http: Any = AIOHTTPSession(verify=False)
+        http._get_session = session
+        await http.send(AWSRequest(method="POST", url=URL, data=b"{}").prepare())
+
+    with pytest.raises(botocore_errors.BotoCoreError) as caught:
+        asyncio.run(send())
+    return caught.value
+
+
+@pytest.mark.parametrize("error", NEVER_CONNECTED, ids=class_name)
+def test_never_connected(error: Exception) -> None:
+    """A call whose connection was never made can not have been done, so it may be sent again."""
+    raised = as_aiobotocore_raises(error)
+    assert was_not_sent(raised)
+    assert not leaves_open_whether_done(raised)
+    assert classify(raised).trouble is TRANSIENT
+
+
+@pytest.mark.parametrize("error", BROKEN_ON_THE_WAY, ids=class_name)
+def test_broken_on_the_way(error: Exception) -> None:
+    """A call whose connection broke may have been done, so it is not sent again."""
+    raised = as_aiobotocore_raises(error)
+    assert leaves_open_whether_done(raised)
+    assert not was_not_sent(raised)
+    assert classify(raised).trouble is TRANSIENT
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        aiohttp.ClientConnectorSSLError(_HOST, ssl.SSLError(1, "handshake failure")),
+        aiohttp.ClientConnectorCertificateError(_HOST, ssl.SSLCertVerificationError("self-signed")),
+    ],
+    ids=class_name,
+)
+def test_no_trust(error: Exception) -> None:
+    """A TLS handshake that failed leaves nothing open: no request was sent."""
+    assert not leaves_open_whether_done(as_aiobotocore_raises(error))
+
+
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 599])
+def test_answers_that_leave_it_open(status: int) -> None:
+    """After a 5xx nobody can tell what was done."""
+    error = http_error(status, None)
+    assert leaves_open_whether_done(error)
+    assert not was_not_sent(error)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 413, 429])
+def test_answers_that_leave_nothing_open(status: int) -> None:
+    """After a refusal or a throttle it is clear that nothing was done, and that the call arrived."""
+    error = http_error(status, None)
+    assert not leaves_open_whether_done(error)
+    assert not was_not_sent(error)
+
+
+def test_an_unreadable_answer_leaves_it_open() -> None:
+    """An answer that came but can not be read may tell of something that was done."""
+    assert leaves_open_whether_done(ResponseParserError("Unable to parse response"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        botocore_errors.NoCredentialsError(),
+        botocore_errors.CredentialRetrievalError(provider="sso", error_msg="down"),
+        botocore_errors.MetadataRetrievalError(error_msg="slow"),
+        botocore_errors.ParamValidationError(report="jobName"),
+        botocore_errors.NoRegionError(),
+        RuntimeError("a bug"),
+    ],
+    ids=class_name,
+)
+def test_failures_before_sending_leave_nothing_open(error: Exception) -> None:
+    """What goes wrong before there is a request leaves nothing open, and trying again is not for us to decide."""
+    assert not leaves_open_whether_done(error)
+    assert not was_not_sent(error)

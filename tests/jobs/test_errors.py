@@ -1,0 +1,296 @@
+"""The errors of the package: their tree, what they carry, and what they say."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+import pickle
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+import awaitbatch
+from awaitbatch import errors
+from awaitbatch._core.backoff import FixedInterval
+from awaitbatch._core.outcomes import MATCHED, Failure, Reason, Trouble, Verdict
+from awaitbatch._core.watch import Watch
+from awaitbatch.jobs import JobHead, JobStatus
+from awaitbatch.reporter import one_line
+from awaitbatch.sighting import Sighting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+JOB = {
+    "jobId": "a",
+    "status": "FAILED",
+    "statusReason": "Essential container in task exited",
+    "attempts": [{}],
+}
+
+EXAMPLES: list[errors.AwaitBatchError] = [
+    errors.AwaitBatchError("text"),
+    errors.InvalidJobIdError("text"),
+    errors.JobNotFoundError("text", job_id="a", seen=True),
+    errors.MaxRetriesExceededError("text", job_id="a", checks=7, last_status="RUNNING"),
+    errors.DescribeError("text", job_id="a", code="AccessDeniedException", http_status=403),
+    errors.JobFailedError("text", job=JOB),
+    errors.JobNotCompleteError("text", job=JOB),
+    errors.UnknownJobStatusError("text", job=JOB),
+    errors.SubmitUncertainError("text", job_name="nightly"),
+    errors.ClientClosedError("text"),
+]
+
+
+def public_errors() -> Iterator[type[errors.AwaitBatchError]]:
+    """The error classes of the module that have a public name."""
+    for name, value in vars(errors).items():
+        if inspect.isclass(value) and issubclass(value, errors.AwaitBatchError) and not name.startswith("_"):
+            yield value
+
+
+def drawn_tree() -> dict[str, str]:
+    """The tree at the top of the module: each class, and what is said beside it."""
+    assert errors.__doc__ is not None
+    return dict(re.findall(r"[├└]── (\w+)(.*)", errors.__doc__))
+
+
+def class_name(value: object) -> str:
+    """What a test is called for this error."""
+    return type(value).__name__
+
+
+def test_the_tree_is_drawn_whole() -> None:
+    """The tree at the top of the file has every class, and none that there is not."""
+    assert drawn_tree().keys() | {"AwaitBatchError"} == {error.__name__ for error in public_errors()}
+
+
+def test_every_error_is_exported() -> None:
+    """Users find every error beside the client."""
+    for error in public_errors():
+        assert getattr(awaitbatch, error.__name__) is error
+
+
+def test_one_base_for_all() -> None:
+    """Who catches AwaitBatchError catches all, and no error is the base of another."""
+    for error in public_errors():
+        bases = {base for base in public_errors() if issubclass(error, base)}
+        assert bases == {error, errors.AwaitBatchError}
+
+
+def test_a_bad_id_is_a_value_error() -> None:
+    """A bad id is a ValueError as the tree says, and nothing else is."""
+    value_errors = [error.__name__ for error in public_errors() if issubclass(error, ValueError)]
+    assert value_errors == ["InvalidJobIdError"]
+    assert "ValueError" in drawn_tree()["InvalidJobIdError"]
+
+
+def test_there_is_an_example_of_each() -> None:
+    """The tests below leave none out."""
+    assert {type(example) for example in EXAMPLES} == set(public_errors())
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=class_name)
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_pickling(error: errors.AwaitBatchError, protocol: int) -> None:
+    """An error crosses process borders whole: class, text and all that it carries."""
+    twin = pickle.loads(pickle.dumps(error, protocol))  # noqa: S301
+    assert type(twin) is type(error)
+    assert str(twin) == str(error) == "text"
+    assert vars(twin) == vars(error)
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=class_name)
+def test_copying(error: errors.AwaitBatchError) -> None:
+    """A copied error is whole as well."""
+    for twin in (copy.copy(error), copy.deepcopy(error)):
+        assert (type(twin), str(twin), vars(twin)) == (type(error), "text", vars(error))
+
+
+@pytest.mark.parametrize("error", list(public_errors()), ids=lambda error: error.__name__)
+def test_errors_can_be_made_bare(error: type[errors.AwaitBatchError]) -> None:
+    """Users' tests can raise any error without arguments."""
+    assert str(error()) == ""
+
+
+class TestFailedJob:
+    """What JobFailedError tells of the job."""
+
+    def test_a_whole_description(self) -> None:
+        """Reason, attempts and id are read from the description."""
+        error = errors.JobFailedError("text", job=JOB)
+        assert (error.job, error.job_id) == (JOB, "a")
+        assert (error.reason, error.attempts) == ("Essential container in task exited", [{}])
+
+    def test_eks(self) -> None:
+        """Attempts on Amazon EKS are attempts."""
+        job = {"attempts": [], "eksAttempts": [{"podName": "p"}]}
+        assert errors.JobFailedError(job=job).attempts == [{"podName": "p"}]
+
+    def test_no_description(self) -> None:
+        """Without a description nothing raises."""
+        error = errors.JobFailedError("text")
+        assert (error.job, error.job_id, error.reason, error.attempts) == ({}, "", None, [])
+
+    def test_the_description_is_its_own(self) -> None:
+        """What happens to the caller's dict afterwards does not change the error."""
+        job: dict[str, Any] = {"jobId": "a"}
+        error = errors.JobNotCompleteError(job=job)
+        job["jobId"] = "b"
+        assert error.job_id == "a"
+
+
+def sighting(
+    verdict: Verdict,
+    *,
+    item: bytes | None = None,
+    last_status: str | None = None,
+    checks: int = 0,
+    absences: int = 0,
+    failures: int = 0,
+) -> Sighting:
+    """How a watch for job a-1 ended after all this."""
+    watch = Watch(
+        "a-1",
+        lambda *_: None,
+        match_status={"SUCCEEDED"},
+        max_retries=math.inf,
+        status_retries=10,
+        backoff=FixedInterval(1),
+    )
+    watch.last_status = last_status
+    watch.checks, watch.absences, watch.failures = checks, absences, failures
+    return Sighting(watch, verdict, item)
+
+
+def raised(ending: Sighting) -> Exception:
+    """The error that an ending raises."""
+    try:
+        ending.description()
+    except Exception as error:  # noqa: BLE001
+        return error
+    pytest.fail(f"{ending} raised nothing")
+
+
+def failed(message: str = "no", error: Exception | None = None) -> Failure:
+    """A call that failed for good."""
+    return Failure(Trouble.FATAL, "AccessDeniedException", 403, message, error)
+
+
+class TestEndings:
+    """How a wait that ended is told."""
+
+    def test_seen_as_awaited(self) -> None:
+        """The description is decoded when somebody wants it."""
+        ending = sighting(MATCHED, item=b'{"jobId":"a-1","status":"SUCCEEDED","stoppedAt":null}')
+        assert ending.description() == {"jobId": "a-1", "status": "SUCCEEDED"}
+        assert not ending.is_error
+
+    def test_unreadable(self) -> None:
+        """A description that can not be read is an error of the description, not a wrong answer."""
+        with pytest.raises(errors.DescribeError, match=r"a-1.*unreadable") as caught:
+            sighting(MATCHED, item=rb'{"statusReason":"\ud800"}').description()
+        assert isinstance(caught.value.__cause__, msgspec.DecodeError)
+
+    def test_never_seen(self) -> None:
+        """Who waits for a job that never appears reads its id, that it was never seen, and what to check."""
+        ending = sighting(Verdict(Reason.ABSENT), absences=10)
+        error = raised(ending)
+        assert isinstance(error, errors.JobNotFoundError)
+        assert (error.job_id, error.seen) == ("a-1", False)
+        assert "(a-1)" in str(error)
+        assert "never seen" in str(error)
+        assert "10 answers" in str(error)
+        assert not ending.is_error
+
+    def test_seen_and_gone(self) -> None:
+        """A job that was seen and has vanished is told from one that never was."""
+        error = raised(sighting(Verdict(Reason.ABSENT), absences=10, last_status="RUNNING"))
+        assert isinstance(error, errors.JobNotFoundError)
+        assert error.seen
+        assert "(a-1)" in str(error)
+        assert "vanished" in str(error)
+        assert "RUNNING" in str(error)
+
+    @pytest.mark.parametrize("cause", [None, TimeoutError("slow")], ids=["looks", "a failure"])
+    def test_exhausted(self, cause: Exception | None) -> None:
+        """The error keeps Airflow's phrase, names the job, counts the checks and has the last failure as its cause."""
+        failure = failed("slow", cause) if cause else None
+        ending = sighting(Verdict(Reason.EXHAUSTED, failure), checks=5, last_status="RUNNABLE")
+        error = raised(ending)
+        assert isinstance(error, errors.MaxRetriesExceededError)
+        assert (error.job_id, error.checks, error.last_status) == ("a-1", 5, "RUNNABLE")
+        assert "status checks exceed max_retries" in str(error)
+        assert "(a-1)" in str(error)
+        assert "RUNNABLE" in str(error)
+        assert error.__cause__ is cause
+        assert ending.is_error
+
+    def test_exhausted_unseen(self) -> None:
+        """A wait that never saw the job says so."""
+        error = raised(sighting(Verdict(Reason.EXHAUSTED), checks=1))
+        assert "never seen" in str(error)
+
+    def test_failed(self) -> None:
+        """The error carries code and status, quotes the cause, and names the job."""
+        cause = RuntimeError("User is not authorized")
+        ending = sighting(Verdict(Reason.FAILED, failed(str(cause), cause)), failures=3)
+        error = raised(ending)
+        assert isinstance(error, errors.DescribeError)
+        assert (error.job_id, error.code, error.http_status) == ("a-1", "AccessDeniedException", 403)
+        assert "(a-1)" in str(error)
+        assert "User is not authorized" in str(error)
+        assert "after 3 tries" in str(error)
+        assert error.__cause__ is cause
+        assert ending.is_error
+
+    def test_broken(self) -> None:
+        """What the user's own backoff raised is raised as it is."""
+        cause = LookupError("mine")
+        assert raised(sighting(Verdict(Reason.BROKEN, failed("mine", cause)))) is cause
+
+    def test_closed(self) -> None:
+        """A wait that the client's end cut off names the job."""
+        error = raised(sighting(Verdict(Reason.CLOSED)))
+        assert isinstance(error, errors.ClientClosedError)
+        assert "(a-1)" in str(error)
+
+    @pytest.mark.parametrize("reason", [Reason.MATCHED, Reason.FAILED, Reason.BROKEN])
+    def test_impossible(self, reason: Reason) -> None:
+        """An ending that can not be is a bug that shows itself, not a wrong answer."""
+        assert isinstance(raised(sighting(Verdict(reason))), RuntimeError)
+
+    @pytest.mark.parametrize(
+        "verdict",
+        [
+            Verdict(Reason.FAILED, failed("no\n2026-01-01 CRITICAL forged\r\x1b[31m")),
+            Verdict(Reason.EXHAUSTED),
+            Verdict(Reason.ABSENT),
+        ],
+        ids=lambda verdict: verdict.reason.name,
+    )
+    def test_no_second_line(self, verdict: Verdict) -> None:
+        """What AWS, or who pretends to be, wrote can not forge a second line of a log."""
+        error = raised(sighting(verdict, last_status="RUN\nNING"))
+        assert str(error).isprintable()
+
+
+@pytest.mark.parametrize("text", ["", "Too Many Requests", "größer 😀", 'with "quotes"'])
+def test_one_line_leaves_text_alone(text: str) -> None:
+    """What is one line already stays as it is."""
+    assert one_line(text) == text
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\r", "\x1b[31m", "a\u2028b", "a\u0085b", "\x00", "\u202eabc"])
+def test_one_line_defuses(text: str) -> None:
+    """Line breaks, control sequences and text that runs backwards are shown, not obeyed."""
+    assert one_line(text).isprintable()
+    assert one_line(text) == repr(text)
+
+
+def test_known_statuses_are_harmless() -> None:
+    """The states that AWS documents read as they are."""
+    assert all(one_line(JobHead(status=status).status or "") == status for status in JobStatus)
