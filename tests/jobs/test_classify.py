@@ -266,7 +266,8 @@ def as_aiobotocore_raises(error: Exception) -> Exception:
 
     with pytest.raises(botocore_errors.BotoCoreError) as caught:
         asyncio.run(send())
-    return caught.value
+    raised: Exception = caught.value
+    return raised
 
 
 @pytest.mark.parametrize("error", NEVER_CONNECTED, ids=class_name)

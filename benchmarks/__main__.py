@@ -1,0 +1,66 @@
+"""``python -m benchmarks``: run the measurements, print a table for each, and fail if a target is missed."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+from benchmarks import cpu, herd, simulate_throttle, throttle
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.report import Result
+
+_MEASUREMENTS = {"herd": herd.measure, "cpu": cpu.measure, "throttle": throttle.measure}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for; the exit code is 1 if a target was missed."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    unknown = set(options.names) - _MEASUREMENTS.keys()
+    if unknown:
+        parser.error(f"no such measurement: {', '.join(sorted(unknown))}")
+    if options.simulate:
+        return _finish(simulate_throttle.measure(quick=options.quick, seeds=options.seeds), save=options.save)
+    # One after the other: CPU time is only worth something while nothing else runs. A miss does not end the run.
+    codes = [
+        _finish(asyncio.run(_MEASUREMENTS[name](quick=options.quick)), save=options.save)
+        for name in options.names or _MEASUREMENTS
+    ]
+    return max(codes)
+
+
+def _finish(result: Result, *, save: bool) -> int:
+    """Show what was found, keep it if asked to, and say with what code to exit."""
+    print(result.report(), end="\n\n", flush=True)
+    if save:
+        result.save()
+    for figure in result.missed:
+        print(
+            f"missed: {result.name}, {figure.name}: {figure.value:.4g} {figure.unit}, target {figure.target}",
+            file=sys.stderr,
+        )
+    return 1 if result.missed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    names = ", ".join(_MEASUREMENTS)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {names}; all of them by default")
+    parser.add_argument("--quick", action="store_true", help="short, for CI; the targets are the same")
+    parser.add_argument("--save", action="store_true", help="write benchmarks/results/NAME.json")
+    parser.add_argument(
+        "--simulate",
+        action="store_true",
+        help="only compare constants of the throttle, in virtual time",
+    )
+    parser.add_argument("--seeds", type=int, default=20, help="runs of each simulated scene (%(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""What it costs to look at a job: CPU time of the client's process per job seen.
+
+Four contestants look at the same 1,000 jobs, whose descriptions have 3,500 bytes, as often as the server lets them:
+
+- awaitbatch: 1,000 tasks in ``poll_for_job_complete``;
+- a plain aiobotocore loop, 100 ids a call, botocore's own parser;
+- a plain aiobotocore loop, one id a call;
+- for comparison without a target, awaitbatch's transport alone: the floor that aiobotocore sets.
+
+Each contestant of each round has a process of its own, one after the other: so none pays for the heap of another, which
+Python's garbage collector would walk, and a slow moment of the machine hits all that run within it. Ratios are taken
+within a round. Start-up and the first seconds, in which the throttle finds its rate, are left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import statistics
+import sys
+import time
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from aiobotocore.session import AioSession
+
+from awaitbatch import BatchClient, FixedInterval
+from awaitbatch.testing import ServerProcess
+from awaitbatch.transport import AiobotocoreTransport
+from benchmarks.ground import add_running_jobs, arguments_for
+from benchmarks.report import Figure, Result
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+JOBS: Final = 1000
+DESCRIPTION_BYTES: Final = 3500
+SEATS: Final = 100
+_INTERVAL: Final = 0.001
+"""Seconds between two looks that a task asks for; so short that there is a full call to send at every moment."""
+_MORE_THAN_ANY_SERVER: Final = 1e5
+"""Calls a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a contestant has done so far.
+
+    Attributes:
+        seen: Jobs in answers, each time they were in one.
+        calls: Calls sent.
+    """
+
+    seen: int
+    calls: int
+
+
+@asynccontextmanager
+async def _awaitbatch(
+    server: dict[str, Any], job_ids: Sequence[str]
+) -> AsyncIterator[Callable[[], Progress]]:
+    def progress() -> Progress:
+        now = client.statistics()
+        return Progress(now.jobs_described, now.calls)
+
+    async with (
+        BatchClient(
+            **server, backoff=FixedInterval(_INTERVAL), max_calls_per_second=_MORE_THAN_ANY_SERVER
+        ) as client,
+        asyncio.TaskGroup() as group,
+    ):
+        waits = [group.create_task(client.poll_for_job_complete(job_id, delay=0)) for job_id in job_ids]
+        yield progress
+        for wait in waits:
+            wait.cancel()
+
+
+@asynccontextmanager
+async def _looping(
+    call: Callable[[Sequence[str]], Awaitable[int]], job_ids: Sequence[str], seats: int
+) -> AsyncIterator[Callable[[], Progress]]:
+    """Call for all jobs again and again, one call after the other."""
+    seen = calls = 0
+
+    async def loop() -> None:
+        nonlocal seen, calls
+        for start in itertools.cycle(range(0, len(job_ids), seats)):
+            seen += await call(job_ids[start : start + seats])
+            calls += 1
+
+    task = asyncio.create_task(loop())
+    yield lambda: Progress(seen, calls)
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
+
+
+@asynccontextmanager
+async def _plain(
+    server: dict[str, Any], job_ids: Sequence[str], seats: int
+) -> AsyncIterator[Callable[[], Progress]]:
+    async with AioSession().create_client("batch", **server) as client:
+
+        async def call(job_ids: Sequence[str]) -> int:
+            return len((await client.describe_jobs(jobs=job_ids))["jobs"])
+
+        async with _looping(call, job_ids, seats) as progress:
+            yield progress
+
+
+@asynccontextmanager
+async def _transport(server: dict[str, Any], job_ids: Sequence[str]) -> AsyncIterator[Callable[[], Progress]]:
+    transport = AiobotocoreTransport(**server)
+    await transport.open()
+
+    async def call(job_ids: Sequence[str]) -> int:
+        await transport.describe_jobs(job_ids)
+        return len(job_ids)
+
+    try:
+        async with _looping(call, job_ids, SEATS) as progress:
+            yield progress
+    finally:
+        await transport.aclose()
+
+
+_OURS: Final = "awaitbatch"
+_FULL: Final = "plain loop, 100 ids a call"
+_SINGLE: Final = "plain loop, 1 id a call"
+_FLOOR: Final = "awaitbatch's transport alone"
+_CONTESTANTS: Final[
+    dict[str, Callable[[dict[str, Any], Sequence[str]], AbstractAsyncContextManager[Callable[[], Progress]]]]
+] = {
+    _OURS: _awaitbatch,
+    _FULL: lambda server, job_ids: _plain(server, job_ids, SEATS),
+    _SINGLE: lambda server, job_ids: _plain(server, job_ids, 1),
+    _FLOOR: _transport,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one contestant used in one round.
+
+    Attributes:
+        microseconds: CPU time, of user and system, per job seen.
+        seen: Jobs in answers.
+        calls: Calls sent.
+        seconds: How long it was measured.
+    """
+
+    microseconds: float
+    seen: int
+    calls: int
+    seconds: float
+
+
+async def measure(*, quick: bool) -> Result:
+    """Run all rounds.
+
+    Args:
+        quick: Fewer and shorter rounds.
+    """
+    rounds, forming, seconds = (3, 2.0, 1.0) if quick else (5, 3.0, 4.0)
+    costs: dict[str, list[Cost]] = {name: [] for name in _CONTESTANTS}
+    async with ServerProcess("--description-bytes", str(DESCRIPTION_BYTES)) as server:
+        job_ids = await add_running_jobs(server, JOBS)
+        for _ in range(rounds):
+            for name, found in costs.items():
+                found.append(await _in_own_process(name, server, job_ids, forming, seconds))
+    return Result(
+        name="cpu",
+        about=f"{JOBS:,} jobs of {DESCRIPTION_BYTES:,} bytes, median of {rounds} interleaved rounds",
+        figures=_figures(costs),
+        quick=quick,
+        details={"rounds": {name: [asdict(cost) for cost in found] for name, found in costs.items()}},
+    )
+
+
+def _figures(costs: dict[str, list[Cost]]) -> list[Figure]:
+    def ratio(name: str) -> float:
+        """How many times as much CPU another contestant uses."""
+        pairs = zip(costs[name], costs[_OURS], strict=True)
+        return statistics.median(other.microseconds / ours.microseconds for other, ours in pairs)
+
+    ours = costs[_OURS]
+    return [
+        *(
+            Figure(
+                name=name,
+                value=statistics.median(cost.microseconds for cost in found),
+                unit="µs of CPU per job seen",
+            )
+            for name, found in costs.items()
+        ),
+        Figure(name=f"{_FULL} : {_OURS}", value=ratio(_FULL), unit="times the CPU", at_least=7),
+        Figure(name=f"{_SINGLE} : {_OURS}", value=ratio(_SINGLE), unit="times the CPU", at_least=30),
+        Figure(
+            name=_OURS,
+            value=sum(cost.calls for cost in ours) / sum(cost.seen for cost in ours),
+            unit="calls per job seen",
+            # Calls under way at the end of a round were sent and have seen nothing yet.
+            at_most=1.02 / SEATS,
+        ),
+    ]
+
+
+async def _in_own_process(
+    name: str, server: ServerProcess, job_ids: Sequence[str], forming: float, seconds: float
+) -> Cost:
+    order = {
+        "name": name,
+        "server": arguments_for(server),
+        "job_ids": job_ids,
+        "forming": forming,
+        "seconds": seconds,
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", __name__, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        output, _ = await process.communicate(json.dumps(order).encode())
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        message = f"the contestant {name!r} ended with exit code {process.returncode}; its error is above"
+        raise RuntimeError(message)
+    return Cost(**json.loads(output))
+
+
+async def _compete(
+    name: str, server: dict[str, Any], job_ids: Sequence[str], forming: float, seconds: float
+) -> Cost:
+    async with _CONTESTANTS[name](server, job_ids) as progress:
+        await asyncio.sleep(forming)
+        before, cpu, begin = progress(), time.process_time(), time.monotonic()
+        await asyncio.sleep(seconds)
+        after, cpu, elapsed = progress(), time.process_time() - cpu, time.monotonic() - begin
+    seen = after.seen - before.seen
+    return Cost(
+        microseconds=cpu / seen * 1e6, seen=seen, calls=after.calls - before.calls, seconds=round(elapsed, 2)
+    )
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(asyncio.run(_compete(**json.load(sys.stdin))))))

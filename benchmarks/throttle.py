@@ -1,0 +1,84 @@
+"""How well the client lives with a limit that nobody told it.
+
+The server lets 20 calls a second pass and answers the others with 429. The client may send 100, and 2,000 waits would
+like a look each half a second, which takes 40: there is work for the allowed rate all the time. The jobs end after the
+measurement, so that every wait is followed to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from awaitbatch import BatchClient, FixedInterval
+from awaitbatch.testing import ServerProcess
+from benchmarks.ground import add_running_jobs, arguments_for
+from benchmarks.report import Figure, Result
+
+ALLOWED: Final = 20.0
+"""Calls a second, and calls at once after a pause."""
+JOBS: Final = 2000
+_INTERVAL: Final = 0.5
+_CLIENT_LIMIT: Final = 100.0
+_FORMING: Final = 10.0
+_SECONDS_FOR_ENDS: Final = 3.0
+"""The jobs end within so many seconds once the measurement is over."""
+
+
+async def measure(*, quick: bool) -> Result:
+    """Run it once.
+
+    Args:
+        quick: Measure for a shorter time.
+    """
+    seconds = 20.0 if quick else 60.0
+    end = _FORMING + seconds + 1
+    async with ServerProcess("--rate", str(ALLOWED), "--burst", str(ALLOWED)) as server:
+        job_ids = await add_running_jobs(server, JOBS, running=(end, end + _SECONDS_FOR_ENDS))
+        async with BatchClient(
+            **arguments_for(server),
+            backoff=FixedInterval(_INTERVAL),
+            max_calls_per_second=_CLIENT_LIMIT,
+        ) as client:
+            waits = [asyncio.create_task(client.poll_for_job_complete(job_id, delay=0)) for job_id in job_ids]
+            await asyncio.sleep(_FORMING)
+            # What the server has seen, because it is the judge of what comes too fast.
+            first = await server.control("GET", "statistics")
+            await server.control("DELETE", "statistics")
+            before = client.statistics()
+            await asyncio.sleep(seconds)
+            seen = await server.control("GET", "statistics")
+            after = client.statistics()
+            ended_early = sum(wait.done() for wait in waits)
+            ends = await asyncio.gather(*waits, return_exceptions=True)
+    calls, throttled = _counts(seen)
+    failed = sum(isinstance(end, BaseException) or end["status"] != "SUCCEEDED" for end in ends)
+    return Result(
+        name="throttle",
+        about=f"{JOBS:,} waits, {ALLOWED:g} calls/s allowed, {seconds:g} s after the first {_FORMING:g} s",
+        figures=[
+            Figure(name="waits that failed", value=failed + ended_early, at_most=0),
+            Figure(name="throttled", value=100 * throttled / calls, unit="% of calls", at_most=1),
+            Figure(
+                name="allowed rate used",
+                value=100 * (calls - throttled) / (ALLOWED * seconds),
+                unit="%",
+                at_least=90,
+            ),
+            Figure(
+                name="ids per call",
+                value=(after.jobs_described - before.jobs_described)
+                / (after.calls - before.calls - (after.throttled - before.throttled)),
+                unit="ids in an answered call",
+                at_least=97,
+            ),
+            Figure(name="throttled in the first ten seconds", value=_counts(first)[1], unit="calls"),
+        ],
+        quick=quick,
+        details={"calls": calls, "throttled": throttled, "seconds": seconds},
+    )
+
+
+def _counts(statistics: dict[str, dict[str, int]]) -> tuple[int, int]:
+    """DescribeJobs calls that arrived, and those of them that were throttled."""
+    return statistics["calls"].get("DescribeJobs", 0), statistics["throttled"].get("DescribeJobs", 0)
