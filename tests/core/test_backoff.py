@@ -81,9 +81,9 @@ def test_the_cap_is_reached_late() -> None:
 @settings(deadline=None)
 @given(tries=st.integers(1, 10_000), seed=st.integers())
 def test_exponential_window(tries: int, seed: int) -> None:
-    """The window opens at a quarter of the longest pause and closes at the moment that Airflow would draw."""
+    """The window opens at a sixth of the longest pause and closes at the moment that Airflow would draw."""
     window = ExponentialBackoff(Random(seed)).window(tries)
-    assert window.earliest == pytest.approx(exponential_delay(HIGHEST, tries) / 4)
+    assert window.earliest == pytest.approx(exponential_delay(HIGHEST, tries) / 6)
     assert window.latest == exponential_delay(Random(seed), tries)
     assert 0 < window.earliest <= window.latest <= 600
 

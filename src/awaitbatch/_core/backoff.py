@@ -59,7 +59,7 @@ def _longest_delay(tries: int) -> float:
 class ExponentialBackoff:
     """Airflow's curve: the pause after try n is drawn from d/3 … d seconds, d = min(600, 1 + (0.6 n)²).
 
-    The window closes at the moment drawn, so no job is seen later than in Airflow. It opens at d/4: if it opened at
+    The window closes at the moment drawn, so no job is seen later than in Airflow. It opens at d/6: if it opened at
     d/3, pauses drawn close to that would leave no time for others to join, and calls would leave half empty.
     """
 
@@ -67,7 +67,7 @@ class ExponentialBackoff:
 
     def window(self, tries: int) -> Window:
         """The window of the next look, in seconds from now, after ``tries`` looks (from 1)."""
-        return Window(_longest_delay(tries) / 4, exponential_delay(self.random, tries))
+        return Window(_longest_delay(tries) / 6, exponential_delay(self.random, tries))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from awaitbatch._core.bisection import Bisection
+from awaitbatch._core.cohorts import Cohorts
 from awaitbatch._core.outcomes import Failure, Trouble, Verdict
 
 if TYPE_CHECKING:
@@ -139,18 +140,14 @@ class Windows(Generic[R]):
     and `refuse`. A request is answered only by calls that were taken after it was added.
     """
 
-    __slots__ = ("_by_latest", "_closed", "_counter", "_express", "_jobs", "_open", "_parts", "_size")
+    __slots__ = ("_counter", "_express", "_jobs", "_parts", "_queue", "_size")
 
     def __init__(self) -> None:
         self._jobs: dict[str, _Job[R]] = {}
         self._size = 0
         self._counter = 0
-        # Four heaps of (moment, ticket, request): all that wait by `latest`; those whose window is not open yet, by
-        # `earliest`; those whose window is open, by `latest`; one-shots, by `latest`. An entry whose ticket the
-        # request no longer holds is outdated.
-        self._by_latest: list[tuple[float, int, R]] = []
-        self._closed: list[tuple[float, int, R]] = []
-        self._open: list[tuple[float, int, R]] = []
+        self._queue = Cohorts[R]()
+        # One-shots once more, as a heap of (latest, ticket, request).
         self._express: list[tuple[float, int, R]] = []
         # Parts of refused calls that are still to be tried. Their riders keep the number of the refused call.
         self._parts: list[Call] = []
@@ -192,10 +189,7 @@ class Windows(Generic[R]):
         """When the next call must leave: inf if there is nothing to send, -inf for parts of a refused call."""
         if self._parts:
             return -math.inf
-        queue = self._by_latest
-        while queue and queue[0][2].ticket != queue[0][1]:
-            heappop(queue)
-        return queue[0][0] if queue else math.inf
+        return self._queue.next_deadline()
 
     def take(self, now: float) -> Call | None:
         """The call that must leave now, or None if none must."""
@@ -205,12 +199,17 @@ class Windows(Generic[R]):
         due = self.next_deadline()
         if due > now:
             return None
-        self._open_windows(now)
         self._counter += 1
         number = self._counter
         boarded: dict[str, None] = {}
-        self._board(boarded, number, now, self._express, until=now, seats=EXPRESS_SEATS)
-        self._board(boarded, number, now, self._open, until=math.inf, seats=SEATS)
+        for request in self._pop_express(now):
+            self._board(boarded, request, number, now)
+            if len(boarded) == EXPRESS_SEATS:
+                break
+        for request in self._queue.pop_open(now):
+            self._board(boarded, request, number, now)
+            if len(boarded) == SEATS:
+                break
         return Call(number, tuple(boarded), due=due)
 
     def answer(
@@ -290,33 +289,18 @@ class Windows(Generic[R]):
                 return Call(self._counter, job_ids, due=part.due, bisection=part.bisection)
         return None
 
-    def _open_windows(self, now: float) -> None:
-        closed = self._closed
-        while closed and closed[0][0] <= now:
-            _, ticket, request = heappop(closed)
+    def _pop_express(self, now: float) -> Iterator[R]:
+        while self._express and self._express[0][0] <= now:
+            _, ticket, request = heappop(self._express)
             if request.ticket == ticket:
-                heappush(self._open, (request.latest, ticket, request))
+                yield request
 
-    def _board(
-        self,
-        boarded: dict[str, None],
-        number: int,
-        now: float,
-        queue: list[tuple[float, int, R]],
-        *,
-        until: float,
-        seats: int,
-    ) -> None:
-        jobs = self._jobs
-        while queue and len(boarded) < seats and queue[0][0] <= until:
-            _, ticket, request = heappop(queue)
-            if request.ticket != ticket:
-                continue
-            boarded[request.job_id] = None
-            # Whoever else waits for the job, and may, shares the seat.
-            for companion in jobs[request.job_id].requests:
-                if companion.ticket > 0 and companion.earliest <= now:
-                    companion.ticket = -number
+    def _board(self, boarded: dict[str, None], request: R, number: int, now: float) -> None:
+        boarded[request.job_id] = None
+        # Whoever else waits for the job, and may, shares the seat.
+        for companion in self._jobs[request.job_id].requests:
+            if companion.ticket > 0 and companion.earliest <= now:
+                companion.ticket = -number
 
     def _riders(self, call: Call) -> list[R]:
         jobs = (self._jobs.get(job_id) for job_id in call.job_ids)
@@ -352,11 +336,9 @@ class Windows(Generic[R]):
     def _enqueue(self, request: R) -> None:
         self._counter = ticket = self._counter + 1
         request.ticket = ticket
-        by_latest = (request.latest, ticket, request)
-        heappush(self._by_latest, by_latest)
-        heappush(self._closed, (request.earliest, ticket, request))
+        self._queue.push(request)
         if request.one_shot:
-            heappush(self._express, by_latest)
+            heappush(self._express, (request.latest, ticket, request))
 
     def _remove(self, request: R) -> None:
         request.ticket = 0
@@ -365,14 +347,10 @@ class Windows(Generic[R]):
         requests.remove(request)
         if not requests:
             del self._jobs[request.job_id]
-        # Storms of requests that end or are cancelled would leave heaps of outdated entries behind.
-        if max(len(self._by_latest), len(self._closed), len(self._express)) > 2 * self._size + SEATS:
-            self._compact()
-
-    def _compact(self) -> None:
-        for queue in (self._by_latest, self._closed, self._open, self._express):
-            queue[:] = [entry for entry in queue if entry[2].ticket == entry[1]]
-            heapify(queue)
+        self._queue.tidy(self._size)
+        if len(self._express) > 2 * self._size + SEATS:
+            self._express = [entry for entry in self._express if entry[2].ticket == entry[1]]
+            heapify(self._express)
 
     def _note_change(
         self, job_id: str, job: _Job[R], observation: Observation, changes: list[Change]
