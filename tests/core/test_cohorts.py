@@ -1,0 +1,123 @@
+"""The queue of windows against a plain list that is searched anew each time."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from awaitbatch._core.cohorts import Cohorts
+
+TICKETS = itertools.count(1)
+
+
+@dataclass(eq=False)
+class Waiting:
+    """Somebody in the queue."""
+
+    earliest: float
+    latest: float
+    ticket: int
+
+
+def queued(queue: Cohorts[Waiting], earliest: float, latest: float) -> Waiting:
+    """Somebody who has just queued up."""
+    one = Waiting(earliest, latest, next(TICKETS))
+    queue.push(one)
+    return one
+
+
+def popped(queue: Cohorts[Waiting], now: float, count: int = 10**9) -> list[Waiting]:
+    """Up to so many whose windows are open, as the queue gives them."""
+    return list(itertools.islice(queue.pop_open(now), count))
+
+
+MOMENT = st.integers(0, 6)
+STEPS = st.one_of(
+    st.tuples(st.just("push"), MOMENT, MOMENT),
+    st.tuples(st.just("cancel"), st.integers(0, 50), st.just(0)),
+    st.tuples(st.just("move"), st.integers(0, 50), MOMENT),
+    st.tuples(st.just("pop"), MOMENT, st.integers(1, 5)),
+    st.tuples(st.just("look"), st.just(0), st.just(0)),
+    st.tuples(st.just("tidy"), st.just(0), st.just(0)),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(steps=st.lists(STEPS, max_size=60), slack=st.sampled_from([0, 100]))
+def test_does_as_a_plain_list(steps: list[tuple[str, int, int]], slack: int) -> None:
+    """Whoever comes, leaves or moves, the queue gives the same ones in the same order as a sorted list."""
+    queue = Cohorts[Waiting]()
+    waiting: list[Waiting] = []
+    now = 0
+    for step, first, second in steps:
+        if step == "push":
+            waiting.append(queued(queue, now + first, now + first + second))
+        elif step == "cancel" and waiting:
+            waiting.pop(first % len(waiting)).ticket = 0
+        elif step == "move" and waiting:
+            mover = waiting[first % len(waiting)]
+            mover.earliest, mover.latest, mover.ticket = now + second, now + second + 2, next(TICKETS)
+            queue.push(mover)
+        elif step == "pop":
+            now += first
+            is_open = [one for one in waiting if one.earliest <= now]
+            expected = sorted(is_open, key=lambda one: (one.latest, one.ticket))[:second]
+            given_out = popped(queue, now, second)
+            # Among equals of different cohorts any order is fair.
+            assert [one.latest for one in given_out] == [one.latest for one in expected]
+            assert len(set(given_out)) == len(given_out)
+            assert all(one in is_open for one in given_out)
+            waiting = [one for one in waiting if one not in given_out]
+        elif step == "look":
+            assert queue.next_deadline() == min((one.latest for one in waiting), default=math.inf)
+        else:
+            queue.tidy(len(waiting) - slack)
+        assert len(queue) >= len(waiting)
+    assert set(popped(queue, math.inf)) == set(waiting)
+    assert queue.next_deadline() == math.inf
+    assert len(queue) == 0
+
+
+def test_equals_go_in_the_order_in_which_they_came() -> None:
+    """Of those whose windows are the same the first to come is the first to go."""
+    queue = Cohorts[Waiting]()
+    crowd = [queued(queue, 0, 5) for _ in range(20)]
+    assert popped(queue, 0) == crowd
+
+
+def test_closed_windows_stay() -> None:
+    """Whose window is not open yet is not given out, and has a deadline all the same."""
+    queue = Cohorts[Waiting]()
+    early, late = queued(queue, 1, 9), queued(queue, 2, 3)
+    assert queue.next_deadline() == 3
+    assert popped(queue, 1) == [early]
+    assert popped(queue, 1.9) == []
+    assert popped(queue, 2) == [late]
+
+
+def test_whoever_is_not_taken_stays() -> None:
+    """Who was not given out is given out next time, across cohorts."""
+    queue = Cohorts[Waiting]()
+    crowd = [queued(queue, number % 3, 10 - number) for number in range(10)]
+    given_out = [one for _ in range(5) for one in popped(queue, 5, 2)]
+    assert given_out == crowd[::-1]
+
+
+def test_storms_are_tidied_up() -> None:
+    """What is outdated goes, wherever it is: among arrivals, closed and open windows."""
+    queue = Cohorts[Waiting]()
+    staying = queued(queue, 0, 1000)
+    for number in range(3000):
+        one = queued(queue, number % 700, 900)
+        if number % 3 == 0:
+            queue.next_deadline()
+        if number % 1000 == 0:
+            popped(queue, 300, 0)
+        one.ticket = 0
+        queue.tidy(1)
+        assert max(len(queue), len(queue._closed), len(queue._by_latest), len(queue._open)) <= 103
+    assert popped(queue, math.inf) == [staying]
