@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from awaitbatch.jobs import TERMINAL
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -68,9 +70,12 @@ def find_log_locations(job: Json, region_name: str | None) -> LogLocations:
         return LogLocations(list(infos.values()), None)
     if drivers and "awslogs" not in drivers:
         return LogLocations([], f"its log driver is {', '.join(sorted(drivers))}, not awslogs")
-    return LogLocations(
-        [], f"it has no log stream yet; streams exist from RUNNING on, it is {job.get('status')}"
-    )
+    if "size" in (job.get("arrayProperties") or {}):
+        return LogLocations([], "it is an array job; ask for its children")
+    status = job.get("status")
+    if status in TERMINAL:
+        return LogLocations([], f"it is {status} and left no log stream; it may never have run")
+    return LogLocations([], f"it has no log stream yet; streams exist from RUNNING on, it is {status}")
 
 
 def _containers(holder: Json) -> Iterator[tuple[str, Json]]:

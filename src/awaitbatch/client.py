@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import itertools
 import logging
 import math
-from enum import Enum
+import os
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import anyio
+import anyio.lowlevel
 
 from awaitbatch._core import backoff as schedules
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
 from awaitbatch.awslogs import find_log_locations
-from awaitbatch.coalescer import DescribeCoalescer, Statistics
 from awaitbatch.errors import (
-    ClientClosedError,
     JobFailedError,
     JobNotCompleteError,
     JobNotFoundError,
     SubmitUncertainError,
     UnknownJobStatusError,
 )
-from awaitbatch.fetchers import LogFetchers, outlast
 from awaitbatch.jobs import JobStatus, parse_job_id
+from awaitbatch.life import Life
 from awaitbatch.reporter import one_line, tell
 from awaitbatch.transport import AiobotocoreTransport, is_throttle, leaves_open_whether_done, was_not_sent
 
@@ -39,17 +36,18 @@ if TYPE_CHECKING:
     from types_aiobotocore_batch import BatchClient as AiobotocoreBatchClient
 
     from awaitbatch._core.watch import Rules
+    from awaitbatch.coalescer import Statistics
     from awaitbatch.fetchers import GetBatchLogFetcher
     from awaitbatch.transport import BatchTransport
 
 _random = Random()  # noqa: S311
+if hasattr(os, "register_at_fork"):
+    # Or the processes of a prefork server would all draw the same pauses.
+    os.register_at_fork(after_in_child=_random.seed)
 
 
-class _State(Enum):
-    NEW = "not open yet"
-    OPEN = "open"
-    CLOSING = "closing"
-    CLOSED = "closed"
+_DECODED_AT_ONCE = 100
+"""Descriptions to decode before others on the event loop get their turn; 100 take about a millisecond."""
 
 
 class BatchClient:
@@ -165,22 +163,24 @@ class BatchClient:
         )
         self._max_retries = max_retries
         self._status_retries = status_retries
-        self._backoff: Backoff = ExponentialBackoff()
+        self._backoff: Backoff = ExponentialBackoff(_random)
         # What is wrong is told at once, not at the first poll.
         self._backoff = self._rules(None, backoff=backoff)["backoff"]
-        self._max_calls_per_second = max_calls_per_second
-        self._call_timeout = call_timeout
-        self._close_timeout = close_timeout
         self._describe_window = Window(0.0, describe_window)
-        self._state = _State.NEW
-        self._failure: BaseException | None = None
+        self._life = Life(
+            self._transport,
+            max_calls_per_second=max_calls_per_second,
+            call_timeout=call_timeout,
+            close_timeout=close_timeout,
+        )
 
     def __repr__(self) -> str:
-        if self._state is _State.NEW:
-            return "<BatchClient, not open yet>"
+        state = self._life.state.value
+        if not self._life.was_opened:
+            return f"<BatchClient, {state}>"
         numbers = self.statistics()
         return (
-            f"<BatchClient {self._transport.region_name}, {self._state.value}, {numbers.pending} pending, "
+            f"<BatchClient {self._transport.region_name}, {state}, {numbers.pending} pending, "
             f"{numbers.calls} calls of {numbers.ids_per_call:.1f} ids, {numbers.rate:.2f} calls/s>"
         )
 
@@ -202,96 +202,14 @@ class BatchClient:
             ClientClosedError: The client was closed; make another one.
             RuntimeError: The client is open already.
         """
-        if self._state is not _State.NEW:
-            if self._state is _State.OPEN:
-                message = "this BatchClient is open already"
-                raise RuntimeError(message)
-            raise self._closed_error()
-        self._state = _State.OPEN
-        self._loop = asyncio.get_running_loop()
-        self._opened: asyncio.Future[BaseException | None] = self._loop.create_future()
-        self._closing = asyncio.Event()
-        self._coalescer = DescribeCoalescer(
-            self._transport, max_calls_per_second=self._max_calls_per_second, call_timeout=self._call_timeout
-        )
-        # A task of its own, with a context of its own: whoever opens the client may end before it does, and what it
-        # has in its context (such as Airflow's log of one trigger) is not for the calls of all.
-        self._life = self._loop.create_task(
-            self._live(), name="awaitbatch client", context=contextvars.Context()
-        )
-        try:
-            error = await asyncio.shield(self._opened)
-        except asyncio.CancelledError:
-            await self.aclose()
-            raise
-        if error is not None:
-            raise error
+        await self._life.open()
 
     async def aclose(self) -> None:
         """End all waits with `ClientClosedError`, and give back connections; to close twice is fine.
 
         Calls under way are given up. Log fetchers are stopped and get ``close_timeout`` seconds to end.
         """
-        if self._state is _State.NEW:
-            self._state = _State.CLOSED
-        if self._state is _State.CLOSED:
-            return
-        self._check_loop()
-        self._state = _State.CLOSING
-        self._closing.set()
-        try:
-            await asyncio.shield(self._life)
-        except asyncio.CancelledError:
-            await outlast(self._life, self._close_timeout)
-            raise
-
-    async def _live(self) -> None:
-        try:
-            await self._transport.open()
-            async with anyio.create_task_group() as tasks:
-                self._log_fetchers = LogFetchers(tasks, self._close_timeout)
-                tasks.start_soon(self._coalescer.run)
-                self._opened.set_result(None)
-                await self._closing.wait()
-                self._coalescer.close()
-                with anyio.move_on_after(self._close_timeout):
-                    await self._log_fetchers.wait_until_none()
-                tasks.cancel_scope.cancel()
-        except Exception as error:  # noqa: BLE001
-            self._fail(error)
-        finally:
-            self._state = _State.CLOSING
-            self._coalescer.close()
-            with anyio.CancelScope(shield=True), anyio.move_on_after(self._close_timeout):
-                await self._transport.aclose()
-            self._state = _State.CLOSED
-
-    def _fail(self, error: Exception) -> None:
-        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        self._failure = error
-        if self._opened.done():
-            # A defect of ours: nobody awaits it here, and whoever waits for a job learns that the client is closed.
-            tell(logging.CRITICAL, "the BatchClient stopped: %r", error)
-        else:
-            self._opened.set_result(error)
-
-    def _check_open(self) -> None:
-        if self._state is not _State.OPEN:
-            raise self._closed_error()
-        self._check_loop()
-
-    def _check_loop(self) -> None:
-        if asyncio.get_running_loop() is not self._loop:
-            message = "this BatchClient belongs to another event loop; open one on each loop"
-            raise RuntimeError(message)
-
-    def _closed_error(self) -> ClientClosedError:
-        if self._state is _State.NEW:
-            return ClientClosedError("the BatchClient is not open yet: use 'async with', or await open()")
-        error = ClientClosedError(f"the BatchClient is {self._state.value}; make another one")
-        error.__cause__ = self._failure
-        return error
+        await self._life.aclose()
 
     @property
     def client(self) -> AiobotocoreBatchClient:
@@ -300,7 +218,7 @@ class BatchClient:
         Raises:
             ClientClosedError: The BatchClient is not open.
         """
-        self._check_open()
+        self._life.check_open()
         return self._transport.client
 
     def statistics(self) -> Statistics:
@@ -309,9 +227,9 @@ class BatchClient:
         Raises:
             ClientClosedError: The client was never opened.
         """
-        if self._state is _State.NEW:
-            raise self._closed_error()
-        return self._coalescer.statistics()
+        if not self._life.was_opened:
+            raise self._life.closed_error()
+        return self._life.coalescer.statistics()
 
     # Describing.
 
@@ -349,19 +267,24 @@ class BatchClient:
             DescribeError: DescribeJobs failed for good for one of them, or ``status_retries`` times.
             ClientClosedError: The client is not open.
         """
-        self._check_open()
+        self._life.check_open()
         if isinstance(jobs, str):
             message = f"describe_jobs takes a list of job ids, not a str: {jobs!r}"
             raise TypeError(message)
         job_ids = [parse_job_id(job_id) for job_id in jobs]
         rules = self._rules(None)
         rules["absence_is_final"] = True
-        sightings = await self._coalescer.watch_all(job_ids, self._describe_window, **rules)
+        sightings = await self._life.coalescer.watch_all(job_ids, self._describe_window, **rules)
         for sighting in sightings.values():
             if sighting.is_error:
                 sighting.description()
-        found = (sightings[job_id] for job_id in dict.fromkeys(job_ids))
-        return {"jobs": [sighting.description() for sighting in found if sighting.item is not None]}
+        found = [sightings[job_id] for job_id in dict.fromkeys(job_ids) if sightings[job_id].item is not None]
+        descriptions = []
+        for number, sighting in enumerate(found, start=1):
+            descriptions.append(sighting.description())
+            if number % _DECODED_AT_ONCE == 0:
+                await anyio.lowlevel.checkpoint()
+        return {"jobs": descriptions}
 
     # Polling and waiting.
 
@@ -381,7 +304,8 @@ class BatchClient:
             match_status: The states, such as ``["RUNNING", "FAILED"]``.
             backoff: When to look again; None for the client's.
             max_retries: Checks after the first; None for the client's.
-            status_retries: How many answers in a row may lack the job; None for the client's.
+            status_retries: How many answers in a row may lack the job (such checks do not count for
+                ``max_retries``); None for the client's.
 
         Returns:
             True, always.
@@ -393,12 +317,9 @@ class BatchClient:
             DescribeError: DescribeJobs failed for good.
             ClientClosedError: The client is not open, or was closed meanwhile.
         """
-        if isinstance(match_status, str):
-            match_status = (match_status,)
-        _require(len(match_status) > 0, "match_status", match_status, "at least one status")
-        rules = self._rules(
-            match_status, backoff=backoff, max_retries=max_retries, status_retries=status_retries
-        )
+        awaited = frozenset([match_status] if isinstance(match_status, str) else match_status)
+        _require(bool(awaited), "match_status", match_status, "at least one status")
+        rules = self._rules(awaited, backoff=backoff, max_retries=max_retries, status_retries=status_retries)
         await self._watch(job_id, self._describe_window, rules)
         return True
 
@@ -419,7 +340,8 @@ class BatchClient:
                 `DEFAULT_DELAY_MIN` and `DEFAULT_DELAY_MAX`.
             backoff: When to look again; None for the client's.
             max_retries: Checks after the first; None for the client's.
-            status_retries: How many answers in a row may lack the job; None for the client's.
+            status_retries: How many answers in a row may lack the job (such checks do not count for
+                ``max_retries``); None for the client's.
 
         Returns:
             The description with the status that ended the wait.
@@ -480,7 +402,8 @@ class BatchClient:
                 ends. It and they may be coroutine functions; a ``join`` that blocks does so in a thread.
             backoff: When to look again; None for the client's.
             max_retries: Checks after the first, for each of the two; None for the client's.
-            status_retries: How many answers in a row may lack the job; None for the client's.
+            status_retries: How many answers in a row may lack the job (such checks do not count for
+                ``max_retries``); None for the client's.
 
         Returns:
             The final description.
@@ -500,7 +423,7 @@ class BatchClient:
         job = await self.poll_for_job_running(job_id, delay, **limits)
         if get_batch_log_fetcher is None:
             return await self._wait_for_end(job, delay, limits)
-        async with self._log_fetchers.beside(get_batch_log_fetcher, job["jobId"]):
+        async with self._life.log_fetchers.beside(get_batch_log_fetcher, job["jobId"]):
             return await self._wait_for_end(job, delay, limits)
 
     async def _wait_for_end(
@@ -561,13 +484,14 @@ class BatchClient:
             ClientClosedError: The client is not open.
         """
         for tries in itertools.count(1):
-            self._check_open()
+            self._life.check_open()
             try:
                 return await self._transport.submit_job(**kwargs)
             except Exception as error:
-                if leaves_open_whether_done(error):
+                may_be_sent_again = is_throttle(error) or was_not_sent(error)
+                if not may_be_sent_again and leaves_open_whether_done(error):
                     raise _submit_uncertain(kwargs, error) from error
-                if not (is_throttle(error) or was_not_sent(error)) or tries >= self.status_retries:
+                if not may_be_sent_again or tries >= self.status_retries:
                     raise
                 tell(logging.DEBUG, "SubmitJob was not taken and is sent again: %r", error)
             await anyio.sleep(self.exponential_delay(tries))
@@ -585,7 +509,7 @@ class BatchClient:
             botocore.exceptions.ClientError: AWS refused it.
             ClientClosedError: The client is not open.
         """
-        self._check_open()
+        self._life.check_open()
         return await self._transport.cancel_job(jobId=parse_job_id(job_id), reason=reason)
 
     async def terminate_job(self, job_id: str, reason: str) -> dict[str, Any]:
@@ -600,7 +524,7 @@ class BatchClient:
             botocore.exceptions.ClientError: AWS refused it.
             ClientClosedError: The client is not open.
         """
-        self._check_open()
+        self._life.check_open()
         return await self._transport.terminate_job(jobId=parse_job_id(job_id), reason=reason)
 
     # Logs.
@@ -711,7 +635,7 @@ class BatchClient:
         )
         if backoff is not None:
             _require(
-                isinstance(backoff, Backoff),
+                isinstance(backoff, Backoff) and not isinstance(backoff, type),
                 "backoff",
                 backoff,
                 "an object with window(tries), as FixedInterval(5)",
@@ -720,7 +644,7 @@ class BatchClient:
             "match_status": match_status,
             "max_retries": max_retries,
             "status_retries": status_retries,
-            "backoff": backoff or self._backoff,
+            "backoff": self._backoff if backoff is None else backoff,
         }
 
     def _pause(self, delay: float | None) -> Window:
@@ -730,8 +654,8 @@ class BatchClient:
     async def _watch(
         self, job_id: str, window: Window, rules: Rules, known: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        self._check_open()
-        sighting = await self._coalescer.watch(parse_job_id(job_id), window, known=known, **rules)
+        self._life.check_open()
+        sighting = await self._life.coalescer.watch(parse_job_id(job_id), window, known=known, **rules)
         return sighting.description()
 
 

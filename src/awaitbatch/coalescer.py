@@ -75,7 +75,7 @@ class DescribeCoalescer:
         self._throttle = AdaptiveThrottle(max_calls_per_second)
         self._windows = Windows[Watch]()
         self._loop = asyncio.get_running_loop()
-        self._closed = False
+        self._closed: Verdict | None = None
         # What `run` sleeps on, and until when; -inf while it could not send anyway.
         self._alarm: asyncio.Future[None] | None = None
         self._alarm_at = -math.inf
@@ -105,21 +105,21 @@ class DescribeCoalescer:
         )
 
     async def run(self) -> None:
-        """Send calls until cancelled; all waits that are left then end with `Reason.CLOSED`."""
-        try:
-            async with anyio.create_task_group() as calls:
-                while True:
-                    await self._sleep_until(self._next_departure())
-                    self._send_due(calls)
-        finally:
-            self.close()
+        """Send calls until cancelled."""
+        async with anyio.create_task_group() as calls:
+            while True:
+                await self._sleep_until(self._next_departure())
+                self._send_due(calls)
 
-    def close(self) -> None:
-        """End all waits with `Reason.CLOSED`, and those that are yet to come."""
-        self._closed = True
+    def close(self, error: BaseException | None = None) -> None:
+        """End all waits with `Reason.CLOSED`, because of ``error`` if there is one, and all that are yet to come."""
+        self._closed = Verdict(Reason.CLOSED)
+        if error is not None:
+            failure = Failure(Trouble.FATAL, type(error).__name__, None, str(error), error)
+            self._closed = Verdict(Reason.CLOSED, failure)
         for watch in list(self._windows):
             self._windows.discard(watch)
-            watch.deliver(watch, Verdict(Reason.CLOSED), None)
+            watch.deliver(watch, self._closed, None)
 
     async def watch(
         self, job_id: str, window: Window, *, known: Mapping[str, Any] | None = None, **rules: Unpack[Rules]
@@ -129,21 +129,23 @@ class DescribeCoalescer:
         Args:
             job_id: The job.
             window: When to look first, in seconds from now.
-            known: The job's latest known description, if there is one, so that no news is made of it.
+            known: The job's latest known description, if there is one.
             rules: See `Watch`.
         """
-        seen: asyncio.Future[Sighting] = self._loop.create_future()
+        seen: asyncio.Future[tuple[Verdict, bytes | None]] = self._loop.create_future()
 
-        def deliver(watch: Watch, verdict: Verdict, item: bytes | None) -> None:
+        # The watch must not be part of the result: it refers to `deliver`, so only the garbage collector would end it.
+        def deliver(_: Watch, verdict: Verdict, item: bytes | None) -> None:
             if not seen.done():
-                seen.set_result(Sighting(watch, verdict, item))
+                seen.set_result((verdict, item))
 
         watch = Watch(job_id, deliver, **rules)
         self._add(watch, window)
         if known is not None:
+            watch.last_status = known["status"]
             self._windows.note(job_id, known["status"], order_of(known))
         try:
-            return await seen
+            return Sighting(watch, *await seen)
         finally:
             self._windows.discard(watch)
 
@@ -172,8 +174,8 @@ class DescribeCoalescer:
         return sightings
 
     def _add(self, watch: Watch, window: Window) -> None:
-        if self._closed:
-            watch.deliver(watch, Verdict(Reason.CLOSED), None)
+        if self._closed is not None:
+            watch.deliver(watch, self._closed, None)
             return
         self._windows.add(watch, window, self._loop.time())
         if max(watch.latest, self._throttle.ready_at) < self._alarm_at:
@@ -220,8 +222,10 @@ class DescribeCoalescer:
         try:
             with anyio.fail_after(self._call_timeout):
                 body = await self._transport.describe_jobs(call.job_ids)
-            answer = Answer(body)
-        except Exception as error:  # noqa: BLE001
+            answer = Answer(body, call.job_ids)
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                raise
             self._on_failure(
                 call, classify(error, refreshes_credentials=self._transport.refreshes_credentials)
             )
@@ -260,3 +264,9 @@ class DescribeCoalescer:
             self._reporter.failed(now, failure, len(self._windows))
         for watch, verdict in ended:
             watch.deliver(watch, verdict, None)
+
+
+def _is_being_cancelled() -> bool:
+    """Tell our own cancellation from one that came out of what we awaited, such as a future that somebody shares."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

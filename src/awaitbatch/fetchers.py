@@ -17,8 +17,6 @@ from awaitbatch.reporter import tell
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from anyio.abc import TaskGroup
-
 JOIN_THREADS: Final = 40
 """Fetchers that may be joined at once; a join blocks its thread until the fetcher has read the last lines."""
 
@@ -42,98 +40,94 @@ GetBatchLogFetcher = Callable[[str], "BatchLogFetcher | Awaitable[BatchLogFetche
 class LogFetchers:
     """Starts, stops and joins log fetchers; stop and join happen whatever becomes of the wait.
 
-    A cancelled wait can not be trusted to clean up: it may be cancelled again and again while it does. So stop and
-    join run in a task group of their owner, and the wait only looks on.
+    A cancelled wait can not be trusted to clean up: it may be cancelled again and again while it does. So stop and join
+    run in a task of their own, and the wait only looks on. `aclose` waits for these tasks.
 
     Args:
-        tasks: Where stop and join run.
-        close_timeout: Seconds that they may take once the wait was cancelled.
+        close_timeout: Seconds that stop and join may take once the wait was cancelled or the client closes.
     """
 
-    def __init__(self, tasks: TaskGroup, close_timeout: float) -> None:
-        self._tasks = tasks
+    def __init__(self, close_timeout: float) -> None:
         self._close_timeout = close_timeout
         self._limiter = anyio.CapacityLimiter(JOIN_THREADS)
+        self._endings: set[asyncio.Task[None]] = set()
         self._active = 0
         self._none_active = asyncio.Event()
         self._none_active.set()
+        self._closed = False
 
-    async def wait_until_none(self) -> None:
-        """Wait until every fetcher was joined."""
-        await self._none_active.wait()
+    async def aclose(self) -> None:
+        """Wait until every fetcher was joined, but no longer than the time-out."""
+        self._closed = True
+        with anyio.move_on_after(self._close_timeout):
+            await self._none_active.wait()
+        endings = list(self._endings)
+        for ending in endings:
+            ending.cancel()
+        if endings:
+            await asyncio.wait(endings, timeout=self._close_timeout)
 
     @asynccontextmanager
     async def beside(self, get_fetcher: GetBatchLogFetcher, job_id: str) -> AsyncIterator[None]:
         """Have the fetcher of a job run during the body, if there is one."""
-        fetcher: BatchLogFetcher | None = await _resolved(get_fetcher(job_id))
-        if fetcher is None:
-            yield
-            return
         self._active += 1
         self._none_active.clear()
         try:
+            fetcher: BatchLogFetcher | None = await _resolved(get_fetcher(job_id))
+            if fetcher is None or self._closed:
+                yield
+                return
             try:
                 await _resolved(fetcher.start())
                 yield
             except asyncio.CancelledError:
-                await self._finish(fetcher, self._close_timeout)
+                await self._end_whatever_comes(self._begin_to_end(fetcher))
                 raise
             except BaseException:
-                await self._finish(fetcher, None)
+                await self._end(fetcher)
                 raise
-            await self._finish(fetcher, None)
+            await self._end(fetcher)
         finally:
             self._active -= 1
             if not self._active:
                 self._none_active.set()
 
-    async def _finish(self, fetcher: BatchLogFetcher, bound: float | None) -> None:
-        """Stop and join a fetcher; with a bound in seconds it does so whatever cancellations come, and never raises."""
-        ended: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
-        scope = anyio.CancelScope()
-        self._tasks.start_soon(self._stop_and_join, fetcher, scope, ended)
-        if bound is None:
-            try:
-                error = await asyncio.shield(ended)
-            except asyncio.CancelledError:
-                await self._outlast(ended, scope, self._close_timeout)
-                raise
-            if error is not None:
-                raise error
-        else:
-            await self._outlast(ended, scope, bound)
+    def _begin_to_end(self, fetcher: BatchLogFetcher) -> asyncio.Task[None]:
+        ending = asyncio.create_task(self._stop_and_join(fetcher), name="awaitbatch log fetcher")
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        return ending
 
-    async def _outlast(
-        self, ended: asyncio.Future[BaseException | None], scope: anyio.CancelScope, bound: float
-    ) -> None:
-        if not await outlast(ended, bound):
-            scope.cancel()
-            tell(logging.WARNING, "a log fetcher did not end within %g s and was left behind", bound)
-        elif (error := ended.result()) is not None:
+    async def _end(self, fetcher: BatchLogFetcher) -> None:
+        ending = self._begin_to_end(fetcher)
+        try:
+            await asyncio.wait({ending})
+        except asyncio.CancelledError:
+            await self._end_whatever_comes(ending)
+            raise
+        if not ending.cancelled():
+            ending.result()
+
+    async def _end_whatever_comes(self, ending: asyncio.Task[None]) -> None:
+        if not await outlast(ending, self._close_timeout):
+            ending.cancel()
+            tell(
+                logging.WARNING,
+                "a log fetcher did not end within %g s and was left behind",
+                self._close_timeout,
+            )
+        elif not ending.cancelled() and (error := ending.exception()) is not None:
             tell(logging.WARNING, "a log fetcher failed to end: %r", error)
 
-    async def _stop_and_join(
-        self, fetcher: BatchLogFetcher, scope: anyio.CancelScope, ended: asyncio.Future[BaseException | None]
-    ) -> None:
-        error: BaseException | None = None
+    async def _stop_and_join(self, fetcher: BatchLogFetcher) -> None:
         try:
-            with scope:
-                try:
-                    await _resolved(fetcher.stop())
-                finally:
-                    await self._join(fetcher)
-        except Exception as raised:  # noqa: BLE001
-            error = raised
+            await _resolved(fetcher.stop())
         finally:
-            if not ended.done():
-                ended.set_result(error)
-
-    async def _join(self, fetcher: BatchLogFetcher) -> None:
-        if inspect.iscoroutinefunction(fetcher.join):
-            await fetcher.join()
-        else:
-            join = anyio.to_thread.run_sync(fetcher.join, limiter=self._limiter, abandon_on_cancel=True)
-            await _resolved(await join)
+            if inspect.iscoroutinefunction(fetcher.join):
+                await fetcher.join()
+            else:
+                join = anyio.to_thread.run_sync(fetcher.join, limiter=self._limiter, abandon_on_cancel=True)
+                await _resolved(await join)
 
 
 async def outlast(future: asyncio.Future[Any], bound: float) -> bool:

@@ -74,6 +74,9 @@ def _shown(value: object, limit: int = 160) -> str:
     return text if len(text) <= limit else f"{text[:limit]}…"
 
 
+UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are no JSON, or not of the expected form."""
+
 _LAST_ATTEMPT: Final = 1 << 30
 
 

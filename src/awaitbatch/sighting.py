@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-import msgspec
-
 from awaitbatch._core.outcomes import Reason
 from awaitbatch.errors import ClientClosedError, DescribeError, JobNotFoundError, MaxRetriesExceededError
-from awaitbatch.jobs import decode_description
+from awaitbatch.jobs import UNDECODABLE, decode_description
 from awaitbatch.reporter import one_line
 
 if TYPE_CHECKING:
@@ -47,7 +45,7 @@ class Sighting(NamedTuple):
             self._raise()
         try:
             return decode_description(self.item)
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             message = f"AWS Batch job ({self.watch.job_id}) description error: unreadable: {error}"
             raise DescribeError(
                 message, job_id=self.watch.job_id, code="UnreadableJob", http_status=200
@@ -61,8 +59,11 @@ class Sighting(NamedTuple):
             case Reason.EXHAUSTED:
                 raise self._exhausted() from (failure.error if failure else None)
             case Reason.CLOSED:
-                message = f"AWS Batch job ({job_id}): the client was closed before the wait for it had ended"
-                raise ClientClosedError(message)
+                cause = f" by {failure.code}" if failure else ""
+                message = (
+                    f"AWS Batch job ({job_id}): the client was closed{cause} before the wait for it had ended"
+                )
+                raise ClientClosedError(message) from (failure.error if failure else None)
         if failure is None:
             message = f"{self.watch!r} ended as {self.verdict!r} without a description"
             raise RuntimeError(message)

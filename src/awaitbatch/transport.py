@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
@@ -16,7 +17,7 @@ from aiobotocore.credentials import AioRefreshableCredentials
 from aiobotocore.session import AioSession
 
 from awaitbatch._core.outcomes import Failure, Trouble
-from awaitbatch.jobs import JobHead
+from awaitbatch.jobs import UNDECODABLE, JobHead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -110,8 +111,8 @@ class AiobotocoreTransport:
 
     @property
     def region_name(self) -> str | None:
-        """The client's region."""
-        region_name: str | None = self.client.meta.region_name
+        """The client's region; None before it is created."""
+        region_name: str | None = self._client.meta.region_name if self._client is not None else None
         return region_name
 
     @property
@@ -207,6 +208,11 @@ class _Items(msgspec.Struct, gc=False):
     jobs: list[msgspec.Raw]
 
 
+class _Id(msgspec.Struct, gc=False, rename="camel"):
+    job_id: str = ""
+
+
+_decode_id = msgspec.json.Decoder(_Id).decode
 _decode_heads = msgspec.json.Decoder(_Heads).decode
 _decode_items = msgspec.json.Decoder(_Items).decode
 _decode_head = msgspec.json.Decoder(JobHead).decode
@@ -219,21 +225,30 @@ class Answer:
         heads: Job id to the little that every look needs. A job that is in the answer twice is shown as far as it
             had come.
 
+    Args:
+        body: The body.
+        job_ids: The jobs asked for. If the answer holds one whose id can not be read, those of them that seem to be
+            absent are shown without a status instead.
+
     Raises:
         UnreadableAnswerError: The body is not an answer to DescribeJobs.
     """
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, job_ids: Sequence[str] = ()) -> None:
         self._body = body
         try:
             self._all_heads = _decode_heads(body).jobs
-        except msgspec.DecodeError:
+        except UNDECODABLE:
             self._all_heads = [_decode_leniently(item) for item in self._items]
         self.heads = {head.job_id: head for head in self._all_heads}
         if len(self.heads) < len(self._all_heads):
             for head in self._all_heads:
                 if head.order > self.heads[head.job_id].order:
                     self.heads[head.job_id] = head
+        if "" in self.heads:
+            # It may be any of those that seem to be absent.
+            for job_id in job_ids:
+                self.heads.setdefault(job_id, JobHead(job_id=job_id))
 
     def description(self, job_id: str) -> bytes:
         """One job of the answer as JSON, copied, so that keeping it does not keep the whole body."""
@@ -243,7 +258,7 @@ class Answer:
     def _items(self) -> list[msgspec.Raw]:
         try:
             return _decode_items(self._body).jobs
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             message = f"not an answer to DescribeJobs: {error}"
             raise UnreadableAnswerError(message) from None
 
@@ -253,10 +268,14 @@ class Answer:
 
 
 def _decode_leniently(item: msgspec.Raw) -> JobHead:
-    """A job in a form that nobody foresaw must not hide the others of the answer."""
+    """A job in a form that nobody foresaw must not hide the others of the answer, nor count as absent."""
     try:
         return _decode_head(item)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
+        pass
+    try:
+        return JobHead(job_id=_decode_id(item).job_id)
+    except UNDECODABLE:
         return JobHead()
 
 
@@ -283,6 +302,7 @@ _NETWORK_ERRORS: Final = (
 )
 _TRANSIENT_ERRORS: Final = (
     *_NETWORK_ERRORS,
+    asyncio.CancelledError,
     botocore.exceptions.CredentialRetrievalError,
     botocore.exceptions.MetadataRetrievalError,
     botocore.parsers.ResponseParserError,
@@ -290,18 +310,23 @@ _TRANSIENT_ERRORS: Final = (
 )
 
 
-def classify(error: Exception, *, refreshes_credentials: bool = False) -> Failure:
+def classify(error: BaseException, *, refreshes_credentials: bool = False) -> Failure:
     """What an error of `BatchTransport.describe_jobs` means to those who wait.
 
     Args:
-        error: What aiobotocore raised. Its traceback is dropped, since failures are kept for a while and would keep
-            all the frames alive.
+        error: What aiobotocore raised. Tracebacks are dropped, since failures are kept for a while and would keep all
+            the frames alive.
         refreshes_credentials: Whether expired credentials will be replaced by fresh ones.
     """
-    error.with_traceback(None)
+    _drop_tracebacks(error)
     if not isinstance(error, botocore.exceptions.ClientError):
+        text = str(error) or type(error).__name__
+        if _is_defect(error):
+            return Failure(
+                Trouble.FATAL, type(error).__name__, None, f"{text} (was the client closed?)", error
+            )
         trouble = Trouble.TRANSIENT if isinstance(error, _TRANSIENT_ERRORS) else Trouble.FATAL
-        return Failure(trouble, type(error).__name__, None, str(error) or type(error).__name__, error)
+        return Failure(trouble, type(error).__name__, None, text, error)
     answer: dict[str, Any] = dict(error.response)
     code = str(answer.get("Error", {}).get("Code", "Unknown"))
     text = str(answer.get("Error", {}).get("Message", ""))
@@ -326,6 +351,21 @@ def _trouble(status: int, code: str, text: str, *, refreshes_credentials: bool) 
     return Trouble.FATAL
 
 
+def _is_defect(error: BaseException) -> bool:
+    """Whether aiobotocore wrapped a programming error as if it came from the network, as it does once it is closed."""
+    return isinstance(error, botocore.exceptions.HTTPClientError) and isinstance(
+        error.kwargs.get("error"), AttributeError | RuntimeError | TypeError
+    )
+
+
+def _drop_tracebacks(error: BaseException | None) -> None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        error.with_traceback(None)
+        error = error.__cause__ or error.__context__
+
+
 def is_throttle(error: Exception) -> bool:
     """Whether AWS refused a call for coming too fast, so that it did nothing."""
     return classify(error).trouble is Trouble.THROTTLED
@@ -338,7 +378,7 @@ def leaves_open_whether_done(error: Exception) -> bool:
             408,
             *range(500, 600),
         }
-    if was_not_sent(error) or isinstance(error, botocore.exceptions.SSLError):
+    if was_not_sent(error) or _is_defect(error) or isinstance(error, botocore.exceptions.SSLError):
         return False
     return isinstance(error, (*_NETWORK_ERRORS, botocore.parsers.ResponseParserError))
 

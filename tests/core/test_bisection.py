@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from awaitbatch._core.backoff import Window
-from awaitbatch._core.outcomes import MATCHED, Reason, Trouble, Verdict
+from awaitbatch._core.outcomes import MATCHED, Failure, Reason, Trouble, Verdict
 from awaitbatch._core.windows import SEATS, Call, Ended, Windows
 
 from .probes import (
@@ -139,10 +139,15 @@ def test_culprits_with_words_of_their_own_hurt_nobody(size: int, data: st.DataOb
 
 
 @settings(max_examples=100, deadline=None)
-@given(half=st.sampled_from([slice(50), slice(50, None)]), data=st.data())
-def test_one_good_half_saves_everybody(half: slice, data: st.DataObject) -> None:
+@given(
+    half=st.sampled_from([slice(50), slice(50, None)]),
+    places=st.sets(st.integers(0, 49)),
+    most_are_bad=st.booleans(),
+)
+def test_one_good_half_saves_everybody(half: slice, places: set[int], *, most_are_bad: bool) -> None:
     """Culprits refused with the same words, as many as there are, hurt nobody if one half of the call is good."""
-    culprits = data.draw(st.sets(st.sampled_from(names(SEATS)[half])))
+    suspects = enumerate(names(SEATS)[half])
+    culprits = {job_id for place, job_id in suspects if (place in places) is not most_are_bad}
     outcome = run(names(SEATS), dict.fromkeys(culprits, "malformed"))
     assert outcome.refused == culprits
 
@@ -226,17 +231,16 @@ def test_who_leaves_between_the_parts_takes_no_seat(windows: Windows[Probe]) -> 
     assert departs(windows, 0).job_ids == ("job-0", "job-2")
 
 
-def test_parts_go_before_everything_else(windows: Windows[Probe]) -> None:
-    """While parts are left to try the next deadline is always now."""
+def test_parts_take_turns_with_what_is_due(windows: Windows[Probe]) -> None:
+    """While parts are left to try the next deadline is always now, but they hold up nobody else."""
     for job_id in names(2):
         added(windows, one_shot(job_id), Window(0, 7))
     windows.refuse(departs(windows, 7), REFUSED, 8)
     added(windows, one_shot("overdue"))
     assert windows.next_deadline() < 0
-    parts = [departs(windows, 8) for _ in range(2)]
-    assert [part.job_ids for part in parts] == [("job-0",), ("job-1",)]
-    assert [part.due for part in parts] == [8, 8]
-    assert departs(windows, 8).job_ids == ("overdue",)
+    calls = [departs(windows, 8) for _ in range(3)]
+    assert [call.job_ids for call in calls] == [("job-0",), ("overdue",), ("job-1",)]
+    assert [call.due for call in calls] == [8, 0, 8]
 
 
 def test_a_part_is_a_call_of_its_own(windows: Windows[Probe]) -> None:
@@ -253,17 +257,35 @@ def test_a_part_is_a_call_of_its_own(windows: Windows[Probe]) -> None:
 
 
 def test_a_throttled_part_is_tried_again(windows: Windows[Probe]) -> None:
-    """A part that comes too fast for AWS stays a part, of which its riders hear nothing."""
+    """A part that comes too fast for AWS stays a part."""
     probes = [added(windows, one_shot(job_id)) for job_id in names(4)]
     windows.refuse(departs(windows, 0), REFUSED, 0)
     first, second = departs(windows, 0), departs(windows, 0)
     assert windows.fail(first, THROTTLED, 5) == []
     windows.answer(second, everybody(second), 5)
     added(windows, one_shot("not of this part"))
+    assert departs(windows, 5).job_ids == ("not of this part",)
     again = departs(windows, 5)
     assert again.job_ids == first.job_ids == ("job-0", "job-1")
     windows.answer(again, everybody(again), 5)
-    assert [probe.heard for probe in probes] == [["RUNNING"]] * 4
+    assert [probe.heard for probe in probes] == [["throttled", "RUNNING"]] * 2 + [["RUNNING"]] * 2
+
+
+def test_tries_are_used_up_in_a_part_too(windows: Windows[Probe]) -> None:
+    """A rider that has no try left leaves a throttled part; the others stay in it."""
+
+    class Impatient(Probe):
+        def failed(self, failure: Failure) -> Window | Verdict | None:
+            return Verdict(Reason.FAILED, failure)
+
+    patient = [added(windows, one_shot(job_id)) for job_id in names(3)]
+    impatient = added(windows, Impatient("job-0"))
+    windows.refuse(departs(windows, 0), REFUSED, 0)
+    part = departs(windows, 0)
+    assert part.job_ids == ("job-0",)
+    assert [request for request, _ in windows.fail(part, THROTTLED, 0)] == [impatient]
+    assert list(windows) == patient
+    assert departs(windows, 0).job_ids == ("job-0",)
 
 
 def test_a_throttled_part_keeps_nothing_in_flight(windows: Windows[Probe]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -105,6 +107,33 @@ def test_whoever_is_not_taken_stays() -> None:
     crowd = [queued(queue, number % 3, 10 - number) for number in range(10)]
     given_out = [one for _ in range(5) for one in popped(queue, 5, 2)]
     assert given_out == crowd[::-1]
+
+
+def test_cohorts_take_turns() -> None:
+    """Whoever closes soonest is next, whichever of several cohorts that is in."""
+    queue = Cohorts[Waiting]()
+    for earliest, latest in [(0, 10), (0, 40), (1, 50), (2, 30), (2, 60)]:
+        queued(queue, earliest, latest)
+    assert [one.latest for one in popped(queue, 5)] == [10, 30, 40, 50, 60]
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_tidying_keeps_the_order(is_open: bool) -> None:
+    """Those who stay when what is outdated goes are given out in the same order."""
+    queue = Cohorts[Waiting]()
+    crowd = [
+        queued(queue, number, 2000 + latest)
+        for number, latest in enumerate(Random(1).sample(range(1000), 1000))
+    ]
+    if is_open:
+        popped(queue, 1000, 0)
+    for one in crowd:
+        if one.latest % 5:
+            one.ticket = 0
+    queue.tidy(200)
+    assert len(queue) == 200
+    assert queue.next_deadline() == 2000
+    assert [one.latest for one in popped(queue, 1000)] == list(range(2000, 3000, 5))
 
 
 def test_storms_are_tidied_up() -> None:

@@ -443,10 +443,13 @@ class TestDiscard:
             assert windows.next_deadline() == math.inf
         assert max(heap_lengths(windows)) <= SEATS + 1
 
-    def test_compacting_keeps_the_others(self, windows: Windows[Probe]) -> None:
+    @pytest.mark.parametrize("one_shot", [False, True])
+    def test_compacting_keeps_the_others(self, *, windows: Windows[Probe], one_shot: bool) -> None:
         """Those who stay through a storm of cancellations leave in the order of their deadlines."""
         deadlines = Random(1).sample(range(2000), 2000)
-        probes = [added(windows, Probe(f"{latest}"), Window(0, latest)) for latest in deadlines]
+        probes = [
+            added(windows, Probe(f"{latest}", one_shot=one_shot), Window(0, latest)) for latest in deadlines
+        ]
         for number, probe in enumerate(probes):
             if number % 10:
                 windows.discard(probe)

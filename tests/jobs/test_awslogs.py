@@ -123,7 +123,7 @@ class TestOneContainer:
         assert len(names) == len(set(names)) == 3
         assert names[-1] == jobs["retried"]["container"]["logStreamName"]
         assert "yet" in obstacle(jobs["new"])
-        assert "yet" in obstacle(jobs["array"])
+        assert "children" in obstacle(jobs["array"])
 
 
 class TestNoStream:

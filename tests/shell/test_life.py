@@ -325,11 +325,11 @@ async def test_repr_and_statistics_show_the_state() -> None:
         numbers = client.statistics()
         assert (numbers.calls, numbers.jobs_described, numbers.ids_per_call) == (1, 10, 10.0)
         assert (numbers.throttled, numbers.failed, numbers.in_flight, numbers.pending) == (0, 0, 0, 1)
-        assert "1 pending, 0 calls in flight" in repr(client._coalescer)
+        assert "1 pending, 0 calls in flight" in repr(client._life.coalescer)
         wait.cancel()
         await asyncio.gather(wait, return_exceptions=True)
     assert "closed" in repr(client)
-    assert "closed" in repr(client._coalescer)
+    assert "closed" in repr(client._life.coalescer)
 
 
 def test_the_client_is_a_batch_protocol() -> None:

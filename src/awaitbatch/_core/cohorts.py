@@ -95,7 +95,7 @@ class Cohorts(Generic[Q]):
 
     def tidy(self, live: int) -> None:
         """Drop what is outdated if it outnumbers the ``live`` ones; storms of cancellations leave much."""
-        if max(self._entries, len(self._closed)) <= 2 * live + _SLACK:
+        if max(self._entries, len(self._closed), len(self._by_latest)) <= 2 * live + _SLACK:
             return
         self._form_cohorts()
         self._entries = 0

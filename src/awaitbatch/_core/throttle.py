@@ -7,6 +7,8 @@ from typing import Final
 
 START_RATE: Final = 5.0
 """Calls a second before anything is known."""
+REST: Final = 60.0
+"""Seconds without congestion after which a rate that is not used returns to `START_RATE`, if it was cut below it."""
 MIN_RATE: Final = 0.1
 """Calls a second below which congestion never pushes us, so that waiting never turns into giving up."""
 FAST_GROWTH: Final = 1.5
@@ -35,6 +37,7 @@ class AdaptiveThrottle:
     """
 
     __slots__ = (
+        "_congested_at",
         "_growing_fast",
         "_is_bottleneck",
         "_last_cut",
@@ -52,6 +55,8 @@ class AdaptiveThrottle:
         self._growing_fast = True
         self._is_bottleneck = False
         self._sent_at = -math.inf
+        # When the last call before the latest cut was sent, which is close enough to when it was cut.
+        self._congested_at = -math.inf
         self._newest = 0
         self._last_cut = 0
 
@@ -78,6 +83,9 @@ class AdaptiveThrottle:
             due: When the call would have gone had there been no throttle.
         """
         self._is_bottleneck = due < self.ready_at
+        if not self._is_bottleneck and now >= self._congested_at + REST:
+            # What was learnt in a storm that is long over says nothing any more, and would hold up a describe.
+            self.rate = max(self.rate, min(START_RATE, self.max_rate))
         self._newest = number
         self._sent_at = now
 
@@ -102,5 +110,6 @@ class AdaptiveThrottle:
             return False
         self._growing_fast = False
         self._last_cut = self._newest
+        self._congested_at = self._sent_at
         self.rate = max(self._min_rate, self.rate * CUT)
         return True

@@ -147,8 +147,11 @@ class Watch(Request):
             if 0 <= earliest <= latest < math.inf:
                 return window if isinstance(window, Window) else Window(earliest, latest)
             message = f"{self._backoff!r}.window({tries}) gave {window!r}"
-            error: Exception = ValueError(message)
-        except Exception as raised:  # noqa: BLE001
+            error: BaseException = ValueError(message)
+        except BaseException as raised:
+            # Not even a CancelledError is ours: nothing is awaited here.
+            if isinstance(raised, KeyboardInterrupt | SystemExit):
+                raise
             message = f"window({tries}) raised {type(raised).__name__}"
             error = raised
         return Verdict(Reason.BROKEN, Failure(Trouble.FATAL, type(error).__name__, None, message, error))

@@ -105,7 +105,8 @@ class _Job(Generic[R]):
     __slots__ = ("order", "requests", "status")
 
     def __init__(self) -> None:
-        self.requests: list[R] = []
+        # A set that keeps the order.
+        self.requests: dict[R, None] = {}
         self.status: str | None = None
         self.order = (-1, -1)
 
@@ -140,7 +141,7 @@ class Windows(Generic[R]):
     and `refuse`. A request is answered only by calls that were taken after it was added.
     """
 
-    __slots__ = ("_counter", "_express", "_jobs", "_parts", "_queue", "_size")
+    __slots__ = ("_counter", "_express", "_jobs", "_parts", "_queue", "_size", "_took_part")
 
     def __init__(self) -> None:
         self._jobs: dict[str, _Job[R]] = {}
@@ -151,6 +152,7 @@ class Windows(Generic[R]):
         self._express: list[tuple[float, int, R]] = []
         # Parts of refused calls that are still to be tried. Their riders keep the number of the refused call.
         self._parts: list[Call] = []
+        self._took_part = False
 
     def __len__(self) -> int:
         return self._size
@@ -168,7 +170,7 @@ class Windows(Generic[R]):
         job = self._jobs.get(request.job_id)
         if job is None:
             job = self._jobs[request.job_id] = _Job()
-        job.requests.append(request)
+        job.requests[request] = None
         self._size += 1
         self._counter += 1
         request.made = self._counter
@@ -193,12 +195,17 @@ class Windows(Generic[R]):
 
     def take(self, now: float) -> Call | None:
         """The call that must leave now, or None if none must."""
-        part = self._take_part()
-        if part is not None:
-            return part
-        due = self.next_deadline()
+        due = self._queue.next_deadline()
+        # Parts take turns with what is due, or a long search for culprits would hold up everybody else.
+        if not (self._took_part and due <= now):
+            part = self._take_part()
+            if part is not None:
+                self._took_part = True
+                return part
+        self._took_part = False
         if due > now:
             return None
+        self._queue.tidy(self._size)
         self._counter += 1
         number = self._counter
         boarded: dict[str, None] = {}
@@ -230,7 +237,7 @@ class Windows(Generic[R]):
             if observation is not None and observation.status != job.status:
                 self._note_change(job_id, job, observation, changes)
             # Requests leave the list as they end.
-            for request in job.requests.copy():
+            for request in tuple(job.requests):
                 counts = request.ticket == -number
                 if not counts and request.made > number:
                     continue
@@ -247,8 +254,13 @@ class Windows(Generic[R]):
         if call.bisection is not None:
             call.bisection.parts_in_flight -= 1
             if failure.trouble is Trouble.THROTTLED:
+                # The part stays together, to be tried again; only those whose tries are used up leave it.
                 self._parts.append(call)
-                return []
+                told = [(request, request.failed(failure)) for request in self._riders(call)]
+                ended = [Ended(request, verdict) for request, verdict in told if isinstance(verdict, Verdict)]
+                for request, _ in ended:
+                    self._remove(request)
+                return ended
         return self._tell_riders(call, failure, now)
 
     def refuse(self, call: Call, failure: Failure, now: float) -> list[Ended[R]]:
@@ -344,7 +356,7 @@ class Windows(Generic[R]):
         request.ticket = 0
         self._size -= 1
         requests = self._jobs[request.job_id].requests
-        requests.remove(request)
+        del requests[request]
         if not requests:
             del self._jobs[request.job_id]
         self._queue.tidy(self._size)
@@ -356,6 +368,8 @@ class Windows(Generic[R]):
         self, job_id: str, job: _Job[R], observation: Observation, changes: list[Change]
     ) -> None:
         status, order = observation.status, observation.order
-        if status is not None and order >= job.order:
+        # Who describes a job looks for himself; news is for those who wait.
+        is_awaited = not all(request.one_shot for request in job.requests)
+        if status is not None and is_awaited and order >= job.order:
             changes.append(Change(job_id, job.status, status))
             job.status, job.order = status, order

@@ -147,11 +147,17 @@ class LifeCycleRanges:
     def __call__(self, random: Random) -> LifeCycle:
         """Draw one life cycle."""
         return LifeCycle(
-            submitted=random.uniform(*self.submitted),
-            pending=random.uniform(*self.pending),
-            runnable=random.uniform(*self.runnable),
-            starting=random.uniform(*self.starting),
-            running=random.uniform(*self.running),
+            submitted=_draw(random, self.submitted),
+            pending=_draw(random, self.pending),
+            runnable=_draw(random, self.runnable),
+            starting=_draw(random, self.starting),
+            running=_draw(random, self.running),
             outcome="FAILED" if random.random() < self.failing else "SUCCEEDED",
             attempts=random.randint(*self.attempts),
         )
+
+
+def _draw(random: Random, seconds: Range) -> float:
+    low, high = seconds
+    # uniform() makes nan of infinities, and a job that never ends is what somebody may want.
+    return low if low == high else random.uniform(low, high)

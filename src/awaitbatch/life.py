@@ -1,0 +1,191 @@
+"""The life of a client, from open to close, in a task of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import anyio
+
+from awaitbatch.coalescer import DescribeCoalescer
+from awaitbatch.errors import ClientClosedError
+from awaitbatch.fetchers import LogFetchers, outlast
+from awaitbatch.reporter import tell
+
+if TYPE_CHECKING:
+    from awaitbatch.transport import BatchTransport
+
+
+class State(Enum):
+    """NEW → OPENING → OPEN → CLOSING → CLOSED; a client that fails to open goes from OPENING to CLOSING."""
+
+    NEW = "not open yet"
+    OPENING = "opening"
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class Life:
+    """Opens a transport, keeps a coalescer at work, and closes both.
+
+    All of it happens in one task with a context of its own: whoever opens the client may end before it does, and what
+    the opener has in its context, such as Airflow's log of one trigger, is not for the calls of all. `open` and
+    `aclose` only look on, from any task of the event loop.
+
+    Args:
+        transport: How calls reach AWS Batch.
+        max_calls_per_second: See `DescribeCoalescer`.
+        call_timeout: See `DescribeCoalescer`.
+        close_timeout: Seconds that closing may take for log fetchers, and again for connections.
+
+    Attributes:
+        state: Where in its life it is.
+        coalescer: Exists from `open` on.
+        log_fetchers: Exists from `open` on.
+    """
+
+    coalescer: DescribeCoalescer
+    log_fetchers: LogFetchers
+
+    def __init__(
+        self,
+        transport: BatchTransport,
+        *,
+        max_calls_per_second: float,
+        call_timeout: float,
+        close_timeout: float,
+    ) -> None:
+        self.state = State.NEW
+        self._transport = transport
+        self._max_calls_per_second = max_calls_per_second
+        self._call_timeout = call_timeout
+        self._close_timeout = close_timeout
+        self._failure: BaseException | None = None
+
+    @property
+    def was_opened(self) -> bool:
+        """Whether `open` was ever called, so that there is a coalescer."""
+        return hasattr(self, "coalescer")
+
+    async def open(self) -> None:
+        """Open the transport and start the coalescer.
+
+        Raises:
+            ClientClosedError: It was closed already, or is closed meanwhile.
+            RuntimeError: It is open already.
+        """
+        if self.state in {State.OPENING, State.OPEN}:
+            message = f"this BatchClient is {self.state.value} already"
+            raise RuntimeError(message)
+        if self.state is not State.NEW:
+            raise self.closed_error()
+        self.state = State.OPENING
+        self._loop = asyncio.get_running_loop()
+        self._opening = anyio.CancelScope()
+        self._opened = asyncio.Event()
+        self._closing = asyncio.Event()
+        self.log_fetchers = LogFetchers(self._close_timeout)
+        self.coalescer = DescribeCoalescer(
+            self._transport, max_calls_per_second=self._max_calls_per_second, call_timeout=self._call_timeout
+        )
+        self._task = self._loop.create_task(
+            self._live(), name="awaitbatch client", context=contextvars.Context()
+        )
+        # However it ends, nobody waits for its opening in vain.
+        self._task.add_done_callback(lambda _: self._opened.set())
+        try:
+            await self._opened.wait()
+        except asyncio.CancelledError:
+            await self.aclose()
+            raise
+        if self.state is not State.OPEN:
+            await self.aclose()
+            raise self._failure or self.closed_error()
+
+    async def aclose(self) -> None:
+        """End all waits and close the transport; to close twice is fine."""
+        if self.state is State.NEW:
+            self.state = State.CLOSED
+        if self.state is State.CLOSED:
+            return
+        self._check_loop()
+        self._closing.set()
+        self._opening.cancel()
+        try:
+            await asyncio.wait({self._task})
+        except asyncio.CancelledError:
+            await outlast(self._task, self._close_timeout)
+            raise
+
+    def check_open(self) -> None:
+        """Raise unless it is open, and on this event loop.
+
+        Raises:
+            ClientClosedError: It is not open.
+            RuntimeError: It belongs to another event loop.
+        """
+        if self.state is not State.OPEN:
+            raise self.closed_error()
+        self._check_loop()
+
+    def closed_error(self) -> ClientClosedError:
+        """The error of whoever needs it open when it is not."""
+        if self.state is State.NEW:
+            return ClientClosedError("the BatchClient is not open yet: use 'async with', or await open()")
+        error = ClientClosedError(f"the BatchClient is {self.state.value}; make another one")
+        error.__cause__ = self._failure
+        return error
+
+    def _check_loop(self) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            message = "this BatchClient belongs to another event loop; open one on each loop"
+            raise RuntimeError(message)
+
+    async def _live(self) -> None:
+        try:
+            with self._opening:
+                await self._transport.open()
+            if not self._closing.is_set():
+                await self._work()
+        except Exception as error:  # noqa: BLE001
+            self._note_failure(error)
+        finally:
+            self.state = State.CLOSING
+            self.coalescer.close(self._failure)
+            await self._wind_down()
+            self.state = State.CLOSED
+
+    async def _work(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._coalesce)
+            self.state = State.OPEN
+            self._opened.set()
+            await self._closing.wait()
+            # Nobody waits for answers any more, so calls under way are given up.
+            tasks.cancel_scope.cancel()
+
+    async def _coalesce(self) -> None:
+        await self.coalescer.run()
+        message = "the coalescer ended by itself"
+        raise RuntimeError(message)
+
+    async def _wind_down(self) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.log_fetchers.aclose()
+            try:
+                with anyio.move_on_after(self._close_timeout):
+                    await self._transport.aclose()
+            except Exception as error:  # noqa: BLE001
+                tell(logging.WARNING, "the connections could not be closed: %r", error)
+
+    def _note_failure(self, error: Exception) -> None:
+        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        self._failure = error
+        if self.state is State.OPEN:
+            # A defect. Whoever waits for a job learns that the client is closed, and why.
+            tell(logging.CRITICAL, "the BatchClient stopped: %r", error)
