@@ -119,21 +119,34 @@ def test_cohorts_take_turns() -> None:
 
 @pytest.mark.parametrize("is_open", [False, True])
 def test_tidying_keeps_the_order(is_open: bool) -> None:
-    """Those who stay when what is outdated goes are given out in the same order."""
+    """Those who stay when what is outdated goes keep their deadlines, and are given out in the same order."""
     queue = Cohorts[Waiting]()
-    crowd = [
-        queued(queue, number, 2000 + latest)
-        for number, latest in enumerate(Random(1).sample(range(1000), 1000))
-    ]
+    first = queued(queue, 0, 0)
+    latests = Random(1).sample(range(2000, 3000), 1000)
+    crowd = [queued(queue, number, latest) for number, latest in enumerate(latests)]
     if is_open:
-        popped(queue, 1000, 0)
+        assert popped(queue, 1000, 1) == [first]
+    first.ticket = 0
     for one in crowd:
         if one.latest % 5:
             one.ticket = 0
     queue.tidy(200)
     assert len(queue) == 200
-    assert queue.next_deadline() == 2000
-    assert [one.latest for one in popped(queue, 1000)] == list(range(2000, 3000, 5))
+    for latest in range(2000, 3000, 5):
+        assert queue.next_deadline() == latest
+        assert [one.latest for one in popped(queue, 1000, 1)] == [latest]
+
+
+def test_long_windows_leave_nothing_behind() -> None:
+    """Who goes often and long before its window closes leaves no trail of empty cohorts."""
+    queue = Cohorts[Waiting]()
+    queued(queue, 500, 900)
+    for number in range(3000):
+        one = queued(queue, 0, 1000 + number)
+        assert popped(queue, 0, 1) == [one]
+        queue.tidy(1)
+        assert max(len(queue), len(queue._closed), len(queue._by_latest), len(queue._open)) <= 104
+    assert queue.next_deadline() == 900
 
 
 def test_storms_are_tidied_up() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from awaitbatch._core.throttle import CUT, FAST_GROWTH, INCREASE, MIN_RATE, START_RATE, AdaptiveThrottle
+from awaitbatch._core.throttle import CUT, FAST_GROWTH, INCREASE, MIN_RATE, REST, START_RATE, AdaptiveThrottle
 
 NO_DEMAND = math.inf
 """Due at infinity: a call that did not have to wait for the throttle."""
@@ -218,6 +218,52 @@ def test_it_recovers_from_the_floor() -> None:
             break
     assert throttle.rate >= 5
     assert now - begin < 90
+
+
+def congested_to_the_floor() -> AdaptiveThrottle:
+    """A throttle after a long storm, whose last call was sent at the moment 1000."""
+    throttle = AdaptiveThrottle(50)
+    for number in range(1, 100):
+        throttle.sent(number, 1000, OVERDUE)
+        throttle.congested(number)
+    assert throttle.at_floor
+    return throttle
+
+
+def test_a_storm_that_is_over_is_forgotten() -> None:
+    """A minute after the last congestion a call that nothing held up makes the rate a fresh one."""
+    throttle = congested_to_the_floor()
+    throttle.sent(100, 1000 + REST - 1, 1000 + REST - 1)
+    assert throttle.at_floor
+    throttle.sent(101, 1000 + REST + 20, 1000 + REST + 20)
+    assert throttle.rate == START_RATE
+
+
+def test_a_storm_is_not_forgotten_while_calls_wait() -> None:
+    """While calls wait for the throttle the rate comes back by good answers only."""
+    throttle = congested_to_the_floor()
+    for number in range(100, 120):
+        now = throttle.ready_at
+        throttle.sent(number, now, now - 1)
+    assert now > 1000 + REST
+    assert throttle.at_floor
+
+
+def test_rest_lowers_no_rate() -> None:
+    """A rate above the first one is kept through any rest."""
+    throttle = AdaptiveThrottle(50)
+    cut_once(throttle)
+    throttle.rate = 30
+    throttle.sent(2, 1e6, NO_DEMAND)
+    assert throttle.rate == 30
+
+
+def test_rest_respects_the_limit() -> None:
+    """A fresh rate is never above the limit."""
+    throttle = AdaptiveThrottle(1)
+    cut_once(throttle)
+    throttle.sent(2, 1e6, NO_DEMAND)
+    assert throttle.rate == 1
 
 
 def test_repr() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -294,9 +295,12 @@ class TestForGood:
 class Raises:
     """A backoff with a bug."""
 
-    def window(self, tries: int) -> Window:
+    def __init__(self, error: BaseException | None = None) -> None:
+        self._error = error or LookupError("bug")
+
+    def window(self, tries: int) -> Window:  # noqa: ARG002
         """Raise."""
-        raise LookupError(tries)
+        raise self._error
 
 
 class Gives:
@@ -371,6 +375,20 @@ class TestBrokenBackoff:
         ended, _ = windows.answer(call, {"a": seen("RUNNING")}, 0)
         assert [request for request, _ in ended] == [broken]
         assert windows.next_deadline() == 2
+
+    def test_one_that_cancels(self) -> None:
+        """A CancelledError out of a backoff cancels nobody; it ends its request like any other error."""
+        verdict = poll(backoff=Raises(asyncio.CancelledError())).failed(TRANSIENT)
+        assert isinstance(verdict, Verdict)
+        assert verdict.reason is Reason.BROKEN
+        assert verdict.failure is not None
+        assert isinstance(verdict.failure.error, asyncio.CancelledError)
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit()], ids=repr)
+    def test_who_wants_to_leave_may(self, error: BaseException) -> None:
+        """What ends the program is not taken for a broken backoff."""
+        with pytest.raises(type(error)):
+            poll(backoff=Raises(error)).failed(TRANSIENT)
 
     def test_an_error_that_cannot_be_shown(self) -> None:
         """A backoff whose error has no text of its own ends its request all the same."""

@@ -509,6 +509,13 @@ class TestChanges:
         assert self.look(watched, None) == []
         assert self.look(watched, "RUNNING") == [Change("a", None, "RUNNING")]
 
+    def test_describes_make_no_news(self, windows: Windows[Probe]) -> None:
+        """Who describes a job looks for himself; it is news to the first who waits."""
+        added(windows, one_shot())
+        assert self.look(windows, "RUNNING") == []
+        added(windows, Probe("a"))
+        assert self.look(windows, "RUNNING") == [Change("a", None, "RUNNING")]
+
     def test_an_unknown_state_is_news(self, watched: Windows[Probe]) -> None:
         """A state that AWS invented yesterday is told as it came."""
         self.look(watched, "RUNNING")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -25,6 +26,7 @@ BROKEN = [
     pytest.param(b'{"Jobs": []}', id="other case"),
     pytest.param(b"[]", id="a list"),
     pytest.param(b"null", id="null"),
+    pytest.param(b'{"jobs": ' + b"[" * 100_000, id="nested too deep"),
     pytest.param(b"\xff\xfe", id="no text"),
     pytest.param(b'{"jobs": [{"jobId": "a"}]} trailing', id="trailing"),
     pytest.param(b'{"jobs": [{"jobId": "a"}, {"jobId', id="truncated in a job"),
@@ -86,6 +88,48 @@ def test_an_odd_job_hides_no_other(odd: Any, place: int) -> None:
     assert (answer.heads["a"].status, answer.heads["b"].status) == ("RUNNING", "FAILED")
     assert decode_description(answer.description("a"))["n"] == 1
     assert decode_description(answer.description("b"))["n"] == 2
+
+
+@pytest.mark.parametrize("odd", ODD_JOBS[:4], ids=str)
+def test_an_odd_job_with_an_id_is_not_absent(odd: Any) -> None:
+    """A job whose id can be read is there, without a status."""
+    assert Answer(body_of(odd)).heads["odd"].status is None
+
+
+@pytest.mark.parametrize("odd", ODD_JOBS[4:], ids=str)
+def test_an_odd_job_without_an_id_may_be_any(odd: Any) -> None:
+    """While a job can not be told by its id, none of those asked for counts as absent."""
+    heads = Answer(body_of(odd, {"jobId": "b", "status": "FAILED"}), ("a", "b")).heads
+    assert heads["a"].status is None
+    assert heads["b"].status == "FAILED"
+
+
+@pytest.mark.parametrize("member", [b"jobId", b"status"])
+def test_a_garbled_job_hides_no_other(member: bytes) -> None:
+    """Bytes that are no text in one job do not hide the next."""
+    body = b'{"jobs":[{"%s":"\xff"},{"jobId":"b","status":"FAILED"}]}' % member
+    answer = Answer(body, ("a", "b"))
+    assert answer.heads["a"].status is None
+    assert decode_description(answer.description("b")) == {"jobId": "b", "status": "FAILED"}
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=UnreadableAnswerError,
+    reason="msgspec refuses the whole body for half a surrogate pair anywhere in it; json.loads, so botocore, reads it",
+)
+@pytest.mark.parametrize("text", [rb"cut \ud83d", rb"\ude00 cut", rb"\ud83d\u0020"], ids=repr)
+def test_half_an_emoji_hides_no_job(text: bytes) -> None:
+    """A text that was cut in the middle of a character, as a long statusReason may be, hides not even its own job."""
+    item = b'{"jobId":"a","status":"FAILED","statusReason":"%s"}' % text
+    answer = Answer(b'{"jobs":[%s,{"jobId":"b","status":"RUNNING"}]}' % item)
+    assert (answer.heads["a"].status, answer.heads["b"].status) == ("FAILED", "RUNNING")
+    assert decode_description(answer.description("a")) == json.loads(item)
+
+
+def test_absent_jobs_are_absent() -> None:
+    """Without odd jobs those that are missing are absent."""
+    assert list(Answer(body_of({"jobId": "b", "status": "FAILED"}), ("a", "b")).heads) == ["b"]
 
 
 @pytest.mark.parametrize("missing", [{}, {"status": None}], ids=["absent", "null"])

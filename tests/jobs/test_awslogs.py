@@ -136,6 +136,18 @@ class TestNoStream:
         assert "yet" in reason
         assert status in reason
 
+    @pytest.mark.parametrize("status", ["FAILED", "SUCCEEDED"])
+    def test_never(self, status: str) -> None:
+        """A job that has ended without a stream is not told to have one yet."""
+        reason = obstacle({"status": status, "container": options("/group"), "attempts": []})
+        assert status in reason
+        assert "yet" not in reason
+
+    def test_array(self) -> None:
+        """An array's parent is told from a child, which may have a stream yet."""
+        assert "children" in obstacle({"status": "PENDING", "arrayProperties": {"size": 2}})
+        assert "yet" in obstacle({"status": "RUNNABLE", "arrayProperties": {"index": 1}})
+
     @pytest.mark.parametrize(
         "job", [{}, {"container": None, "attempts": None}, {"container": {}, "attempts": []}], ids=str
     )

@@ -215,6 +215,34 @@ def test_the_traceback_is_dropped() -> None:
     assert error.__traceback__ is None
 
 
+def test_the_tracebacks_of_causes_are_dropped() -> None:
+    """The causes of a failure keep no frames alive either, be they as tangled as they may."""
+    cause, error = OSError("lost first"), OSError("lost then")
+    for one in (cause, error):
+        with pytest.raises(OSError, match="lost"):
+            raise one
+    error.__cause__, cause.__cause__ = cause, error
+    assert classify(error).error is error
+    assert error.__traceback__ is cause.__traceback__ is None
+
+
+def test_a_stray_cancellation_is_a_lost_call() -> None:
+    """A CancelledError out of aiobotocore that nobody asked for is a passing trouble."""
+    assert classify(asyncio.CancelledError()).trouble is TRANSIENT
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("Session is closed"), AttributeError("get"), TypeError("NoneType")], ids=class_name
+)
+def test_a_defect_is_no_network_trouble(error: Exception) -> None:
+    """A programming error that aiobotocore wraps like a lost connection ends the waits, and leaves nothing open."""
+    raised = as_aiobotocore_raises(error)
+    assert isinstance(raised, botocore_errors.HTTPClientError)
+    assert classify(raised).trouble is FATAL
+    assert "closed" in classify(raised).message
+    assert not leaves_open_whether_done(raised)
+
+
 def test_is_throttle() -> None:
     """A throttle is told from every other failure."""
     assert is_throttle(http_error(429, None))
