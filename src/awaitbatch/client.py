@@ -14,6 +14,7 @@ import anyio.lowlevel
 
 from awaitbatch._core import backoff as schedules
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
+from awaitbatch.answers import is_throttle, leaves_open_whether_done, was_not_sent
 from awaitbatch.awslogs import find_log_locations
 from awaitbatch.errors import (
     JobFailedError,
@@ -25,7 +26,7 @@ from awaitbatch.errors import (
 from awaitbatch.jobs import JobStatus, parse_job_id
 from awaitbatch.life import Life
 from awaitbatch.reporter import one_line, tell
-from awaitbatch.transport import AiobotocoreTransport, is_throttle, leaves_open_whether_done, was_not_sent
+from awaitbatch.transport import AiobotocoreTransport
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable

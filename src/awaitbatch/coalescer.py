@@ -14,10 +14,10 @@ from awaitbatch._core.outcomes import MATCHED, Failure, Reason, Trouble, Verdict
 from awaitbatch._core.throttle import AdaptiveThrottle
 from awaitbatch._core.watch import Watch
 from awaitbatch._core.windows import Call, Windows
+from awaitbatch.answers import Answer, classify
 from awaitbatch.jobs import order_of
 from awaitbatch.reporter import Reporter
 from awaitbatch.sighting import Sighting
-from awaitbatch.transport import Answer, classify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

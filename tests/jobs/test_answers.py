@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from awaitbatch.answers import Answer, UnreadableAnswerError
 from awaitbatch.jobs import decode_description
-from awaitbatch.transport import Answer, UnreadableAnswerError
 
 from .descriptions import LIVES, body_of, describe_jobs
 
@@ -113,18 +113,14 @@ def test_a_garbled_job_hides_no_other(member: bytes) -> None:
     assert decode_description(answer.description("b")) == {"jobId": "b", "status": "FAILED"}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=UnreadableAnswerError,
-    reason="msgspec refuses the whole body for half a surrogate pair anywhere in it; json.loads, so botocore, reads it",
-)
 @pytest.mark.parametrize("text", [rb"cut \ud83d", rb"\ude00 cut", rb"\ud83d\u0020"], ids=repr)
 def test_half_an_emoji_hides_no_job(text: bytes) -> None:
     """A text that was cut in the middle of a character, as a long statusReason may be, hides not even its own job."""
     item = b'{"jobId":"a","status":"FAILED","statusReason":"%s"}' % text
     answer = Answer(b'{"jobs":[%s,{"jobId":"b","status":"RUNNING"}]}' % item)
     assert (answer.heads["a"].status, answer.heads["b"].status) == ("FAILED", "RUNNING")
-    assert decode_description(answer.description("a")) == json.loads(item)
+    whole = json.loads(item)["statusReason"].encode(errors="replace").decode()
+    assert decode_description(answer.description("a"))["statusReason"] == whole
 
 
 def test_absent_jobs_are_absent() -> None:

@@ -19,7 +19,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.parsers import ResponseParserError, create_parser
 
 from awaitbatch._core.outcomes import Trouble
-from awaitbatch.transport import (
+from awaitbatch.answers import (
     UnreadableAnswerError,
     classify,
     is_throttle,

@@ -14,8 +14,8 @@ from botocore.parsers import create_parser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from awaitbatch.answers import Answer
 from awaitbatch.jobs import TERMINAL, JobHead, JobStatus, decode_description, known_status, order_of
-from awaitbatch.transport import Answer
 
 from .descriptions import body_of, describe_jobs
 
