@@ -226,6 +226,8 @@ class DescribeCoalescer:
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
                 raise
+            if isinstance(error, TimeoutError) and not str(error):
+                error = TimeoutError(f"no answer within {self._call_timeout:g} s")
             self._on_failure(
                 call, classify(error, refreshes_credentials=self._transport.refreshes_credentials)
             )

@@ -202,6 +202,7 @@ async def test_a_server_that_hangs(server: BatchServer) -> None:
     with pytest.raises(DescribeError) as caught:
         await client.describe(job_id)
     assert isinstance(caught.value.__cause__, TimeoutError)
+    assert "no answer within 0.1 s" in str(caught.value)
     with pytest.raises(SubmitUncertainError):
         await client.submit_job(jobName="n", jobQueue="q", jobDefinition="d")
     waiting = asyncio.create_task(client.describe(job_id))

@@ -23,6 +23,9 @@ from awaitbatch.sighting import Sighting
 from .support import ENDED, LONG, QUICK, FaultyTransport, client_error, make_client, make_server, throttle
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from awaitbatch import BatchClient
     from awaitbatch.fetchers import BatchLogFetcher
 
 
@@ -274,6 +277,45 @@ async def test_a_backoff_must_be_an_object() -> None:
     backoff: Any = FixedInterval
     with pytest.raises(ValueError, match="backoff"):
         make_client(make_server(), backoff=backoff)
+
+
+METHODS: dict[str, Callable[[BatchClient, str], Awaitable[object]]] = {
+    "describe": lambda client, job_id: client.describe(job_id),
+    "describe_jobs": lambda client, job_id: client.describe_jobs([job_id, "ghost"]),
+    "check_job_success": lambda client, job_id: client.check_job_success(job_id),
+    "get_job_awslogs_info": lambda client, job_id: client.get_job_awslogs_info(job_id),
+    "poll_job_status": lambda client, job_id: client.poll_job_status(job_id, ["SUCCEEDED"]),
+    "poll_for_job_running": lambda client, job_id: client.poll_for_job_running(job_id, 0),
+    "poll_for_job_complete": lambda client, job_id: client.poll_for_job_complete(job_id, 0),
+    "wait_for_job": lambda client, job_id: client.wait_for_job(job_id, 0),
+    "submit_job": lambda client, _: client.submit_job(jobName="n", jobQueue="q", jobDefinition="d"),
+    "cancel_job": lambda client, job_id: client.cancel_job(job_id, "no"),
+    "terminate_job": lambda client, job_id: client.terminate_job(job_id, "no"),
+    "delay": lambda client, _: client.delay(1),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+async def test_cancelled_at_every_await(name: str) -> None:
+    """Whatever a method is waiting for when it is cancelled, it ends at once and leaves nothing."""
+    server = make_server()
+    async with make_client(server, backoff=FixedInterval(0.5), max_calls_per_second=1000) as client:
+        ended = False
+        turns = 0
+        while not ended and turns < 150:
+            turns += 1
+            job_id = server.add_job(life_cycle=LONG)
+            task = asyncio.ensure_future(METHODS[name](client, job_id))
+            # On a loop whose clock jumps, a number of turns reaches every await on the way.
+            for _ in range(turns):
+                await asyncio.sleep(0 if turns < 8 else 0.002)
+            ended = task.done()
+            task.cancel()
+            outcomes = await asyncio.gather(task, return_exceptions=True)
+            assert ended or isinstance(outcomes[0], asyncio.CancelledError)
+            assert client.statistics().pending == 0
+        job_id = server.add_job()
+        assert (await client.describe(job_id))["jobId"] == job_id
 
 
 async def test_many_waits_for_one_job_leave_nothing() -> None:
