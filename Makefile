@@ -15,7 +15,7 @@ demo: $(DEMO)/installed  ## await a thousand jobs (ARGS="--jobs 1000 --server mo
 
 test: lint  ## everything that CI runs, on one Python
 	@echo "== pytest"
-	@$(TEST)/bin/pytest --cov $(ARGS)
+	@$(TEST)/bin/pytest --numprocesses 2 --cov $(ARGS)
 
 lint: $(TEST)/installed  ## formatting, lint, types and the import contracts
 	@echo "== ruff format"
