@@ -94,7 +94,7 @@ class BatchClient:
     """
 
     MAX_RETRIES: ClassVar[float] = 4200
-    """Checks after the first that a poll may make; with the default backoff almost three weeks."""
+    """Checks after the first that a poll may make; with the default backoff ten to twenty days."""
     STATUS_RETRIES: ClassVar[float] = 10
     """How often to try to get a job's description."""
     DEFAULT_DELAY_MIN: ClassVar[float] = 1
@@ -400,7 +400,8 @@ class BatchClient:
             delay: As for `poll_for_job_running`, before each of the two.
             get_batch_log_fetcher: Called with the job's id once the job runs; may return something with ``start``,
                 ``stop`` and ``join``, called as Airflow calls them: the last two when the wait is over, however it
-                ends. It and they may be coroutine functions; a ``join`` that blocks does so in a thread.
+                ends. It and they may be coroutine functions; a ``join`` that blocks does so in a thread, and keeps the
+                process from exiting if it never returns.
             backoff: When to look again; None for the client's.
             max_retries: Checks after the first, for each of the two; None for the client's.
             status_retries: How many answers in a row may lack the job (such checks do not count for
