@@ -129,7 +129,7 @@ async def test_a_lent_client_is_left_as_it_was(server: BatchServer) -> None:
             async with BatchClient(client=lent) as second:
                 assert first.client is lent
                 described = await asyncio.gather(first.describe(job_id), second.describe(job_id))
-                assert described[0] == described[1]
+                assert [job["jobId"] for job in described] == [job_id] * 2
             assert (await first.describe(job_id))["jobId"] == job_id
         handlers_after = len(emitter._handlers.prefix_search("before-parse.batch.DescribeJobs"))
         assert handlers_after == handlers_before
