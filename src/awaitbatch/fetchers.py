@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio
-import anyio.to_thread
 
 from awaitbatch.reporter import tell
 
@@ -49,7 +50,8 @@ class LogFetchers:
 
     def __init__(self, close_timeout: float) -> None:
         self._close_timeout = close_timeout
-        self._limiter = anyio.CapacityLimiter(JOIN_THREADS)
+        # Not anyio's threads: these go when the loop was broken off too, as by SystemExit in a task of the user's.
+        self._joining = ThreadPoolExecutor(JOIN_THREADS, thread_name_prefix="awaitbatch join")
         self._endings: set[asyncio.Task[None]] = set()
         self._active = 0
         self._none_active = asyncio.Event()
@@ -66,6 +68,7 @@ class LogFetchers:
             ending.cancel()
         if endings:
             await asyncio.wait(endings, timeout=self._close_timeout)
+        self._joining.shutdown(wait=False, cancel_futures=True)
 
     @asynccontextmanager
     async def beside(self, get_fetcher: GetBatchLogFetcher, job_id: str) -> AsyncIterator[None]:
@@ -126,7 +129,8 @@ class LogFetchers:
             if inspect.iscoroutinefunction(fetcher.join):
                 await fetcher.join()
             else:
-                join = anyio.to_thread.run_sync(fetcher.join, limiter=self._limiter, abandon_on_cancel=True)
+                run = contextvars.copy_context().run
+                join = asyncio.get_running_loop().run_in_executor(self._joining, run, fetcher.join)
                 await _resolved(await join)
 
 

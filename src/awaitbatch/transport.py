@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import anyio.to_thread
 from aiobotocore.credentials import AioRefreshableCredentials
 from aiobotocore.session import AioSession
 
@@ -122,7 +122,7 @@ class AiobotocoreTransport:
         """Create the client unless one was lent, and attach to its events."""
         if self._client is None:
             session = self._session or AioSession(profile=self._profile_name)
-            await anyio.to_thread.run_sync(_load_models, session)
+            await asyncio.to_thread(_load_models, session)
             creating = session.create_client("batch", **self._settings)
             self._client = await self._resources.enter_async_context(creating)
         self._attach("needs-retry.batch.DescribeJobs", self._refuse_retry)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -244,3 +246,33 @@ async def test_a_blocking_join_blocks_nobody(server: BatchServer) -> None:
         await asyncio.gather(cancelled, return_exceptions=True)
         assert cancelled.cancelled()
     assert not any(fetcher.is_alive() for fetcher in fetchers)
+
+
+def test_a_service_that_exits_in_a_task() -> None:
+    """SystemExit in a task of the user's breaks the loop off; the process ends all the same, and closes what it had."""
+    script = """
+import asyncio, sys
+from awaitbatch import BatchClient
+from awaitbatch.testing import BatchServer
+
+async def leave():
+    await asyncio.sleep(0.1)
+    sys.exit(3)
+
+async def main():
+    async with (
+        BatchServer() as server,
+        BatchClient(**server.client_arguments) as client,
+        asyncio.TaskGroup() as tasks,
+    ):
+        tasks.create_task(leave())
+        await client.wait_for_job(server.add_job(), 5)
+
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        (sys.executable, "-c", script), capture_output=True, text=True, check=False, timeout=30
+    )
+    assert done.returncode == 3
+    # asyncio has something to say, but not of resources.
+    assert "Unclosed" not in done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import math
+import os
 import signal
 import sys
 from importlib.util import find_spec
@@ -45,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         # Ctrl-C while the demo was still being imported, or after its event loop had ended.
         code = 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Or Python would complain, when it exits, that it can not write the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
     if code > 128:  # noqa: PLR2004
         sys.stderr.write(f"Stopped by {signal.Signals(code - 128).name}; nothing is left running.\n")
     return code

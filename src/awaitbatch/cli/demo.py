@@ -102,6 +102,7 @@ def run(plan: Plan) -> int:
 
     Raises:
         DemoError: It can not run or go on.
+        BrokenPipeError: Nobody reads what it prints any more.
     """
     return asyncio.run(_run_until_signal(plan))
 
@@ -144,6 +145,8 @@ async def _show(plan: Plan) -> Summary:
                 summary = await _Run(plan, client, server, display).to_the_end()
             except ExceptionGroup as group:
                 first = _first(group)
+                if isinstance(first, BrokenPipeError):
+                    raise first from group
                 if isinstance(first, AwaitBatchError | BotoCoreError | ClientError | aiohttp.ClientError):
                     raise DemoError(str(first)) from group
                 raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -102,9 +102,21 @@ class Display(Protocol):
     ) -> None: ...
 
 
+class _Console(Console):
+    """A console that says so when nobody reads any more."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Raise what was raised: rich would make it a SystemExit, which breaks an event loop off half-way.
+
+        Raises:
+            BrokenPipeError: Always.
+        """
+        raise BrokenPipeError
+
+
 def choose_display() -> Display:
     """The live picture if standard output is a terminal that can show it."""
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = _Console(highlight=False, markup=False, emoji=False)
     return (
         LiveDisplay(console)
         if console.is_terminal and not console.is_dumb_terminal
