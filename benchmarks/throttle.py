@@ -33,7 +33,7 @@ async def measure(*, quick: bool) -> Result:
     """
     seconds = 20.0 if quick else 60.0
     end = _FORMING + seconds + 1
-    async with ServerProcess("--rate", str(ALLOWED), "--burst", str(ALLOWED)) as server:
+    async with ServerProcess("--rate", str(ALLOWED)) as server:
         job_ids = await add_running_jobs(server, JOBS, running=(end, end + _SECONDS_FOR_ENDS))
         async with BatchClient(
             **arguments_for(server),

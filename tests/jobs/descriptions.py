@@ -29,7 +29,6 @@ def describe_jobs() -> bytes:
         account=Account("eu-west-1", "123456789012"),
         default_life_cycle=LifeCycle(),
         bucket=None,
-        throttled_operations=None,
         description_bytes=2500,
         random=Random(1),
     )
@@ -51,7 +50,7 @@ def describe_jobs() -> bytes:
     )
     model.add_job(array, 0.0, job_id="array")
     request = {"jobs": [*LIVES, "array", "array:1"]}
-    return model.answer("DescribeJobs", msgspec.json.encode(request), 60.0)
+    return model.answer("DescribeJobs", msgspec.json.encode(request), 60.0).body
 
 
 def body_of(*jobs: Any) -> bytes:

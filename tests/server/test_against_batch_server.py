@@ -82,7 +82,7 @@ async def test_descriptions_equal_botocores() -> None:
 @pytest.mark.parametrize("mode", RETRY_MODES)
 async def test_a_describe_is_one_attempt_in_every_retry_mode(mode: str) -> None:
     """The throttle sees every 429, while the user's own calls through the same client keep their retries."""
-    async with BatchServer(bucket=TokenBucket(0.001, 1), throttled_operations=("DescribeJobs",)) as server:
+    async with BatchServer(bucket={"DescribeJobs": TokenBucket(0.001, 1)}) as server:
         job_id = server.add_job(life_cycle=LONG)
         config = AioConfig(retries={"mode": mode, "total_max_attempts": 3})
         async with BatchClient(**server.client_arguments, config=config) as client:

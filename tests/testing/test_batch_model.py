@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +14,9 @@ from awaitbatch.testing.model import BatchModel
 from awaitbatch.testing.requests import ArrayProperties, SubmitJob
 from awaitbatch.testing.service_error import ServiceError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 TEN_SECONDS_EACH = LifeCycle(submitted=10, pending=10, runnable=10, starting=10, running=10)
 SUBMISSION = SubmitJob(job_name="job", job_queue="queue", job_definition="definition")
 
@@ -21,22 +24,21 @@ SUBMISSION = SubmitJob(job_name="job", job_queue="queue", job_definition="defini
 class Model(BatchModel):
     """A model whose bodies are given and taken as Python values."""
 
-    def __init__(self, bucket: TokenBucket | None = None, *, throttle_all: bool = False) -> None:
+    def __init__(self, bucket: TokenBucket | Mapping[str, TokenBucket] | None = None) -> None:
         super().__init__(
             account=Account("eu-west-1", "111122223333"),
             default_life_cycle=TEN_SECONDS_EACH,
             bucket=bucket,
-            throttled_operations=None if throttle_all else ("DescribeJobs",),
             description_bytes=2500,
             random=Random(1),
         )
 
     def ask(self, operation: str, now: float, **request: object) -> dict[str, Any]:
         """Make a call."""
-        answer: dict[str, Any] = json.loads(self.answer(operation, json.dumps(request).encode(), now))
+        answer: dict[str, Any] = json.loads(self.answer(operation, json.dumps(request).encode(), now).body)
         return answer
 
-    def refusal(self, operation: str, now: float = 0.0, **request: object) -> tuple[int, str]:
+    def refusal(self, operation: str, now: float = 0.0, **request: object) -> tuple[int, str | None]:
         """Make a call that is refused, and return HTTP status and code."""
         with pytest.raises(ServiceError) as caught:
             self.ask(operation, now, **request)
@@ -139,7 +141,7 @@ def test_descriptions_are_as_large_as_ordered() -> None:
     model = Model()
     job_id = model.add()
     for now in (5, 15, 25, 35, 45, 55):
-        body = model.answer("DescribeJobs", json.dumps({"jobs": [job_id]}).encode(), now)
+        body = model.answer("DescribeJobs", json.dumps({"jobs": [job_id]}).encode(), now).body
         assert len(body) >= 2500
 
 
@@ -372,8 +374,8 @@ def test_unreadable_bodies_and_unknown_operations_are_refused() -> None:
 
 
 def test_the_throttle_answers_429_before_anything_else() -> None:
-    """Beyond the bucket even a bad DescribeJobs call is only throttled; other operations pass."""
-    model = Model(TokenBucket(rate=1, burst=1))
+    """Beyond its bucket even a bad DescribeJobs call is only throttled; operations without one pass."""
+    model = Model({"DescribeJobs": TokenBucket(rate=1, burst=1)})
     job_id = model.add()
     model.see(job_id, 0)
     assert model.refusal("DescribeJobs", 0.5, jobs=[]) == (429, "TooManyRequestsException")
@@ -382,8 +384,8 @@ def test_the_throttle_answers_429_before_anything_else() -> None:
 
 
 def test_the_throttle_may_hold_for_all_operations() -> None:
-    """All operations can share one bucket."""
-    model = Model(TokenBucket(rate=1, burst=1), throttle_all=True)
+    """One bucket is for all operations together."""
+    model = Model(TokenBucket(rate=1, burst=1))
     model.ask("ListJobs", 0, jobQueue="queue")
     assert model.refusal("DescribeJobs", 0, jobs=["job"]) == (429, "TooManyRequestsException")
 

@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 
 from awaitbatch.testing import ServerProcess
@@ -50,7 +51,10 @@ def test_the_command_runs_until_it_is_stopped(running: subprocess.Popen[str], nu
     running.send_signal(number)
     output, errors = running.communicate(timeout=5)
     assert (running.returncode, errors) == (0, "")
-    assert output == "1 calls, 0 of them throttled; 1 were DescribeJobs with 1.0 ids each; 0 jobs ended\n"
+    assert output == (
+        "1 calls, 0 of them throttled; 1 were DescribeJobs with 1.0 ids each; "
+        "0 calls befell a fault; 0 jobs ended\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,7 +64,11 @@ def test_the_command_runs_until_it_is_stopped(running: subprocess.Popen[str], nu
         (["--running", "soon"], "invalid range LOW:HIGH value: 'soon'"),
         (["--failing", "2"], "failing is a share from 0 to 1"),
         (["--port", "65536"], "--port must be 0 to 65535"),
-        (["--burst", "2"], "--burst needs --rate"),
+        (["--rate", "20:0.5"], "a bucket with room for 0.5 tokens"),
+        (["--rate", "StopJobs=2"], "no such operation: StopJobs; there are SubmitJob"),
+        (["--rate", "fast"], "invalid rate [OPERATION=]CALLS[:BURST] value: 'fast'"),
+        (["--fault", "hang=2"], "probability must be 0 to 1, not 2.0"),
+        (["--fault", "boredom=1"], "invalid fault FAULT=SHARE value: 'boredom=1'"),
         (["--rate", "-1"], "cannot gain -1.0 tokens"),
         (["--description-bytes", "-1"], "--description-bytes cannot be negative"),
     ],
@@ -88,6 +96,19 @@ async def test_a_process_lives_as_long_as_its_block() -> None:
         os.kill(pid, 0)
     with pytest.raises(RuntimeError, match="async with"):
         _ = server.endpoint_url
+
+
+async def test_a_process_throttles_and_fails_to_order() -> None:
+    """Throttles and faults of the command line are in force from the start."""
+    async with (
+        ServerProcess("--rate", "1000", "--rate", "DescribeJobs=5:1", "--fault", "bare-503=1") as server,
+        aiohttp.ClientSession(server.endpoint_url) as session,
+    ):
+        statuses = []
+        for _ in range(2):
+            async with session.post("/v1/describejobs", json={"jobs": ["a"]}) as response:
+                statuses.append(response.status)
+        assert statuses == [503, 429]
 
 
 async def test_a_process_that_cannot_start_says_so(capfd: pytest.CaptureFixture[str]) -> None:

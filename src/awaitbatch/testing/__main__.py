@@ -9,10 +9,10 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
+from awaitbatch.testing.faults import Fault
 from awaitbatch.testing.life_cycle import LifeCycleRanges
 from awaitbatch.testing.process import ANNOUNCEMENT
 from awaitbatch.testing.server import BatchServer
-from awaitbatch.testing.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,9 +56,11 @@ def _parser() -> argparse.ArgumentParser:
         option(f"--{state}", text, type=_range, default=f"{low:g}:{high:g}", metavar="LOW:HIGH")
     option("--attempts", "how often a job is tried", type=_whole_range, default="1", metavar="LOW:HIGH")
     option("--failing", "share of jobs that fail, 0 to 1", type=float, default=0.0, metavar="SHARE")
-    option("--rate", "calls a second that the account may make; by default any", type=float, metavar="CALLS")
-    option("--burst", "calls at once; by default those of a second", type=float, metavar="CALLS")
-    option("--throttle-all", "--rate holds for all operations, not only DescribeJobs", action="store_true")
+    text = "calls a second that the account may make, and at once (by default those of a second); with the name of an "
+    text += "operation, that one alone; may be given again"
+    option("--rate", text, type=_rate, action="append", metavar="[OPERATION=]CALLS[:BURST]")
+    text = f"befalls so large a share of all calls that it can; may be given again; of {', '.join(Fault)}"
+    option("--fault", text, type=_fault, action="append", metavar="FAULT=SHARE")
     text = "least size of a job's description"
     option("--description-bytes", text, type=int, default=2500, metavar="BYTES")
     option("--latency", "time that every call takes at least", type=float, default=0.0, metavar="SECONDS")
@@ -77,15 +79,25 @@ def _whole_range(text: str) -> tuple[int, int]:
     return int(low), int(high if colon else low)
 
 
+def _rate(text: str) -> tuple[float, float | None, str | None]:
+    operation, _, bucket = text.rpartition("=")
+    rate, colon, burst = bucket.partition(":")
+    return float(rate), float(burst) if colon else None, operation or None
+
+
+def _fault(text: str) -> tuple[Fault, float]:
+    name, _, share = text.partition("=")
+    return Fault(name), float(share)
+
+
 # argparse names a type by these when it refuses a value.
 _range.__name__ = "range LOW:HIGH"
 _whole_range.__name__ = "range LOW:HIGH"
+_rate.__name__ = "rate [OPERATION=]CALLS[:BURST]"
+_fault.__name__ = "fault FAULT=SHARE"
 
 
 def _configure(options: argparse.Namespace) -> BatchServer:
-    if options.burst is not None and options.rate is None:
-        message = "--burst needs --rate"
-        raise ValueError(message)
     if options.port not in _PORTS:
         message = f"--port must be {_PORTS[0]} to {_PORTS[-1]}"
         raise ValueError(message)
@@ -98,10 +110,8 @@ def _configure(options: argparse.Namespace) -> BatchServer:
         failing=options.failing,
         attempts=options.attempts,
     )
-    return BatchServer(
+    server = BatchServer(
         default_life_cycle=ranges,
-        bucket=None if options.rate is None else TokenBucket(options.rate, options.burst),
-        throttled_operations=None if options.throttle_all else ("DescribeJobs",),
         description_bytes=options.description_bytes,
         latency=options.latency,
         region_name=options.region,
@@ -109,6 +119,11 @@ def _configure(options: argparse.Namespace) -> BatchServer:
         port=options.port,
         seed=options.seed,
     )
+    for rate in options.rate or ():
+        server.throttle(*rate)
+    for fault, share in options.fault or ():
+        server.inject(fault, probability=share)
+    return server
 
 
 async def _serve(server: BatchServer, options: argparse.Namespace) -> None:
@@ -137,7 +152,7 @@ def _summary(server: BatchServer) -> str:
     return (
         f"{statistics.calls.total()} calls, {statistics.throttled.total()} of them throttled; "
         f"{statistics.calls['DescribeJobs']} were DescribeJobs with {statistics.ids_per_call:.1f} ids each; "
-        f"{len(server.ended())} jobs ended"
+        f"{statistics.faults.total()} calls befell a fault; {len(server.ended())} jobs ended"
     )
 
 

@@ -7,7 +7,11 @@
 | GET ended | | job id to the moment at which it ended, in seconds of the server's clock |
 | GET statistics | | the counts of `ServerStatistics` |
 | DELETE statistics | | sets all counts to zero |
-| PUT throttle | ``{"rate": …, "burst": …}`` | changes the account's throttle; a rate of null lifts it |
+| PUT throttle | ``{"rate": …, "burst": …, "operation": …}`` | changes the account's throttle, or that of one \
+operation; a rate of null lifts it |
+| POST faults | ``{"fault": "reset-in-body", "probability": …, …}`` | `BatchServer.inject` with these arguments |
+| GET faults | | the rules, with the ``hits`` of each |
+| DELETE faults | | `BatchServer.heal` |
 | PUT latency | ``{"seconds": …}`` | delays every answer |
 
 Added jobs are answered with their ids; what cannot be understood with 400 and ``{"message": …}``.
@@ -21,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aiohttp import web
 
+from awaitbatch.testing.faults import Fault  # noqa: TC001 msgspec reads the annotations
 from awaitbatch.testing.life_cycle import LifeCycle, LifeCycleRanges
 
 if TYPE_CHECKING:
@@ -47,10 +52,24 @@ class ManyJobs(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Throttle(msgspec.Struct, forbid_unknown_fields=True):
-    """Calls a second for the whole account."""
+    """Calls a second for the whole account, or for one operation."""
 
     rate: float | None
     burst: float | None = None
+    operation: str | None = None
+
+
+class Injection(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A fault to inject, with the arguments of `BatchServer.inject`; what is left out has its default."""
+
+    fault: Fault
+    probability: float | msgspec.UnsetType = msgspec.UNSET
+    calls: float | msgspec.UnsetType = msgspec.UNSET
+    begin: float | msgspec.UnsetType = msgspec.UNSET
+    end: float | msgspec.UnsetType = msgspec.UNSET
+    operations: list[str] | msgspec.UnsetType = msgspec.UNSET
+    job_ids: list[str] | msgspec.UnsetType = msgspec.UNSET
+    seconds: float | msgspec.UnsetType = msgspec.UNSET
 
 
 class Delay(msgspec.Struct, forbid_unknown_fields=True):
@@ -68,6 +87,9 @@ def control_routes(server: BatchServer) -> Iterable[web.RouteDef]:
         web.get(f"{PREFIX}statistics", _checked(control.statistics)),
         web.delete(f"{PREFIX}statistics", _checked(control.reset_statistics)),
         web.put(f"{PREFIX}throttle", _checked(control.throttle)),
+        web.post(f"{PREFIX}faults", _checked(control.inject)),
+        web.get(f"{PREFIX}faults", _checked(control.faults)),
+        web.delete(f"{PREFIX}faults", _checked(control.heal)),
         web.put(f"{PREFIX}latency", _checked(control.delay)),
     )
 
@@ -110,7 +132,17 @@ class _Control:
 
     def throttle(self, body: bytes) -> None:
         throttle = msgspec.json.decode(body, type=Throttle)
-        self._server.throttle(throttle.rate, throttle.burst)
+        self._server.throttle(throttle.rate, throttle.burst, throttle.operation)
+
+    def inject(self, body: bytes) -> None:
+        injection = msgspec.json.decode(body, type=Injection)
+        self._server.inject(**msgspec.to_builtins(injection) | {"fault": injection.fault})
+
+    def faults(self, _: bytes) -> list[dict[str, object]]:
+        return [{"fault": rule.fault, "hits": rule.hits} for rule in self._server.faults]
+
+    def heal(self, _: bytes) -> None:
+        self._server.heal()
 
     def delay(self, body: bytes) -> None:
         self._server.latency = msgspec.json.decode(body, type=Delay).seconds

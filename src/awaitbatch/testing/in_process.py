@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+import asyncio
+import errno
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 from uuid import uuid4
 
+import aiohttp
+import botocore.exceptions
 import msgspec
-from botocore.exceptions import ClientError
+from botocore.awsrequest import HeadersDict
+from botocore.parsers import ResponseParserError, create_parser
 
+from awaitbatch.testing.faults import Fault
 from awaitbatch.testing.service_error import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from awaitbatch.testing.faults import FaultRule
     from awaitbatch.testing.server import BatchServer, Latency
+
+_URL: Final = "https://batch.example"
+_PARSER: Final = create_parser("rest-json")
 
 
 class InProcessTransport:
@@ -23,7 +34,7 @@ class InProcessTransport:
 
     Attributes:
         region_name: The server's region.
-        refreshes_credentials: False, for there are none.
+        refreshes_credentials: Whether credentials that expired are said to be replaced by fresh ones.
         max_in_flight: How many calls a client should have in flight at most.
         latency: Seconds from a call to its answer, or a callable that gives them. The server sees the call
             half-way.
@@ -31,10 +42,16 @@ class InProcessTransport:
         closed: How often it was closed.
     """
 
-    refreshes_credentials = False
-
-    def __init__(self, server: BatchServer, *, latency: Latency, max_in_flight: int = 8) -> None:
+    def __init__(
+        self,
+        server: BatchServer,
+        *,
+        latency: Latency,
+        max_in_flight: int = 8,
+        refreshes_credentials: bool = False,
+    ) -> None:
         self._server = server
+        self.refreshes_credentials = refreshes_credentials
         self.latency = latency
         self.max_in_flight = max_in_flight
         self.region_name = server.region_name
@@ -102,17 +119,58 @@ class InProcessTransport:
 
     async def _parsed(self, operation: str, request: dict[str, object]) -> dict[str, Any]:
         body, metadata = await self._call(operation, request)
-        answer: dict[str, Any] = msgspec.json.decode(body)
+        try:
+            answer: dict[str, Any] = msgspec.json.decode(body)
+        except msgspec.DecodeError as error:
+            raise ResponseParserError(str(error)) from None
         return {"ResponseMetadata": metadata, **answer}
 
     async def _call(self, operation: str, request: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+        if self._server.is_down:
+            await asyncio.sleep(0)
+            self._server.statistics.faults[Fault.CONNECTION_REFUSED] += 1
+            raise _refused()
         metadata: dict[str, Any] = {"RequestId": str(uuid4()), "HTTPHeaders": {}, "RetryAttempts": 0}
         try:
-            body = await self._server.call(operation, msgspec.json.encode(request), latency=self.latency)
+            answer = await self._server.call(operation, msgspec.json.encode(request), latency=self.latency)
         except ServiceError as error:
-            response: Any = {
-                "Error": {"Message": error.message, "Code": error.code},
-                "ResponseMetadata": metadata | {"HTTPStatusCode": error.http_status},
-            }
-            raise ClientError(response, operation) from None
-        return body, metadata | {"HTTPStatusCode": 200}
+            raise _client_error(error, operation, metadata) from None
+        if answer.mishap is not None:
+            await _lose(answer.mishap)
+        return answer.body, metadata | {"HTTPStatusCode": 200}
+
+
+def _refused() -> botocore.exceptions.EndpointConnectionError:
+    key: Any = SimpleNamespace(host="batch.example", port=443, ssl=True)
+    error = aiohttp.ClientConnectorError(
+        key, ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed")
+    )
+    return botocore.exceptions.EndpointConnectionError(endpoint_url=_URL, error=error)
+
+
+def _client_error(
+    error: ServiceError, operation: str, metadata: dict[str, Any]
+) -> botocore.exceptions.ClientError:
+    """What botocore makes of such an answer, by its own parser."""
+    answer = {
+        "status_code": error.http_status,
+        "headers": HeadersDict(error.headers | {"content-type": error.content_type}),
+        "body": error.body,
+    }
+    parsed = _PARSER.parse(answer, None)
+    parsed["ResponseMetadata"] = metadata | parsed["ResponseMetadata"]
+    return botocore.exceptions.ClientError(parsed, operation)
+
+
+async def _lose(mishap: FaultRule) -> None:
+    """Let a mishap befall an answer on its way, as aiobotocore would tell of it."""
+    match mishap.fault:
+        case Fault.TRICKLE:
+            await asyncio.sleep(mishap.seconds)
+        case Fault.RESET_IN_BODY:
+            payload_error = aiohttp.ClientPayloadError("Response payload is not completed")
+            raise botocore.exceptions.ConnectionClosedError(endpoint_url=_URL, error=payload_error)
+        case _:
+            await asyncio.sleep(mishap.seconds)
+            reset = aiohttp.ClientOSError(errno.ECONNRESET, "Connection reset by peer")
+            raise botocore.exceptions.EndpointConnectionError(endpoint_url=_URL, error=reset)

@@ -69,6 +69,7 @@ class Job:
         index: A child's place in its array.
         stop: Who ended it, if its life cycle did not.
         encoded: Its description as last encoded, and the stage for which that holds.
+        shown: The furthest stage of its timeline that a description has shown.
     """
 
     job_id: str
@@ -81,6 +82,7 @@ class Job:
     index: int | None = None
     stop: Stop | None = None
     encoded: tuple[int, bytes] = (-1, b"")
+    shown: int = 0
 
     def status(self, now: float) -> JobStatus:
         """The state that shows now."""

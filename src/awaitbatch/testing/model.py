@@ -6,16 +6,19 @@ an argument, `now`, in seconds; descriptions show it in milliseconds.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from awaitbatch.jobs import JobStatus
+from awaitbatch.testing.alterations import alter_body, alter_jobs
 from awaitbatch.testing.description import Account, encode_description, summarize
+from awaitbatch.testing.faults import JOB_FAULTS, ON_THE_WAY, THROTTLES, FaultPlan, FaultRule, error_of
 from awaitbatch.testing.job import NOT_STARTED, Job, Stop, Timeline
 from awaitbatch.testing.life_cycle import LifeCycle
 from awaitbatch.testing.requests import DescribeJobs, ListJobs, Request, StopJob, SubmitJob
@@ -28,11 +31,10 @@ from awaitbatch.testing.service_error import (
     unknown_operation,
     unreadable,
 )
+from awaitbatch.testing.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
-    from awaitbatch.testing.token_bucket import TokenBucket
+    from collections.abc import Iterable, Mapping
 
 LifeCycleSource: TypeAlias = LifeCycle | Callable[[Random], LifeCycle]
 
@@ -46,14 +48,25 @@ _LONGEST_REASON = 1024
 _ARRAY_SIZES = range(2, 10_001)
 
 
+class Answer(NamedTuple):
+    """A good answer.
+
+    Attributes:
+        body: Its JSON.
+        mishap: What befalls it on its way to the caller, or None.
+    """
+
+    body: bytes
+    mishap: FaultRule | None = None
+
+
 class BatchModel:
     """The jobs of one account in one region, and the five operations on them.
 
     Args:
         account: Where everything lies.
         default_life_cycle: What becomes of jobs whose submission does not say; a callable is asked for each.
-        bucket: The account's throttle, or None.
-        throttled_operations: The operations that take from the bucket; None for all of them.
+        bucket: The account's throttle; or the throttles of single operations, by their names; or None.
         description_bytes: The least size of a description.
         random: The source of ids and of random life cycles.
     """
@@ -63,18 +76,23 @@ class BatchModel:
         *,
         account: Account,
         default_life_cycle: LifeCycleSource,
-        bucket: TokenBucket | None,
-        throttled_operations: Collection[str] | None,
+        bucket: TokenBucket | Mapping[str, TokenBucket] | None,
         description_bytes: int,
         random: Random,
     ) -> None:
         self.account = account
-        self.bucket = bucket
         self.statistics = ServerStatistics()
         self._default_life_cycle = default_life_cycle
-        self._throttled_operations = throttled_operations
+        # By operation; None for all that have none of their own.
+        self.buckets: dict[str | None, TokenBucket] = {}
+        if isinstance(bucket, TokenBucket):
+            self.buckets[None] = bucket
+        elif bucket is not None:
+            self.buckets.update(bucket)
         self._description_bytes = description_bytes
         self._random = random
+        # Of its own, or ordering a fault would change the ids and lives of jobs.
+        self.faults = FaultPlan(Random(random.random()))
         self._jobs: dict[str, Job] = {}
         self._submitted = 0
         self._operations: dict[str, Callable[[bytes, float], bytes]] = {
@@ -95,24 +113,52 @@ class BatchModel:
         """How many jobs there are, ended ones included."""
         return len(self._jobs)
 
-    def answer(self, operation: str, body: bytes, now: float) -> bytes:
+    def answer(self, operation: str, body: bytes, now: float) -> Answer:
         """Answer one call of the AWS Batch API as it would arrive over HTTP.
 
         Raises:
-            ServiceError: The call is throttled, refused or unknown.
+            ServiceError: The call is throttled, refused, unknown, or befallen by a fault that is an error.
         """
         perform = self._operations.get(operation)
         if perform is None:
             raise unknown_operation(operation)
         self.statistics.record_call(operation, now)
-        if self._is_throttled(operation) and self.bucket is not None and not self.bucket.take(now):
+        bucket = self.buckets.get(operation) or self.buckets.get(None)
+        if bucket is not None and not bucket.take(now):
             self.statistics.record_throttle(operation, now)
             raise too_many_requests()
+        rule = self.faults.draw(operation, body, now)
+        if rule is not None:
+            self._befall(rule, operation, now)
         try:
-            return perform(body, now)
+            answered = perform(body, now)
         except ServiceError:
             self.statistics.refused[operation] += 1
             raise
+        self.statistics.answered[operation] += 1
+        return Answer(answered) if rule is None else self._altered(answered, rule, now)
+
+    def _befall(self, rule: FaultRule, operation: str, now: float) -> None:
+        self.statistics.faults[rule.fault] += 1
+        error = error_of(rule.fault)
+        if error is None:
+            return
+        if rule.fault in THROTTLES:
+            self.statistics.record_throttle(operation, now)
+        else:
+            self.statistics.refused[operation] += 1
+        raise error
+
+    def _altered(self, body: bytes, rule: FaultRule, now: float) -> Answer:
+        if rule.fault in ON_THE_WAY:
+            return Answer(body, rule)
+        if rule.fault in JOB_FAULTS:
+
+            def older(job_id: str) -> bytes:
+                return self._older_description(self._jobs[job_id], now)
+
+            return Answer(alter_jobs(rule.fault, body, rule.job_ids, self.faults.random, older))
+        return Answer(alter_body(rule.fault, body))
 
     def add_job(
         self,
@@ -159,9 +205,6 @@ class BatchModel:
         """The ids of all jobs that have ended, with the moments at which they did."""
         ends = ((job_id, job.ended_at(now)) for job_id, job in self._jobs.items())
         return {job_id: end for job_id, end in ends if end is not None}
-
-    def _is_throttled(self, operation: str) -> bool:
-        return self._throttled_operations is None or operation in self._throttled_operations
 
     def _new_job(self, submission: SubmitJob, now: float, job_id: str, life_cycle: LifeCycle | None) -> Job:
         if life_cycle is None:
@@ -220,12 +263,18 @@ class BatchModel:
 
     def _description(self, job: Job, now: float) -> bytes:
         stage = job.timeline.stage(now)
+        job.shown = max(job.shown, stage)
         known_stage, encoded = job.encoded
         # What an array's parent says of its children changes between its own stages.
         if stage != known_stage or job.children:
             encoded = encode_description(job, now, self.account, self._description_bytes)
             job.encoded = (stage, encoded)
         return encoded
+
+    def _older_description(self, job: Job, now: float) -> bytes:
+        """The job as it was just before the newest state that an answer has shown."""
+        moment = math.nextafter(job.timeline.begins[job.shown], -math.inf)
+        return encode_description(job, min(moment, now), self.account, self._description_bytes)
 
     def _list_jobs(self, request: ListJobs, now: float) -> bytes:
         jobs = self._listed(request)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import threading
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 from random import Random
 from typing import TYPE_CHECKING, Self, TypeAlias
 
@@ -12,20 +15,22 @@ from aiohttp import web
 
 from awaitbatch.testing.credentials import ClientArguments, client_arguments
 from awaitbatch.testing.description import Account
+from awaitbatch.testing.faults import DEFAULT_SECONDS, FaultRule
 from awaitbatch.testing.in_process import InProcessTransport
 from awaitbatch.testing.life_cycle import LifeCycle
 from awaitbatch.testing.model import BatchModel
 from awaitbatch.testing.requests import ArrayProperties, SubmitJob
 from awaitbatch.testing.server_statistics import ServerStatistics
 from awaitbatch.testing.token_bucket import TokenBucket
-from awaitbatch.testing.web import create_app
+from awaitbatch.testing.web import create_app, reset_all
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from types import TracebackType
 
     from awaitbatch.jobs import JobStatus
-    from awaitbatch.testing.model import LifeCycleSource
+    from awaitbatch.testing.faults import Fault
+    from awaitbatch.testing.model import Answer, LifeCycleSource
 
 Latency: TypeAlias = float | Callable[[], float]
 
@@ -51,8 +56,8 @@ class BatchServer:
     Args:
         clock: Gives the time in seconds; epoch seconds make the times in descriptions real ones.
         default_life_cycle: What becomes of jobs for which nothing is said; a callable gets a `random.Random`.
-        bucket: Throttles the account; calls beyond it get HTTP 429, ``TooManyRequestsException``.
-        throttled_operations: The operations that take from the bucket; None for all of them.
+        bucket: Throttles the account, all operations together; or a mapping throttles single operations, each by its
+            own bucket. Calls beyond it get HTTP 429, ``TooManyRequestsException``.
         description_bytes: The least size of a job's description; real ones have 2,400 to 3,500 bytes.
         latency: Seconds that HTTP calls take at least, or a callable that gives them.
         region_name: The region of all ARNs.
@@ -67,8 +72,7 @@ class BatchServer:
         *,
         clock: Callable[[], float] = time.time,
         default_life_cycle: LifeCycleSource = _DEFAULT_LIFE_CYCLE,
-        bucket: TokenBucket | None = None,
-        throttled_operations: Collection[str] | None = ("DescribeJobs",),
+        bucket: TokenBucket | Mapping[str, TokenBucket] | None = None,
         description_bytes: int = 2500,
         latency: Latency = 0.0,
         region_name: str = "us-east-1",
@@ -81,11 +85,13 @@ class BatchServer:
         self._clock = clock
         self._address = (host, port)
         self._runner: web.AppRunner | None = None
+        self._port = 0
+        self._faults_changed = asyncio.Event()
+        self._resources = AsyncExitStack()
         self._model = BatchModel(
             account=Account(region_name, account_id),
             default_life_cycle=default_life_cycle,
             bucket=bucket,
-            throttled_operations=throttled_operations,
             description_bytes=description_bytes,
             random=Random(seed),
         )
@@ -107,25 +113,105 @@ class BatchServer:
 
     @property
     def bucket(self) -> TokenBucket | None:
-        """The account's throttle, if there is one."""
-        return self._model.bucket
+        """The throttle of all operations that have none of their own, if there is one."""
+        return self._model.buckets.get(None)
 
     def reset_statistics(self) -> None:
         """Set all counts to zero."""
         self._model.statistics = ServerStatistics()
 
-    def throttle(self, rate: float | None, burst: float | None = None) -> None:
-        """Allow the account so many calls a second from now on; None lifts the throttle.
+    def throttle(self, rate: float | None, burst: float | None = None, operation: str | None = None) -> None:
+        """Allow so many calls a second from now on; None lifts the throttle.
+
+        Args:
+            rate: Calls a second.
+            burst: Calls at once after a pause; by default those of a second.
+            operation: The operation that is throttled on its own; None for the account's one throttle of all others.
 
         Raises:
-            ValueError: The rate is negative or the burst is below one call.
+            ValueError: The rate is negative, the burst is below one call, or there is no such operation.
         """
+        buckets = self._model.buckets
+        self._check_operations(() if operation is None else (operation,))
         if rate is None:
-            self._model.bucket = None
-        elif self._model.bucket is None:
-            self._model.bucket = TokenBucket(rate, burst)
+            buckets.pop(operation, None)
+        elif operation in buckets:
+            buckets[operation].change(rate, burst, now=self._clock())
         else:
-            self._model.bucket.change(rate, burst, now=self._clock())
+            buckets[operation] = TokenBucket(rate, burst)
+
+    def inject(
+        self,
+        fault: Fault,
+        *,
+        probability: float = 1.0,
+        calls: float = math.inf,
+        begin: float = 0.0,
+        end: float = math.inf,
+        operations: Collection[str] | None = None,
+        job_ids: Collection[str] | None = None,
+        seconds: float | None = None,
+    ) -> FaultRule:
+        """Let a fault befall calls from now on: at random, for a while, or the next few; `heal` ends it.
+
+        What narrows the calls down must hold together. Of several rules the first that befalls a call is the only one.
+
+        Args:
+            fault: What befalls them.
+            probability: The chance of each call, 0 to 1.
+            calls: How many calls it befalls.
+            begin: Seconds from now at which it begins.
+            end: Seconds from now at which it ends.
+            operations: The operations that it befalls; None for all that it can.
+            job_ids: Only calls that name one of these jobs and, if the fault is about jobs in an answer, only these
+                jobs; None for all calls, and jobs drawn at random.
+            seconds: How long a `Fault.HANG` (for ever if None) or a `Fault.TRICKLE` (30 if None) takes.
+
+        Returns:
+            The rule, whose ``hits`` count the calls that it has befallen.
+
+        Raises:
+            ValueError: An argument makes no sense, or does not fit the fault.
+        """
+        now = self._clock()
+        self._check_operations(operations or ())
+        rule = FaultRule(
+            fault=fault,
+            probability=probability,
+            calls=calls,
+            begin=now + begin,
+            end=now + end,
+            operations=None if operations is None else frozenset(operations),
+            job_ids=None if job_ids is None else frozenset(job_ids),
+            seconds=DEFAULT_SECONDS.get(fault, 0.0) if seconds is None else seconds,
+        )
+        self._model.faults.rules.append(rule)
+        self._faults_changed.set()
+        return rule
+
+    def heal(self, rule: FaultRule | None = None) -> None:
+        """Inject no more of a rule, or of any; it is no error if the rule has ended."""
+        rules = self._model.faults.rules
+        rules[:] = [] if rule is None else [other for other in rules if other is not rule]
+        self._faults_changed.set()
+
+    @property
+    def faults(self) -> tuple[FaultRule, ...]:
+        """The rules that are in force or yet to come, in the order in which they are asked."""
+        return tuple(self._model.faults.rules)
+
+    @property
+    def is_down(self) -> bool:
+        """Whether `Fault.CONNECTION_REFUSED` is in force."""
+        return self._model.faults.is_down(self._clock())
+
+    def _check_operations(self, operations: Collection[str]) -> None:
+        unknown = set(operations) - {*self.operations}
+        if unknown:
+            message = (
+                f"no such operation: {', '.join(sorted(unknown))}; there are {', '.join(self.operations)}"
+            )
+            raise ValueError(message)
 
     def add_job(
         self,
@@ -189,20 +275,25 @@ class BatchServer:
         """The ids of all jobs that have ended, with the moments at which they did."""
         return self._model.ended(self._clock())
 
-    def transport(self, latency: Latency = 0.02, *, max_in_flight: int = 8) -> InProcessTransport:
+    def transport(
+        self, latency: Latency = 0.02, *, max_in_flight: int = 8, refreshes_credentials: bool = False
+    ) -> InProcessTransport:
         """Make a transport that calls this server without a network.
 
         Args:
             latency: Seconds from a call to its answer, or a callable that gives them.
             max_in_flight: How many calls a client should have in flight at most.
+            refreshes_credentials: Whether a client should take its credentials for such as renew themselves.
         """
-        return InProcessTransport(self, latency=latency, max_in_flight=max_in_flight)
+        return InProcessTransport(
+            self, latency=latency, max_in_flight=max_in_flight, refreshes_credentials=refreshes_credentials
+        )
 
-    async def call(self, operation: str, body: bytes, *, latency: Latency) -> bytes:
+    async def call(self, operation: str, body: bytes, *, latency: Latency) -> Answer:
         """Carry a call to the model and its answer back; each way takes half of `latency`.
 
         Raises:
-            ServiceError: The call was throttled, refused or is unknown.
+            ServiceError: The call was throttled, refused, is unknown, or a fault made it fail.
         """
         one_way = (latency() if callable(latency) else latency) / 2
         await asyncio.sleep(one_way)
@@ -221,8 +312,7 @@ class BatchServer:
         if self._runner is None:
             message = "the server listens only inside `async with BatchServer() as server:`"
             raise RuntimeError(message)
-        host, port = self._runner.addresses[0][:2]
-        return f"http://{host}:{port}"
+        return f"http://{self._address[0]}:{self._port}"
 
     @property
     def client_arguments(self) -> ClientArguments:
@@ -234,20 +324,23 @@ class BatchServer:
         return client_arguments(self.endpoint_url, self.region_name)
 
     async def __aenter__(self) -> Self:
-        runner = web.AppRunner(
-            create_app(self),
-            access_log=None,
-            shutdown_timeout=_SECONDS_FOR_LAST_ANSWERS,
-            # Or answers that take long would be made for clients that have gone, and outlive the server.
-            handler_cancellation=True,
-        )
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, *self._address).start()
-        except BaseException:
-            await runner.cleanup()
-            raise
-        self._runner = runner
+        async with AsyncExitStack() as resources:
+            runner = web.AppRunner(
+                create_app(self),
+                access_log=None,
+                shutdown_timeout=_SECONDS_FOR_LAST_ANSWERS,
+                # Or answers that take long would be made for clients that have gone, and outlive the server.
+                handler_cancellation=True,
+            )
+            await runner.setup()
+            resources.push_async_callback(runner.cleanup)
+            self._port = self._address[1]
+            site = await self._listen(runner)
+            self._port = runner.addresses[0][1]
+            keeper = asyncio.create_task(self._keep_hours(runner, site), name="BatchServer")
+            resources.push_async_callback(_end, keeper)
+            self._runner = runner
+            self._resources = resources.pop_all()
         return self
 
     async def __aexit__(
@@ -256,11 +349,39 @@ class BatchServer:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
+        self._runner = None
+        await self._resources.aclose()
+
+    async def _listen(self, runner: web.AppRunner) -> web.TCPSite:
+        site = web.TCPSite(runner, self._address[0], self._port)
+        await site.start()
+        return site
+
+    async def _keep_hours(self, runner: web.AppRunner, site: web.TCPSite | None) -> None:
+        """Listen, but for the times at which `Fault.CONNECTION_REFUSED` is in force."""
+        while True:
+            self._faults_changed.clear()
+            if self.is_down and site is not None:
+                await site.stop()
+                site = None
+                reset_all(runner)
+            elif not self.is_down and site is None:
+                site = await self._listen(runner)
+            now = self._clock()
+            pause = self._model.faults.next_change(now) - now
+            # Not wait_for, which on Python 3.11 may swallow a cancellation.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(pause, threading.TIMEOUT_MAX)):
+                    await self._faults_changed.wait()
 
     def __repr__(self) -> str:
         address = f" at {self.endpoint_url}" if self._runner is not None else ""
         calls = self.statistics.calls.total()
         return f"<BatchServer{address}: {self._model.job_count} jobs, {calls} calls>"
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.result()

@@ -21,6 +21,8 @@ class ServerStatistics:
         calls: Calls that arrived, by operation, throttled and refused ones included.
         throttled: Calls answered with 429, by operation.
         refused: Calls answered with another error, by operation.
+        answered: Calls that were done and answered, by operation, whatever befell the answer on its way.
+        faults: Calls that a fault befell, by `Fault`.
         ids_described: Ids asked for in the DescribeJobs calls that were answered.
         calls_by_second: Operation to whole second of the server's clock to calls that arrived.
         throttled_by_second: The same for throttled calls.
@@ -29,6 +31,8 @@ class ServerStatistics:
     calls: Counter[str] = field(default_factory=Counter)
     throttled: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    answered: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
     ids_described: int = 0
     calls_by_second: defaultdict[str, Counter[int]] = field(default_factory=_by_second)
     throttled_by_second: defaultdict[str, Counter[int]] = field(default_factory=_by_second)
@@ -36,8 +40,7 @@ class ServerStatistics:
     @property
     def ids_per_call(self) -> float:
         """The mean number of ids in the DescribeJobs calls that were answered; 0 before the first."""
-        operation = "DescribeJobs"
-        answered = self.calls[operation] - self.throttled[operation] - self.refused[operation]
+        answered = self.answered["DescribeJobs"]
         return self.ids_described / answered if answered else 0.0
 
     def peak(self, operation: str = "DescribeJobs") -> int:

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import msgspec
+
 
 class ServiceError(Exception):
     """An answer other than 200; each face of the server shows it as its callers know it.
 
     Attributes:
         http_status: The HTTP status of the answer.
-        code: The error's code, as in botocore's ``error.response["Error"]["Code"]``.
+        code: The error's code, as in botocore's ``error.response["Error"]["Code"]``; None if the answer has none.
         message: The error's text.
+        body: The body of the answer; by default AWS's, with the text.
     """
 
-    def __init__(self, http_status: int, code: str, message: str) -> None:
+    def __init__(
+        self, http_status: int, code: str | None, message: str = "", *, body: bytes | None = None
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.http_status = http_status
         self.code = code
         self.message = message
+        self.body = msgspec.json.encode({"message": message}) if body is None else body
+
+    @property
+    def content_type(self) -> str:
+        """The type of the body."""
+        return "text/html" if self.body.startswith(b"<") else "application/json"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The header in which AWS says what kind of error it is."""
+        return {} if self.code is None else {"x-amzn-ErrorType": self.code}
 
 
 def client_exception(message: str) -> ServiceError:

@@ -5,22 +5,34 @@ https://docs.aws.amazon.com/batch/latest/APIReference/API_Operations.html
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import os
+import socket
+import struct
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-import msgspec
 from aiohttp import web
 
 from awaitbatch.testing.control import control_routes
+from awaitbatch.testing.faults import Fault
 from awaitbatch.testing.service_error import ServiceError, unknown_operation
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from awaitbatch.testing.faults import FaultRule
+    from awaitbatch.testing.model import Answer
     from awaitbatch.testing.server import BatchServer
 
-# More than AWS Batch takes, so that the model and not aiohttp refuses what is too long.
-_LARGEST_REQUEST = 16 * 2**20
+_LARGEST_REQUEST: Final = 16 * 2**20
+"""More than AWS Batch takes, so that the model and not aiohttp refuses what is too long."""
+_DROPS: Final = 20
+"""The pieces in which a `Fault.TRICKLE` brings a body."""
+_SECONDS_TO_ARRIVE: Final = 0.02
+"""Half of a body has reached the other end by then, on this machine."""
 
 
 def create_app(server: BatchServer) -> web.Application:
@@ -34,16 +46,65 @@ def create_app(server: BatchServer) -> web.Application:
     return app
 
 
-def _answering(server: BatchServer, operation: str) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def answer(request: web.Request) -> web.Response:
+def reset_all(runner: web.AppRunner) -> None:
+    """Reset every open connection, as when a server dies."""
+    for connection in runner.server.connections if runner.server is not None else ():
+        _reset(connection.transport)
+
+
+def _answering(server: BatchServer, operation: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def answer(request: web.Request) -> web.StreamResponse:
         body = await request.read()
         try:
             answered = await server.call(operation, body, latency=server.latency)
         except ServiceError as error:
             return _error_response(error)
-        return web.Response(body=answered, content_type="application/json", headers=_headers())
+        if answered.mishap is not None:
+            return await _lose(request, answered, answered.mishap)
+        return web.Response(body=answered.body, content_type="application/json", headers=_headers())
 
     return answer
+
+
+async def _lose(request: web.Request, answer: Answer, mishap: FaultRule) -> web.StreamResponse:
+    """Let a mishap befall an answer on its way."""
+    response = web.StreamResponse(headers=_headers())
+    response.content_type = "application/json"
+    response.content_length = size = len(answer.body)
+    match mishap.fault:
+        case Fault.HANG:
+            # Not asyncio.sleep, which uvloop refuses to do for ever.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_bounded(mishap.seconds)):
+                    await asyncio.Event().wait()
+        case Fault.RESET_IN_BODY:
+            await response.prepare(request)
+            await response.write(answer.body[: size // 2])
+            await asyncio.sleep(_SECONDS_TO_ARRIVE)
+        case Fault.TRICKLE:
+            await response.prepare(request)
+            drop = size // _DROPS + 1
+            for begin in range(0, size, drop):
+                await asyncio.sleep(_bounded(mishap.seconds) / _DROPS)
+                await response.write(answer.body[begin : begin + drop])
+            return response
+    _reset(request.transport)
+    return response
+
+
+def _bounded(seconds: float) -> float:
+    return min(seconds, threading.TIMEOUT_MAX)
+
+
+def _reset(transport: asyncio.BaseTransport | None) -> None:
+    """End a connection as a crash does: the other end sees a reset, not the end of a stream."""
+    if not isinstance(transport, asyncio.Transport) or transport.is_closing():
+        return
+    number = transport.get_extra_info("socket").fileno()
+    # A twin of the socket, since that of the transport can not be set on every event loop.
+    with socket.socket(fileno=os.dup(number)) as twin:
+        twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 async def _refuse_unknown(request: web.Request) -> web.Response:
@@ -53,9 +114,9 @@ async def _refuse_unknown(request: web.Request) -> web.Response:
 def _error_response(error: ServiceError) -> web.Response:
     return web.Response(
         status=error.http_status,
-        body=msgspec.json.encode({"message": error.message}),
-        content_type="application/json",
-        headers=_headers() | {"x-amzn-ErrorType": error.code},
+        body=error.body,
+        content_type=error.content_type,
+        headers=_headers() | error.headers,
     )
 
 

@@ -1,0 +1,232 @@
+"""Faults to order: what shall befall which calls, by chance, by the clock, or for the next few.
+
+Pure, as the model: the time is an argument, and chance comes from a `random.Random`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from awaitbatch.testing.service_error import ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from random import Random
+
+
+class Fault(StrEnum):
+    """What can befall a call.
+
+    AWS answers with an error, and does not do what was asked; the connection breaks or stalls, after AWS has done it;
+    or the answer comes, but is not what it should be.
+    """
+
+    TOO_MANY_REQUESTS = "too-many-requests"
+    """429 with the code ``TooManyRequestsException``, as AWS Batch throttles."""
+    BARE_429 = "bare-429"
+    """429 without a code or a body."""
+    THROTTLING_EXCEPTION = "throttling-exception"
+    """400 with the code ``ThrottlingException``, as other services throttle."""
+    SERVER_EXCEPTION = "server-exception"
+    """500 with the code ``ServerException``."""
+    BARE_503 = "bare-503"
+    """503 with a page of HTML, as from a load balancer."""
+    EXPIRED_TOKEN = "expired-token"  # noqa: S105
+    """403: the credentials have expired."""
+    ACCESS_DENIED = "access-denied"
+    """403: the credentials may not do this."""
+    CLOCK_SKEW = "clock-skew"
+    """403: the request was signed at a time too far from that of AWS."""
+    CLIENT_EXCEPTION = "client-exception"
+    """400 with the code ``ClientException``: AWS does not like what the call asks for."""
+
+    CONNECTION_REFUSED = "connection-refused"
+    """Nobody listens, and open connections are reset. It goes by the clock alone, and befalls all operations."""
+    RESET_BEFORE_BODY = "reset-before-body"
+    """The connection is reset before a byte of the answer has come."""
+    RESET_IN_BODY = "reset-in-body"
+    """The connection is reset when half of the answer has come."""
+    HANG = "hang"
+    """No answer comes for so many ``seconds``, then the connection is reset."""
+    TRICKLE = "trickle"
+    """The answer comes in drops, over so many ``seconds``."""
+
+    TRUNCATED_JSON = "truncated-json"
+    """200 with half of the JSON."""
+    HTML = "html"
+    """200 with a page of HTML, as from a captive portal."""
+    EMPTY_BODY = "empty-body"
+    """200 with nothing."""
+    NULL_JOBS = "null-jobs"
+    """200 with null instead of the list of jobs."""
+    NULL_LISTS = "null-lists"
+    """Jobs with null in the place of every list."""
+    NO_STATUS = "no-status"
+    """Jobs without a status."""
+    UNKNOWN_STATUS = "unknown-status"
+    """Jobs with a status that nobody knows."""
+    MISSING_JOBS = "missing-jobs"
+    """Jobs are left out of the answer."""
+    REPEATED_JOBS = "repeated-jobs"
+    """Jobs are in the answer twice."""
+    SHUFFLED_JOBS = "shuffled-jobs"
+    """Jobs come in another order."""
+    FOREIGN_JOBS = "foreign-jobs"
+    """Jobs that nobody asked for are in the answer too, all of them SUCCEEDED."""
+    STALE_JOBS = "stale-jobs"
+    """Jobs as they were before the newest state that an answer has shown."""
+
+
+_ERRORS: Final[dict[Fault, Callable[[], ServiceError]]] = {
+    Fault.TOO_MANY_REQUESTS: lambda: ServiceError(429, "TooManyRequestsException", "Too Many Requests"),
+    Fault.BARE_429: lambda: ServiceError(429, None, body=b""),
+    Fault.THROTTLING_EXCEPTION: lambda: ServiceError(400, "ThrottlingException", "Rate exceeded"),
+    Fault.SERVER_EXCEPTION: lambda: ServiceError(500, "ServerException", "An internal error has occurred"),
+    Fault.BARE_503: lambda: ServiceError(
+        503, None, body=b"<html><body><h1>503 Service Temporarily Unavailable</h1></body></html>"
+    ),
+    Fault.EXPIRED_TOKEN: lambda: ServiceError(
+        403, "ExpiredTokenException", "The security token included in the request is expired"
+    ),
+    Fault.ACCESS_DENIED: lambda: ServiceError(
+        403,
+        "AccessDeniedException",
+        "User: arn:aws:iam::123456789012:user/somebody is not authorized to perform this action",
+    ),
+    Fault.CLOCK_SKEW: lambda: ServiceError(
+        403,
+        "InvalidSignatureException",
+        "Signature expired: 20260101T000000Z is now earlier than 20260101T005500Z (20260101T010000Z - 5 min.)",
+    ),
+    Fault.CLIENT_EXCEPTION: lambda: ServiceError(
+        400, "ClientException", "An error occurred when calling AWS Batch"
+    ),
+}
+
+THROTTLES: Final = frozenset({Fault.TOO_MANY_REQUESTS, Fault.BARE_429, Fault.THROTTLING_EXCEPTION})
+
+ON_THE_WAY: Final = frozenset({Fault.RESET_BEFORE_BODY, Fault.RESET_IN_BODY, Fault.HANG, Fault.TRICKLE})
+"""What befalls a good answer on its way to the caller."""
+
+JOB_FAULTS: Final = frozenset(
+    {
+        Fault.NULL_JOBS,
+        Fault.NULL_LISTS,
+        Fault.NO_STATUS,
+        Fault.UNKNOWN_STATUS,
+        Fault.MISSING_JOBS,
+        Fault.REPEATED_JOBS,
+        Fault.SHUFFLED_JOBS,
+        Fault.FOREIGN_JOBS,
+        Fault.STALE_JOBS,
+    }
+)
+"""What can be wrong with the jobs in an answer to DescribeJobs."""
+
+DEFAULT_SECONDS: Final = {Fault.HANG: math.inf, Fault.TRICKLE: 30.0}
+
+
+def error_of(fault: Fault) -> ServiceError | None:
+    """The error that AWS answers with, if the fault is one."""
+    make = _ERRORS.get(fault)
+    return make() if make is not None else None
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class FaultRule:
+    """Which calls a fault befalls; `BatchServer.inject` makes one.
+
+    Attributes:
+        fault: What befalls them.
+        probability: The chance of each call that the rest of the rule lets through, 0 to 1.
+        calls: How many more calls it befalls; ``math.inf`` for any number.
+        begin: From when on, in seconds of the server's clock.
+        end: Until when.
+        operations: The operations that it befalls; None for all.
+        job_ids: Only calls that name one of these jobs, and only these jobs in their answers; None for all calls, and
+            jobs at random.
+        seconds: How long a `Fault.HANG` or `Fault.TRICKLE` takes.
+        hits: The calls that it has befallen.
+    """
+
+    fault: Fault
+    probability: float = 1.0
+    calls: float = math.inf
+    begin: float = -math.inf
+    end: float = math.inf
+    operations: frozenset[str] | None = None
+    job_ids: frozenset[str] | None = None
+    seconds: float = math.inf
+    hits: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            message = f"probability must be 0 to 1, not {self.probability!r}"
+            raise ValueError(message)
+        if not self.calls > 0:
+            message = f"calls must be more than 0, not {self.calls!r}"
+            raise ValueError(message)
+        if not self.begin < self.end:
+            message = f"begin must be before end, not {self.begin!r} and {self.end!r}"
+            raise ValueError(message)
+        if not self.seconds >= 0:
+            message = f"seconds must be at least 0, not {self.seconds!r}"
+            raise ValueError(message)
+        if self.fault in JOB_FAULTS and self.operations not in {None, frozenset({"DescribeJobs"})}:
+            message = f"{self.fault} can befall DescribeJobs only"
+            raise ValueError(message)
+        by_the_clock = self.probability == 1 and self.calls == math.inf
+        if self.fault is Fault.CONNECTION_REFUSED and not (
+            by_the_clock and self.operations is None and self.job_ids is None
+        ):
+            message = f"{self.fault} goes by begin and end alone: a server listens or it does not"
+            raise ValueError(message)
+
+    def befalls(self, operation: str, body: bytes, now: float, random: Random) -> bool:
+        """Whether it befalls this call; if so, it is counted."""
+        applies = (
+            self.calls > 0
+            and self.begin <= now < self.end
+            and (self.operations is None or operation in self.operations)
+            and (self.fault not in JOB_FAULTS or operation == "DescribeJobs")
+            and (self.job_ids is None or any(f'"{job_id}"'.encode() in body for job_id in self.job_ids))
+            and (self.probability == 1 or random.random() < self.probability)
+        )
+        if applies:
+            self.hits += 1
+            self.calls -= 1
+        return applies
+
+
+@dataclass(slots=True)
+class FaultPlan:
+    """All rules, in the order in which they were made; the first that befalls a call is the only one.
+
+    Args:
+        random: Where chance comes from.
+    """
+
+    random: Random
+    rules: list[FaultRule] = field(default_factory=list)
+
+    def draw(self, operation: str, body: bytes, now: float) -> FaultRule | None:
+        """The rule that befalls a call, or None."""
+        for rule in self.rules:
+            if rule.fault is not Fault.CONNECTION_REFUSED and rule.befalls(operation, body, now, self.random):
+                return rule
+        return None
+
+    def is_down(self, now: float) -> bool:
+        """Whether connections are refused."""
+        return any(rule.begin <= now < rule.end for rule in self._refusals())
+
+    def next_change(self, now: float) -> float:
+        """When `is_down` may change next; inf if never."""
+        moments = [moment for rule in self._refusals() for moment in (rule.begin, rule.end) if moment > now]
+        return min(moments, default=math.inf)
+
+    def _refusals(self) -> Collection[FaultRule]:
+        return [rule for rule in self.rules if rule.fault is Fault.CONNECTION_REFUSED]

@@ -1,0 +1,161 @@
+"""Faults as a real aiobotocore client meets them over HTTP, and as the transport without a network plays them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+from aiobotocore.config import AioConfig
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from awaitbatch.answers import classify
+from awaitbatch.testing import BatchServer, Fault, LifeCycle, ServerProcess
+from awaitbatch.testing.faults import JOB_FAULTS
+from awaitbatch.transport import AiobotocoreTransport
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from awaitbatch import BatchTransport
+
+LONG = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=float("inf"))
+SUBMISSION = {"jobName": "one", "jobQueue": "queue", "jobDefinition": "definition"}
+GARBLED = {Fault.TRUNCATED_JSON, Fault.HTML, Fault.EMPTY_BODY}
+
+
+@asynccontextmanager
+async def opened(server: BatchServer, **settings: Any) -> AsyncIterator[AiobotocoreTransport]:
+    """A transport over a real client, with one attempt a call."""
+    config = AioConfig(retries={"mode": "standard", "total_max_attempts": 1}, **settings)
+    transport = AiobotocoreTransport(config=config, **server.client_arguments)
+    await transport.open()
+    try:
+        yield transport
+    finally:
+        await transport.aclose()
+
+
+async def outcome_of(transport: BatchTransport, job_id: str) -> bytes | Exception:
+    """What becomes of a describe."""
+    try:
+        async with asyncio.timeout(0.3):
+            return await transport.describe_jobs([job_id])
+    except Exception as error:  # noqa: BLE001
+        return error
+
+
+@pytest.mark.parametrize("fault", sorted({*Fault} - JOB_FAULTS - GARBLED))
+async def test_both_faces_tell_the_same(fault: Fault) -> None:
+    """Over HTTP and without a network, a fault is the same error to the client and means the same to a wait."""
+    async with BatchServer(default_life_cycle=LONG, description_bytes=30_000) as server:
+        job_id = server.add_job()
+        async with opened(server) as real:
+            good = await outcome_of(real, job_id)
+            server.inject(fault, seconds=0.05)
+            # A server that is told to be down needs a moment to hear of it.
+            await asyncio.sleep(0.01)
+            ours = await outcome_of(server.transport(latency=0), job_id)
+            theirs = await outcome_of(real, job_id)
+    if fault is Fault.TRICKLE:
+        assert ours == theirs == good
+        return
+    assert isinstance(ours, Exception)
+    assert isinstance(theirs, type(ours))
+    found, expected = classify(ours), classify(theirs)
+    assert (found.trouble, found.code, found.http_status) == (
+        expected.trouble,
+        expected.code,
+        expected.http_status,
+    )
+    if isinstance(ours, ClientError) and isinstance(theirs, ClientError):
+        assert ours.response["Error"] == theirs.response["Error"]
+
+
+@pytest.mark.parametrize("fault", sorted(JOB_FAULTS | GARBLED))
+async def test_both_faces_bring_the_same_bytes(fault: Fault) -> None:
+    """What is wrong with a body is wrong with the same bytes on both faces."""
+    bodies = []
+    for is_real in (True, False):
+        async with (
+            BatchServer(clock=lambda: 45.0, default_life_cycle=LONG, seed=1) as server,
+            opened(server) as real,
+        ):
+            job_id = server.add_job()
+            server.inject(fault)
+            bodies.append(await outcome_of(real if is_real else server.transport(latency=0), job_id))
+    assert bodies[0] == bodies[1]
+    assert isinstance(bodies[0], bytes)
+
+
+async def test_a_hang_past_the_read_time_out() -> None:
+    """A hang lasts for ever unless told otherwise, and does not keep the server from closing."""
+    async with BatchServer() as server, opened(server, read_timeout=0.1) as real:
+        server.inject(Fault.HANG)
+        error = await outcome_of(real, server.add_job())
+        assert type(error).__name__ == "ReadTimeoutError"
+        begin = time.monotonic()
+    assert time.monotonic() - begin < 2
+
+
+async def test_a_server_that_goes_down_and_comes_back() -> None:
+    """While it is down open connections are reset and new ones refused; then it is at the same address again."""
+    async with BatchServer() as server, opened(server) as real:
+        job_id = server.add_job()
+        url = server.endpoint_url
+        hang = server.inject(Fault.HANG)
+        hanging = asyncio.create_task(real.describe_jobs([job_id]))
+        while not hang.hits:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        server.heal()
+        rule = server.inject(Fault.CONNECTION_REFUSED, begin=0.05, end=0.2)
+        assert not server.is_down
+        with pytest.raises(EndpointConnectionError, match="Could not connect"):
+            await hanging
+        assert server.is_down
+        with pytest.raises(EndpointConnectionError):
+            await real.describe_jobs([job_id])
+        await asyncio.sleep(0.2)
+        assert server.endpoint_url == url
+        assert job_id.encode() in await real.describe_jobs([job_id])
+        assert rule.hits == 0
+
+
+async def test_a_lost_answer_to_a_submission_is_a_submitted_job() -> None:
+    """What breaks the connection befalls the answer: AWS has done what was asked. An error means that it has not."""
+    async with BatchServer() as server, opened(server) as real:
+        server.inject(Fault.RESET_BEFORE_BODY, calls=1)
+        server.inject(Fault.SERVER_EXCEPTION, calls=1)
+        for jobs in ("1 jobs", "1 jobs"):
+            with pytest.raises((EndpointConnectionError, ClientError)):
+                await real.submit_job(**SUBMISSION)
+            assert jobs in repr(server)
+        assert server.statistics.answered == {"SubmitJob": 1}
+        assert server.statistics.refused == {"SubmitJob": 1}
+
+
+async def test_a_server_in_another_process() -> None:
+    """Faults are ordered, asked for and lifted over the control surface."""
+    async with ServerProcess() as server, aiohttp.ClientSession(server.endpoint_url) as session:
+        await server.control(
+            "POST", "faults", {"fault": "bare-503", "calls": 2, "operations": ["DescribeJobs"]}
+        )
+        await server.control("POST", "faults", {"fault": "bare-429", "end": 1e6})
+        statuses = []
+        for _ in range(3):
+            async with session.post("/v1/describejobs", json={"jobs": ["a"]}) as response:
+                statuses.append(response.status)
+        assert statuses == [503, 503, 429]
+        assert await server.control("GET", "faults") == [
+            {"fault": "bare-503", "hits": 2},
+            {"fault": "bare-429", "hits": 1},
+        ]
+        await server.control("DELETE", "faults")
+        assert await server.control("GET", "faults") == []
+        counts = await server.control("GET", "statistics")
+        assert counts["faults"] == {"bare-503": 2, "bare-429": 1}
+        with pytest.raises(aiohttp.ClientResponseError):
+            await server.control("POST", "faults", {"fault": "boredom"})
