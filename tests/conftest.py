@@ -5,7 +5,8 @@ A test's directory chooses its loop:
 | directory | loop |
 |---|---|
 | `tests/core`, `tests/jobs` | none: plain functions with literal times |
-| `tests/shell`, and whatever is marked `virtual_time` | `VirtualTimeLoop`, on which no sleep takes real time |
+| `tests/shell`, `tests/survival`, and whatever is marked `virtual_time` | `VirtualTimeLoop`, on which no sleep takes real \
+time |
 | `tests/server` | asyncio's and uvloop's, each test on both, with real sockets |
 | anywhere else, as `tests/testing` | asyncio's, with real sockets |
 
@@ -37,7 +38,8 @@ _HERE = Path(__file__).parent
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The loops on which to run an async test, as the table above says."""
-    if item.get_closest_marker("virtual_time") or item.path.is_relative_to(_HERE / "shell"):
+    in_virtual_time = any(item.path.is_relative_to(_HERE / name) for name in ("shell", "survival"))
+    if in_virtual_time or item.get_closest_marker("virtual_time"):
         return {"virtual": VirtualTimeLoop}
     if item.path.is_relative_to(_HERE / "server"):
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

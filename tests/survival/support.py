@@ -1,0 +1,107 @@
+"""What the tests of survival share: waits that note how they ended, and a network on which much goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from awaitbatch import BatchClient
+from awaitbatch.testing import BatchServer, Fault, LifeCycle
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+    from random import Random
+
+LONG: Final = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=float("inf"))
+"""A job that runs from the start and does not end by itself."""
+
+ENDING: Final = frozenset({Fault.ACCESS_DENIED, Fault.CLIENT_EXCEPTION})
+"""The faults that may end a wait; it survives all others."""
+
+SURVIVED: Final = tuple(fault for fault in Fault if fault not in ENDING | {Fault.CONNECTION_REFUSED})
+"""The faults that can befall any call, and that a wait survives."""
+
+
+def make_server(**settings: Any) -> BatchServer:
+    """A server on the clock of the running loop."""
+    return BatchServer(**{"clock": asyncio.get_running_loop().time, "seed": 1, **settings})
+
+
+def make_client(server: BatchServer, **settings: Any) -> BatchClient:
+    """A client of that server without a network; calls take 20 ms."""
+    return BatchClient(transport=server.transport(refreshes_credentials=True), **settings)
+
+
+def make_trouble(server: BatchServer, share: float) -> None:
+    """Let so large a share of all calls fail, in each of the ways that a wait survives equally often."""
+    # Each rule sees only the calls that those before it have let pass.
+    for left in range(len(SURVIVED), 0, -1):
+        each = share / len(SURVIVED)
+        passed = 1 - (len(SURVIVED) - left) * each
+        server.inject(SURVIVED[-left], probability=each / passed, seconds=40)
+
+
+@dataclass(slots=True)
+class Ending:
+    """How a wait ended, and when on the loop's clock."""
+
+    outcome: str | Exception
+    at: float
+
+
+async def note(server_time: Callable[[], float], wait: Any) -> Ending:
+    """Await a wait and note how it ended."""
+    try:
+        outcome: str | Exception = (await wait)["status"]
+    except Exception as error:  # noqa: BLE001
+        outcome = error
+    return Ending(outcome, server_time())
+
+
+async def wait_for_all(client: BatchClient, job_ids: Iterable[str], **limits: Any) -> dict[str, Ending]:
+    """Await each job in a task of its own until all waits have ended."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as group:
+        waits = {
+            job_id: group.create_task(note(loop.time, client.wait_for_job(job_id, **limits)))
+            for job_id in job_ids
+        }
+    return {job_id: wait.result() for job_id, wait in waits.items()}
+
+
+@asynccontextmanager
+async def waiting(client: BatchClient, job_ids: Iterable[str]) -> AsyncIterator[list[asyncio.Task[Any]]]:
+    """Await jobs that do not end, one task each, during the body; none of the waits may have ended by then."""
+    waits = [asyncio.create_task(client.poll_for_job_complete(job_id, 0)) for job_id in job_ids]
+    try:
+        yield waits
+        assert not any(wait.done() for wait in waits)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+
+def lives_at_random(random: Random, least: float, most: float) -> LifeCycle:
+    """A life of that many seconds in RUNNING, in one to three attempts, a quarter of them failing."""
+    return LifeCycle(
+        submitted=random.uniform(0, 5),
+        pending=random.uniform(0, 5),
+        runnable=random.uniform(0, 10),
+        starting=random.uniform(0, 5),
+        running=random.uniform(least, most),
+        outcome=random.choice(["SUCCEEDED", "SUCCEEDED", "SUCCEEDED", "FAILED"]),
+        attempts=random.choice([1, 1, 2, 3]),
+    )
+
+
+def check_truth(server: BatchServer, endings: dict[str, Ending]) -> None:
+    """Every wait ended with the outcome that the server recorded, and not before the server's moment."""
+    wrong = {
+        job_id: ending
+        for job_id, ending in endings.items()
+        if ending.outcome != server.status_of(job_id) or ending.at < (server.ended_at(job_id) or float("inf"))
+    }
+    assert not wrong, f"{len(wrong)} of {len(endings)} waits: {[*wrong.items()][:3]}"

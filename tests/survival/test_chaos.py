@@ -1,0 +1,72 @@
+"""For the whole run a fifth of all calls fails, in all the ways that a wait survives."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from awaitbatch import FixedInterval
+from awaitbatch._core.windows import Windows
+from awaitbatch.testing import Fault
+
+from .support import (
+    SURVIVED,
+    check_truth,
+    lives_at_random,
+    make_client,
+    make_server,
+    make_trouble,
+    wait_for_all,
+)
+
+if TYPE_CHECKING:
+    import pytest
+
+JOBS = 5000
+
+
+async def test_every_wait_ends_with_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 5,000 jobs, retries among them, each wait ends once, with the outcome on record, and not before it."""
+    random = Random(1)
+    server = make_server(default_life_cycle=lambda _: lives_at_random(random, 5, 120), description_bytes=0)
+    job_ids = [server.add_job() for _ in range(JOBS)]
+    make_trouble(server, 0.2)
+    # Down twice as well, once for longer than a call may take.
+    server.inject(Fault.CONNECTION_REFUSED, begin=20, end=25)
+    server.inject(Fault.CONNECTION_REFUSED, begin=60, end=100)
+    ends: Counter[object] = Counter()
+
+    def counted(method: Any) -> Any:
+        def count(*arguments: Any) -> Any:
+            result = method(*arguments)
+            ends.update(request for request, _ in (result[0] if isinstance(result, tuple) else result))
+            return result
+
+        return count
+
+    for name in ("answer", "fail", "refuse"):
+        monkeypatch.setattr(Windows, name, counted(getattr(Windows, name)))
+    async with make_client(server, backoff=FixedInterval(5), max_calls_per_second=50) as client:
+        endings = await wait_for_all(client, job_ids, delay=0)
+        numbers = client.statistics()
+    check_truth(server, endings)
+    assert set(ends.values()) == {1}
+    # Each wait looks for the start, and unless that showed the end, for the end.
+    assert JOBS <= len(ends) <= 2 * JOBS
+    assert (numbers.pending, numbers.in_flight) == (0, 0)
+    hit = server.statistics.faults
+    assert set(SURVIVED) <= hit.keys()
+    share = (hit.total() - hit[Fault.CONNECTION_REFUSED]) / server.statistics.calls["DescribeJobs"]
+    assert 0.15 < share < 0.25
+
+
+async def test_a_steady_stream_of_stale_answers() -> None:
+    """Answers that show the past end no wait early, and hide no end for ever."""
+    server = make_server(
+        default_life_cycle=lambda random: lives_at_random(random, 5, 60), description_bytes=0
+    )
+    job_ids = [server.add_job() for _ in range(300)]
+    server.inject(Fault.STALE_JOBS, probability=0.8)
+    async with make_client(server, backoff=FixedInterval(5)) as client:
+        check_truth(server, await wait_for_all(client, job_ids, delay=0))

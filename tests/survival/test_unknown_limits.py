@@ -1,0 +1,189 @@
+"""Under limits that nobody told of, which change, and which others share."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from awaitbatch import BatchClient, FixedInterval
+from awaitbatch._core import windows
+from awaitbatch.testing import LifeCycle, TokenBucket
+
+from .support import LONG, check_truth, make_server, wait_for_all, waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from awaitbatch.testing import BatchServer
+
+HIGH, LOW = 20.0, 5.0
+
+
+def network() -> float:
+    """Seconds from a call to its answer."""
+    return random.uniform(0.01, 0.04)
+
+
+JOBS = 100
+SEATS = 2
+
+
+@pytest.fixture
+def small_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls of two jobs. A limit counts calls, and these take a fiftieth of the time to play."""
+    monkeypatch.setattr(windows, "SEATS", SEATS)
+    monkeypatch.setattr(windows, "EXPRESS_SEATS", 1)
+
+
+def busy_client(server: BatchServer, interval: float = 0.5) -> BatchClient:
+    """A client that could and, with so many jobs, would send more calls than any limit here allows."""
+    return BatchClient(
+        transport=server.transport(latency=network), backoff=FixedInterval(interval), max_calls_per_second=100
+    )
+
+
+class Span:
+    """What the server counts from here on."""
+
+    def __init__(self, server: BatchServer) -> None:
+        self._server = server
+        self._begin = asyncio.get_running_loop().time()
+        self._calls = server.statistics.calls["DescribeJobs"]
+        self._throttled = server.statistics.throttled["DescribeJobs"]
+
+    @property
+    def throttled(self) -> float:
+        """The share of calls that were throttled."""
+        return self._count()[1] / self._count()[0]
+
+    def used(self, rate: float) -> float:
+        """The share of a limit that was used."""
+        calls, throttled = self._count()
+        return (calls - throttled) / (rate * (asyncio.get_running_loop().time() - self._begin))
+
+    def _count(self) -> tuple[int, int]:
+        statistics = self._server.statistics
+        return (
+            statistics.calls["DescribeJobs"] - self._calls,
+            statistics.throttled["DescribeJobs"] - self._throttled,
+        )
+
+
+@pytest.mark.usefixtures("small_calls")
+async def test_a_limit_that_falls_and_returns() -> None:
+    """20 calls/s, then 5, then 20: a minute after each change the limit is used, and little is throttled."""
+    server = make_server(bucket=TokenBucket(HIGH), description_bytes=0)
+    job_ids = [server.add_job(life_cycle=LONG) for _ in range(JOBS)]
+    async with busy_client(server) as client:
+        async with waiting(client, job_ids):
+            await asyncio.sleep(10)
+            for rate, most_throttled in ((HIGH, 0.01), (LOW, 0.03), (HIGH, 0.01)):
+                server.throttle(rate)
+                await asyncio.sleep(60)
+                steady = Span(server)
+                await asyncio.sleep(120)
+                assert steady.throttled <= most_throttled
+                assert steady.used(rate) >= 0.9
+
+
+async def test_one_call_a_second_for_ten_thousand_jobs() -> None:
+    """No job goes unseen for more than 1.2 times the best possible 100 seconds."""
+    server = make_server(bucket=TokenBucket(1), description_bytes=0)
+    job_ids = [server.add_job(life_cycle=LONG) for _ in range(10_000)]
+    loop = asyncio.get_running_loop()
+    last_seen: dict[str, float] = {}
+    unseen: list[float] = []
+    transport = server.transport(latency=network)
+    describe_jobs = transport.describe_jobs
+
+    async def describe(job_ids: Sequence[str]) -> bytes:
+        body = await describe_jobs(job_ids)
+        now = loop.time()
+        if now > 300:
+            unseen.extend(now - last_seen[job_id] for job_id in job_ids)
+        last_seen.update(dict.fromkeys(job_ids, now))
+        return body
+
+    transport.describe_jobs = describe  # type: ignore[method-assign]
+    async with BatchClient(transport=transport, backoff=FixedInterval(1), max_calls_per_second=100) as client:
+        async with waiting(client, job_ids):
+            await asyncio.sleep(900)
+            unseen.extend(loop.time() - moment for moment in last_seen.values())
+            assert len(last_seen) == 10_000
+            assert max(unseen) <= 1.2 * 100
+
+
+@pytest.mark.usefixtures("small_calls")
+async def test_neighbours_share_alike() -> None:
+    """Four clients that start ten seconds apart, and know nothing of each other, get equal shares of 20 calls/s."""
+    server = make_server(bucket=TokenBucket(HIGH), description_bytes=0)
+    job_ids = [server.add_job(life_cycle=LONG) for _ in range(JOBS)]
+    clients = [busy_client(server) for _ in range(4)]
+    async with AsyncExitStack() as stack:
+        for client in clients:
+            await stack.enter_async_context(client)
+            await stack.enter_async_context(waiting(client, job_ids))
+            await asyncio.sleep(10)
+        await asyncio.sleep(20)
+        last_minute = Span(server)
+        before = [client.statistics() for client in clients]
+        await asyncio.sleep(60)
+        after = [client.statistics() for client in clients]
+        answered = [
+            (later.calls - later.throttled) - (earlier.calls - earlier.throttled)
+            for earlier, later in zip(before, after, strict=True)
+        ]
+        fairness = sum(answered) ** 2 / (len(answered) * sum(share**2 for share in answered))
+        assert fairness >= 0.95
+        assert last_minute.throttled <= 0.03
+
+
+async def test_beside_a_naive_neighbour() -> None:
+    """Beside somebody who polls as fast as he can, throttled or not, our waits still end with the truth."""
+    server = make_server(
+        bucket=TokenBucket(HIGH), description_bytes=0, default_life_cycle=LifeCycle(running=30)
+    )
+    job_ids = [server.add_job() for _ in range(JOBS)]
+    bucket = server.bucket
+    assert bucket is not None
+    loop = asyncio.get_running_loop()
+    outcomes: Counter[bool] = Counter()
+
+    async def poll_without_end() -> None:
+        # What the account notices of him.
+        while True:
+            outcomes[bucket.take(loop.time())] += 1
+            await asyncio.sleep(random.uniform(0.005, 0.015))
+
+    naive = asyncio.create_task(poll_without_end())
+    clients = [busy_client(server, 5) for _ in range(4)]
+    async with AsyncExitStack() as stack:
+        for client in clients:
+            await stack.enter_async_context(client)
+        endings = await asyncio.gather(
+            *(wait_for_all(client, job_ids[number::4]) for number, client in enumerate(clients))
+        )
+    naive.cancel()
+    await asyncio.gather(naive, return_exceptions=True)
+    for ending in endings:
+        check_truth(server, ending)
+    assert outcomes[False] > 2 * outcomes[True]
+
+
+@pytest.mark.usefixtures("small_calls")
+@pytest.mark.parametrize("rate", [1, 2, 50])
+async def test_other_limits(rate: float) -> None:
+    """Whatever the limit, nine tenths of it are used, and one call in thirty at the most is throttled."""
+    server = make_server(bucket=TokenBucket(rate), description_bytes=0)
+    job_ids = [server.add_job(life_cycle=LONG) for _ in range(JOBS)]
+    async with busy_client(server) as client:
+        async with waiting(client, job_ids):
+            await asyncio.sleep(60)
+            steady = Span(server)
+            await asyncio.sleep(300)
+            assert (steady.throttled, steady.used(rate)) == pytest.approx((0, 1), abs=0.1)
