@@ -7,8 +7,9 @@ from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from aiobotocore.credentials import AioRefreshableCredentials
+from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import AioSession
+from botocore.credentials import Credentials, ReadOnlyCredentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -63,6 +64,8 @@ _sender: ContextVar[AiobotocoreTransport | None] = ContextVar("awaitbatch_sender
 
 _BODY: Final = "awaitbatch.body"
 
+_STATIC_CREDENTIALS: Final = (AioCredentials, Credentials, ReadOnlyCredentials, type(None))
+
 
 class AiobotocoreTransport:
     """Sends through an aiobotocore client, its own or one that somebody lends.
@@ -114,9 +117,9 @@ class AiobotocoreTransport:
 
     @property
     def refreshes_credentials(self) -> bool:
-        """Whether the client's credentials come from a provider that renews them."""
+        """Whether the client's credentials may be renewed: all kinds but those known to stay as they are."""
         signer = getattr(self.client, "_request_signer", None)
-        return isinstance(getattr(signer, "_credentials", None), AioRefreshableCredentials)
+        return type(getattr(signer, "_credentials", None)) not in _STATIC_CREDENTIALS
 
     async def open(self) -> None:
         """Create the client unless one was lent, and attach to its events."""

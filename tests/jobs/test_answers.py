@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from awaitbatch.answers import Answer, UnreadableAnswerError
+from awaitbatch.answers import Answer
+from awaitbatch.failures import UnreadableAnswerError
 from awaitbatch.jobs import decode_description
 
 from .descriptions import LIVES, body_of, describe_jobs
