@@ -24,6 +24,7 @@ from awaitbatch.errors import (
     UnknownJobStatusError,
 )
 from awaitbatch.failures import (
+    UnreadableAnswerError,
     is_throttle,
     leaves_open_whether_done,
     was_not_sent,
@@ -493,15 +494,15 @@ class BatchClient:
             What boto3 returns: ``{"jobId": ..., "jobName": ..., "jobArn": ...}``.
 
         Raises:
-            SubmitUncertainError: There was no answer (a time-out, a lost connection, a server error), so the job may or
-                may not have been submitted.
+            SubmitUncertainError: There was no answer (a time-out, a lost connection, a server error), or one without
+                the job's id, so the job may or may not have been submitted.
             botocore.exceptions.ClientError: AWS refused it.
             ClientClosedError: The client is not open.
         """
         for tries in itertools.count(1):
             self._life.check_open()
             try:
-                return await self._transport.submit_job(**kwargs)
+                return _with_job_id(await self._transport.submit_job(**kwargs))
             except Exception as error:
                 may_be_sent_again = is_throttle(error) or was_not_sent(error)
                 if not may_be_sent_again and leaves_open_whether_done(error):
@@ -699,6 +700,13 @@ def _refuse_contradictions(settings: dict[str, Any], **sources: object) -> None:
     if settings and given in (["client"], ["transport"]):
         message = f"{', '.join(settings)} can not be changed: {given[0]}= comes with its own settings"
         raise ValueError(message)
+
+
+def _with_job_id(answer: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(answer.get("jobId"), str):
+        message = "the answer to SubmitJob has no jobId"
+        raise UnreadableAnswerError(message)
+    return answer
 
 
 def _submit_uncertain(request: dict[str, Any], error: Exception, tries: int) -> SubmitUncertainError:

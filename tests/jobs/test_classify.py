@@ -368,3 +368,12 @@ def test_failures_before_sending_leave_nothing_open(error: Exception) -> None:
     """What goes wrong before there is a request leaves nothing open, and trying again is not for us to decide."""
     assert not leaves_open_whether_done(error)
     assert not was_not_sent(error)
+
+
+def test_other_calls_keep_their_tracebacks() -> None:
+    """An error that is only asked about, and raised to the caller, keeps the way that it came."""
+    with pytest.raises(OSError, match="No such file") as caught:
+        Path("/no/such/file").read_bytes()
+    is_throttle(caught.value)
+    leaves_open_whether_done(caught.value)
+    assert caught.value.__traceback__ is not None
