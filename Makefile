@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format docs bench clean
 
 IS_NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3, \
@@ -30,6 +30,9 @@ lint: $(TEST)/installed  ## formatting, lint, types and the import contracts
 format: $(TEST)/installed  ## mend what ruff can mend
 	@$(TEST)/bin/ruff format .
 	@$(TEST)/bin/ruff check --fix .
+
+docs: $(TEST)/installed  ## draw the table of docs/failures.md from the code
+	@$(TEST)/bin/python -m docs.render
 
 bench: $(TEST)/installed  ## measure (ARGS are handed on)
 	@$(TEST)/bin/python -m benchmarks $(ARGS)

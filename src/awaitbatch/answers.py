@@ -1,26 +1,18 @@
-"""What AWS Batch answered: the jobs in a body, and the meaning of an error."""
+"""What AWS Batch answered: the jobs in a body."""
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
-import aiohttp
-import botocore.exceptions
-import botocore.parsers
 import msgspec
 
-from awaitbatch._core.outcomes import Failure, Trouble
+from awaitbatch.failures import UnreadableAnswerError
 from awaitbatch.jobs import UNDECODABLE, JobHead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-class UnreadableAnswerError(Exception):
-    """The HTTP status is good, but the body is not an answer to DescribeJobs."""
 
 
 class _Heads(msgspec.Struct, gc=False):
@@ -59,11 +51,11 @@ class Answer:
 
     def __init__(self, body: bytes, job_ids: Sequence[str] = ()) -> None:
         self._body = body
-        try:
-            self._all_heads = _decode_heads(body).jobs
-        except UNDECODABLE:
+        heads = _decode_heads_of(body)
+        if heads is None:
             self._body = _with_whole_characters(body)
-            self._all_heads = [_decode_leniently(item) for item in self._items]
+            heads = [_decode_leniently(item) for item in self._items]
+        self._all_heads = heads
         self.heads = {head.job_id: head for head in self._all_heads}
         if len(self.heads) < len(self._all_heads):
             for head in self._all_heads:
@@ -84,11 +76,19 @@ class Answer:
             return _decode_items(self._body).jobs
         except UNDECODABLE as error:
             message = f"not an answer to DescribeJobs: {error}"
-            raise UnreadableAnswerError(message) from None
+        # Out here, or it would refer to the error of decoding, which may hold what it could not decode.
+        raise UnreadableAnswerError(message)
 
     @functools.cached_property
     def _positions(self) -> dict[int, int]:
         return {id(head): position for position, head in enumerate(self._all_heads)}
+
+
+def _decode_heads_of(body: bytes) -> list[JobHead] | None:
+    try:
+        return _decode_heads(body).jobs
+    except UNDECODABLE:
+        return None
 
 
 def _with_whole_characters(body: bytes) -> bytes:
@@ -109,117 +109,3 @@ def _decode_leniently(item: msgspec.Raw) -> JobHead:
         return JobHead(job_id=_decode_id(item).job_id)
     except UNDECODABLE:
         return JobHead()
-
-
-_THROTTLE_CODES: Final = frozenset(
-    {
-        "TooManyRequestsException",
-        "ThrottlingException",
-        "ThrottledException",
-        "Throttling",
-        "RequestThrottled",
-        "RequestThrottledException",
-        "RequestLimitExceeded",
-        "SlowDown",
-    }
-)
-_CLOCK_CODES: Final = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
-_EXPIRY_CODES: Final = frozenset({"ExpiredToken", "ExpiredTokenException"})
-_NETWORK_ERRORS: Final = (
-    TimeoutError,
-    OSError,
-    aiohttp.ClientError,
-    botocore.exceptions.ConnectionError,
-    botocore.exceptions.HTTPClientError,
-)
-_TRANSIENT_ERRORS: Final = (
-    *_NETWORK_ERRORS,
-    asyncio.CancelledError,
-    botocore.exceptions.CredentialRetrievalError,
-    botocore.exceptions.MetadataRetrievalError,
-    botocore.parsers.ResponseParserError,
-    UnreadableAnswerError,
-)
-
-
-def classify(error: BaseException, *, refreshes_credentials: bool = False) -> Failure:
-    """What an error of `BatchTransport.describe_jobs` means to those who wait.
-
-    Args:
-        error: What aiobotocore raised. Tracebacks are dropped, since failures are kept for a while and would keep all
-            the frames alive.
-        refreshes_credentials: Whether expired credentials will be replaced by fresh ones.
-    """
-    _drop_tracebacks(error)
-    if not isinstance(error, botocore.exceptions.ClientError):
-        text = str(error) or type(error).__name__
-        if _is_defect(error):
-            return Failure(
-                Trouble.FATAL, type(error).__name__, None, f"{text} (was the client closed?)", error
-            )
-        trouble = Trouble.TRANSIENT if isinstance(error, _TRANSIENT_ERRORS) else Trouble.FATAL
-        return Failure(trouble, type(error).__name__, None, text, error)
-    answer: dict[str, Any] = dict(error.response)
-    code = str(answer.get("Error", {}).get("Code", "Unknown"))
-    text = str(answer.get("Error", {}).get("Message", ""))
-    status: int = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    trouble = _trouble(status, code, text, refreshes_credentials=refreshes_credentials)
-    return Failure(trouble, code, status or None, str(error), error)
-
-
-def _trouble(status: int, code: str, text: str, *, refreshes_credentials: bool) -> Trouble:
-    if status == 429 or code in _THROTTLE_CODES:  # noqa: PLR2004
-        return Trouble.THROTTLED
-    if status >= 500 or status == 408 or code in _CLOCK_CODES:  # noqa: PLR2004
-        return Trouble.TRANSIENT
-    if code == "InvalidSignatureException" and text.startswith(
-        ("Signature expired", "Signature not yet current")
-    ):
-        return Trouble.TRANSIENT
-    if code in _EXPIRY_CODES and refreshes_credentials:
-        return Trouble.TRANSIENT
-    if code in {"ClientException", "ValidationException"}:
-        return Trouble.REFUSED
-    return Trouble.FATAL
-
-
-def _is_defect(error: BaseException) -> bool:
-    """Whether aiobotocore wrapped a programming error as if it came from the network, as it does once it is closed."""
-    return isinstance(error, botocore.exceptions.HTTPClientError) and isinstance(
-        error.kwargs.get("error"), AttributeError | RuntimeError | TypeError
-    )
-
-
-def _drop_tracebacks(error: BaseException | None) -> None:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        error.with_traceback(None)
-        error = error.__cause__ or error.__context__
-
-
-def is_throttle(error: Exception) -> bool:
-    """Whether AWS refused a call for coming too fast, so that it did nothing."""
-    return classify(error).trouble is Trouble.THROTTLED
-
-
-def leaves_open_whether_done(error: Exception) -> bool:
-    """Whether AWS may have done what a call asked for although the call failed: time-outs, lost connections, 5xx."""
-    if isinstance(error, botocore.exceptions.ClientError):
-        return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) in {
-            408,
-            *range(500, 600),
-        }
-    if was_not_sent(error) or _is_defect(error) or isinstance(error, botocore.exceptions.SSLError):
-        return False
-    return isinstance(error, (*_NETWORK_ERRORS, botocore.parsers.ResponseParserError))
-
-
-def was_not_sent(error: Exception) -> bool:
-    """Whether the connection was never made, so that AWS can not have seen the call."""
-    if isinstance(error, botocore.exceptions.EndpointConnectionError):
-        # aiobotocore raises the same for connections that broke with the request on its way.
-        return isinstance(error.kwargs.get("error"), aiohttp.ClientConnectorError)
-    return isinstance(
-        error, botocore.exceptions.ConnectTimeoutError | botocore.exceptions.ProxyConnectionError
-    )

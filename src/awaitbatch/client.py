@@ -14,7 +14,7 @@ import anyio.lowlevel
 
 from awaitbatch._core import backoff as schedules
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
-from awaitbatch.answers import is_throttle, leaves_open_whether_done, was_not_sent
+from awaitbatch._core.text import counted, one_line, text_of, told
 from awaitbatch.awslogs import find_log_locations
 from awaitbatch.errors import (
     JobFailedError,
@@ -23,9 +23,15 @@ from awaitbatch.errors import (
     SubmitUncertainError,
     UnknownJobStatusError,
 )
+from awaitbatch.failures import (
+    UnreadableAnswerError,
+    is_throttle,
+    leaves_open_whether_done,
+    was_not_sent,
+)
 from awaitbatch.jobs import JobStatus, parse_job_id
 from awaitbatch.life import Life
-from awaitbatch.reporter import one_line, tell
+from awaitbatch.reporter import tell
 from awaitbatch.transport import AiobotocoreTransport
 
 if TYPE_CHECKING:
@@ -181,7 +187,7 @@ class BatchClient:
             return f"<BatchClient, {state}>"
         numbers = self.statistics()
         return (
-            f"<BatchClient {self._transport.region_name}, {state}, {numbers.pending} pending, "
+            f"<BatchClient {one_line(str(self._transport.region_name))}, {state}, {numbers.pending} pending, "
             f"{numbers.calls} calls of {numbers.ids_per_call:.1f} ids, {numbers.rate:.2f} calls/s>"
         )
 
@@ -270,7 +276,7 @@ class BatchClient:
         """
         self._life.check_open()
         if isinstance(jobs, str):
-            message = f"describe_jobs takes a list of job ids, not a str: {jobs!r}"
+            message = f"describe_jobs takes a list of job ids, not a str: {one_line(repr(jobs))}"
             raise TypeError(message)
         job_ids = [parse_job_id(job_id) for job_id in jobs]
         rules = self._rules(None)
@@ -452,17 +458,25 @@ class BatchClient:
             ClientClosedError: The client is not open.
         """
         job = await self.describe(job_id)
-        job_id, status = job["jobId"], one_line(job["status"])
+        job_id, status = one_line(job["jobId"]), one_line(job["status"])
         if status == self.SUCCESS_STATE:
             return True
         if status == self.FAILURE_STATE:
             reason = one_line(str(job.get("statusReason") or "AWS Batch gives no reason"))
-            message = f"AWS Batch job ({job_id}) failed: {reason}"
+            attempts = len(JobFailedError(job=job).attempts)
+            if attempts:
+                history = f"after {counted(attempts, 'attempt', 'attempts')}"
+                advice = "get_job_awslogs_info tells where its log is"
+            else:
+                history, advice = "before its first attempt", "mend that and submit it again"
+            message = f"AWS Batch job ({job_id}) failed {history}: {reason.rstrip('. ')}; {advice}"
             raise JobFailedError(message, job=job)
         if status in self.INTERMEDIATE_STATES:
-            message = f"AWS Batch job ({job_id}) is not complete: it is {status}"
+            message = (
+                f"AWS Batch job ({job_id}) is not complete: it is {status}; wait_for_job waits for its end"
+            )
             raise JobNotCompleteError(message, job=job)
-        message = f"AWS Batch job ({job_id}) has unknown status: {status}"
+        message = f"AWS Batch job ({job_id}) has unknown status: {status}; a newer awaitbatch may know it"
         raise UnknownJobStatusError(message, job=job)
 
     # Submitting and ending jobs.
@@ -480,22 +494,22 @@ class BatchClient:
             What boto3 returns: ``{"jobId": ..., "jobName": ..., "jobArn": ...}``.
 
         Raises:
-            SubmitUncertainError: There was no answer (a time-out, a lost connection, a server error), so the job may or
-                may not have been submitted.
+            SubmitUncertainError: There was no answer (a time-out, a lost connection, a server error), or one without
+                the job's id, so the job may or may not have been submitted.
             botocore.exceptions.ClientError: AWS refused it.
             ClientClosedError: The client is not open.
         """
         for tries in itertools.count(1):
             self._life.check_open()
             try:
-                return await self._transport.submit_job(**kwargs)
+                return _with_job_id(await self._transport.submit_job(**kwargs))
             except Exception as error:
                 may_be_sent_again = is_throttle(error) or was_not_sent(error)
                 if not may_be_sent_again and leaves_open_whether_done(error):
-                    raise _submit_uncertain(kwargs, error) from error
+                    raise _submit_uncertain(kwargs, error, tries) from error
                 if not may_be_sent_again or tries >= self.status_retries:
                     raise
-                tell(logging.DEBUG, "SubmitJob was not taken and is sent again: %r", error)
+                tell(logging.DEBUG, "SubmitJob was not taken and is sent again: %s", told(error))
             await anyio.sleep(self.exponential_delay(tries))
         raise AssertionError
 
@@ -590,7 +604,8 @@ class BatchClient:
         found: list[dict[str, Any]] = [job for job in response.get("jobs", []) if job.get("jobId") == job_id]
         if len(found) != 1:
             message = (
-                f"AWS Batch job ({job_id}) description error: {len(found)} jobs of that id in the response"
+                f"AWS Batch job ({one_line(job_id)}) description error: {len(found)} jobs of that id in the response; "
+                "describe it again, or use BatchClient.describe, which does"
             )
             raise JobNotFoundError(message, job_id=job_id, seen=bool(found))
         return found[0]
@@ -687,10 +702,18 @@ def _refuse_contradictions(settings: dict[str, Any], **sources: object) -> None:
         raise ValueError(message)
 
 
-def _submit_uncertain(request: dict[str, Any], error: Exception) -> SubmitUncertainError:
+def _with_job_id(answer: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(answer.get("jobId"), str):
+        message = "the answer to SubmitJob has no jobId"
+        raise UnreadableAnswerError(message)
+    return answer
+
+
+def _submit_uncertain(request: dict[str, Any], error: Exception, tries: int) -> SubmitUncertainError:
     job_name = str(request.get("jobName", ""))
     message = (
-        f"AWS Batch job named {one_line(job_name)!r} may or may not have been submitted: {one_line(str(error))}; "
+        f"AWS Batch job named {one_line(repr(job_name))} may or may not have been submitted "
+        f"after {counted(tries, 'try', 'tries')}: {one_line(text_of(error)).rstrip('. ')}; "
         "look for it by its name before you submit it again"
     )
     return SubmitUncertainError(message, job_name=job_name)

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import anyio
 
 from awaitbatch._core.outcomes import MATCHED, Failure, Reason, Trouble, Verdict
+from awaitbatch._core.text import text_of
 from awaitbatch._core.throttle import AdaptiveThrottle
 from awaitbatch._core.watch import Watch
 from awaitbatch._core.windows import Call, Windows
-from awaitbatch.answers import Answer, classify
+from awaitbatch.answers import Answer
+from awaitbatch.failures import classify
 from awaitbatch.jobs import order_of
 from awaitbatch.reporter import Reporter
 from awaitbatch.sighting import Sighting
@@ -115,7 +117,7 @@ class DescribeCoalescer:
         """End all waits with `Reason.CLOSED`, because of ``error`` if there is one, and all that are yet to come."""
         self._closed = Verdict(Reason.CLOSED)
         if error is not None:
-            failure = Failure(Trouble.FATAL, type(error).__name__, None, str(error), error)
+            failure = Failure(Trouble.FATAL, type(error).__name__, None, text_of(error), error)
             self._closed = Verdict(Reason.CLOSED, failure)
         for watch in list(self._windows):
             self._windows.discard(watch)
@@ -260,6 +262,10 @@ class DescribeCoalescer:
             self._failed += 1
             ended = self._windows.refuse(call, failure, now)
             self._reporter.refused(failure, len(call.job_ids))
+        elif failure.trouble is Trouble.EXPIRED:
+            self._failed += 1
+            ended = self._windows.fail(call, failure, now)
+            self._reporter.expired(now, failure, len(ended))
         else:
             self._failed += 1
             ended = self._windows.fail(call, failure, now)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio
 
+from awaitbatch._core.text import told
 from awaitbatch.reporter import tell
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class LogFetchers:
                 self._close_timeout,
             )
         elif not ending.cancelled() and (error := ending.exception()) is not None:
-            tell(logging.WARNING, "a log fetcher failed to end: %r", error)
+            tell(logging.WARNING, "a log fetcher failed to end: %s", told(error))
 
     async def _stop_and_join(self, fetcher: BatchLogFetcher) -> None:
         try:

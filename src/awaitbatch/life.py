@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from awaitbatch._core.text import told
 from awaitbatch.coalescer import DescribeCoalescer
 from awaitbatch.errors import ClientClosedError
 from awaitbatch.fetchers import LogFetchers, outlast
@@ -180,7 +181,7 @@ class Life:
                 with anyio.move_on_after(self._close_timeout):
                     await self._transport.aclose()
             except Exception as error:  # noqa: BLE001
-                tell(logging.WARNING, "the connections could not be closed: %r", error)
+                tell(logging.WARNING, "the connections could not be closed: %s", told(error))
 
     def _note_failure(self, error: Exception) -> None:
         while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
@@ -188,4 +189,4 @@ class Life:
         self._failure = error
         if self.state is State.OPEN:
             # A defect. Whoever waits for a job learns that the client is closed, and why.
-            tell(logging.CRITICAL, "the BatchClient stopped: %r", error)
+            tell(logging.CRITICAL, "the BatchClient stopped: %s", told(error))

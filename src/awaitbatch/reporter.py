@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from awaitbatch._core.episodes import Episode, Line
 from awaitbatch._core.outcomes import Failure, Trouble
+from awaitbatch._core.text import one_line
 
 if TYPE_CHECKING:
     from awaitbatch._core.windows import Change
@@ -19,12 +20,14 @@ class Reporter:
     """Writes to the logger ``awaitbatch``.
 
     INFO has one line for each job and state. WARNING has the first throttled call and the first failed one, then
-    at most a summary a minute of each; one line at INFO says that it is over. The rest is DEBUG.
+    at most a summary a minute of each; one line at INFO says that it is over. ERROR has it when credentials have
+    expired for good, as often. The rest is DEBUG.
     """
 
     def __init__(self) -> None:
         self._congestion = Episode()
         self._outage = Episode()
+        self._expiry = Episode()
 
     def changed(self, changes: list[Change]) -> None:
         """Jobs were seen in new states."""
@@ -42,6 +45,8 @@ class Reporter:
         if self._outage.quiet(now):
             tell(logging.INFO, "DescribeJobs works again, after %d failed calls", self._outage.count)
             self._outage = Episode()
+        if self._expiry.quiet(now):
+            self._expiry = Episode()
 
     def throttled(self, now: float, before: float, rate: float) -> None:
         """A call was throttled; the rate is now ``rate`` calls a second."""
@@ -68,6 +73,12 @@ class Reporter:
         else:
             tell(logging.DEBUG, "DescribeJobs failed: %s", reason)
 
+    def expired(self, now: float, failure: Failure, ended: int) -> None:
+        """No call can succeed any more, so ``ended`` waits have ended."""
+        level = logging.ERROR if self._expiry.event(now) else logging.DEBUG
+        text = "DescribeJobs failed, all waits end (%d): %s; %s"
+        tell(level, text, ended, one_line(failure.message), failure.advice)
+
     def refused(self, failure: Failure, jobs: int) -> None:
         """AWS refused a call because of its content."""
         tell(logging.DEBUG, "AWS Batch refused to describe %d jobs: %s", jobs, one_line(failure.message))
@@ -77,8 +88,3 @@ def tell(level: int, text: str, *args: object) -> None:
     """Log a line. A filter or handler that raises is the user's, and must not stop the calls of all."""
     with contextlib.suppress(Exception):
         log.log(level, text, *args)
-
-
-def one_line(text: str) -> str:
-    """What AWS wrote, made safe for a log line or an error message: it can not forge a second line."""
-    return text if text.isprintable() else repr(text)

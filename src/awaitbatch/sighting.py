@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from awaitbatch._core.outcomes import Reason
+from awaitbatch._core.text import counted, one_line
 from awaitbatch.errors import ClientClosedError, DescribeError, JobNotFoundError, MaxRetriesExceededError
 from awaitbatch.jobs import UNDECODABLE, decode_description
-from awaitbatch.reporter import one_line
 
 if TYPE_CHECKING:
     from awaitbatch._core.outcomes import Failure, Verdict
@@ -46,10 +46,13 @@ class Sighting(NamedTuple):
         try:
             return decode_description(self.item)
         except UNDECODABLE as error:
-            message = f"AWS Batch job ({self.watch.job_id}) description error: unreadable: {error}"
-            raise DescribeError(
-                message, job_id=self.watch.job_id, code="UnreadableJob", http_status=200
-            ) from error
+            trouble = f"unreadable: {error}"
+        # Out here, or it would refer to the error of decoding, which may hold what it could not decode.
+        message = (
+            f"AWS Batch job ({self.watch.job_id}) description error{self._after_looks()}: {trouble}; "
+            "describe it again, or report this as a defect"
+        )
+        raise DescribeError(message, job_id=self.watch.job_id, code="UnreadableJob", http_status=200)
 
     def _raise(self) -> NoReturn:
         job_id, failure = self.watch.job_id, self.verdict.failure
@@ -61,13 +64,18 @@ class Sighting(NamedTuple):
             case Reason.CLOSED:
                 cause = f" by {failure.code}" if failure else ""
                 message = (
-                    f"AWS Batch job ({job_id}): the client was closed{cause} before the wait for it had ended"
+                    f"AWS Batch job ({job_id}): the client was closed{cause}{self._after_looks()}, before the wait for "
+                    "it had ended; the job itself goes on, wait for it with another BatchClient"
                 )
                 raise ClientClosedError(message) from (failure.error if failure else None)
         if failure is None:
             message = f"{self.watch!r} ended as {self.verdict!r} without a description"
             raise RuntimeError(message)
         if self.verdict.reason is Reason.BROKEN and failure.error is not None:
+            # It is the user's own, and so is its text.
+            note = f"raised by the backoff of a wait for AWS Batch job ({job_id}){self._after_looks()}"
+            if note not in getattr(failure.error, "__notes__", ()):
+                failure.error.add_note(note)
             raise failure.error
         raise self._describe_error(failure) from failure.error
 
@@ -77,22 +85,40 @@ class Sighting(NamedTuple):
             history = "it was never seen; check the id, the region and the account, or raise status_retries"
         else:
             history = (
-                f"it was seen, last as {one_line(status)}, and has vanished; AWS keeps ended jobs for a week"
+                f"it was seen, last as {one_line(status)}, and has vanished; AWS keeps ended jobs for a week, "
+                "look for its outcome in its log"
             )
-        message = f"AWS Batch job ({job_id}) not found in {self.watch.absences} answers in a row: {history}"
+        answers = counted(self.watch.absences, "answer", "answers in a row")
+        checks = "" if self.watch.one_shot else self._after_looks()
+        message = f"AWS Batch job ({job_id}) not found in {answers}{checks}: {history}"
         return JobNotFoundError(message, job_id=job_id, seen=status is not None)
 
     def _exhausted(self) -> MaxRetriesExceededError:
         job_id, checks, status = self.watch.job_id, self.watch.checks, self.watch.last_status
+        failure = self.verdict.failure
         seen = f"last seen as {one_line(status)}" if status else "never seen"
+        last = f", the last one failed ({_explained(failure)})" if failure else ""
         message = (
-            f"AWS Batch job ({job_id}) status checks exceed max_retries: {checks} checks, {seen}; "
-            "the job itself goes on, raise max_retries to wait for longer"
+            f"AWS Batch job ({job_id}) status checks exceed max_retries: {counted(checks, 'check', 'checks')}, {seen}"
+            f"{last}; the job itself goes on, raise max_retries to wait for longer"
         )
         return MaxRetriesExceededError(message, job_id=job_id, checks=checks, last_status=status)
 
     def _describe_error(self, failure: Failure) -> DescribeError:
         job_id = self.watch.job_id
-        looks = f" after {self.watch.failures} tries" if self.watch.failures else ""
-        message = f"AWS Batch job ({job_id}) description error{looks}: {one_line(failure.message)}"
+        message = f"AWS Batch job ({job_id}) description error{self._after_looks()}: {_explained(failure)}"
         return DescribeError(message, job_id=job_id, code=failure.code, http_status=failure.http_status)
+
+    def _after_looks(self) -> str:
+        """How often it was tried before, as an end of a phrase; nothing if it was not."""
+        watch = self.watch
+        if watch.one_shot:
+            tries = watch.failures + watch.absences
+            return f" after {counted(tries, 'try', 'tries')}" if tries else ""
+        return f" after {counted(watch.checks, 'check', 'checks')}" if watch.checks else ""
+
+
+def _explained(failure: Failure) -> str:
+    """What happened, and what to do."""
+    text = one_line(failure.message).rstrip(". ")
+    return f"{text}; {failure.advice}" if failure.advice else text

@@ -7,8 +7,13 @@ from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from aiobotocore.credentials import AioRefreshableCredentials
+import msgspec
+from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import AioSession
+from botocore.credentials import Credentials, ReadOnlyCredentials
+
+from awaitbatch._core.text import first_line
+from awaitbatch.jobs import UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -63,6 +68,8 @@ _sender: ContextVar[AiobotocoreTransport | None] = ContextVar("awaitbatch_sender
 
 _BODY: Final = "awaitbatch.body"
 
+_STATIC_CREDENTIALS: Final = (AioCredentials, Credentials, ReadOnlyCredentials, type(None))
+
 
 class AiobotocoreTransport:
     """Sends through an aiobotocore client, its own or one that somebody lends.
@@ -114,9 +121,9 @@ class AiobotocoreTransport:
 
     @property
     def refreshes_credentials(self) -> bool:
-        """Whether the client's credentials come from a provider that renews them."""
+        """Whether the client's credentials may be renewed: all kinds but those known to stay as they are."""
         signer = getattr(self.client, "_request_signer", None)
-        return isinstance(getattr(signer, "_credentials", None), AioRefreshableCredentials)
+        return type(getattr(signer, "_credentials", None)) not in _STATIC_CREDENTIALS
 
     async def open(self) -> None:
         """Create the client unless one was lent, and attach to its events."""
@@ -128,6 +135,7 @@ class AiobotocoreTransport:
         self._attach("needs-retry.batch.DescribeJobs", self._refuse_retry)
         self._attach("needs-retry.batch.SubmitJob", self._refuse_retry)
         self._attach("before-parse.batch.DescribeJobs", self._keep_body)
+        self._attach("before-parse.batch.SubmitJob", self._tidy)
 
     def _attach(self, event: str, handler: Callable[..., Any]) -> None:
         # First, because the first handler that has an opinion decides.
@@ -172,10 +180,41 @@ class AiobotocoreTransport:
     def _keep_body(
         self, response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
     ) -> None:
-        # botocore would hold the event loop for 10 ms and more to parse 100 jobs of which we need two members each.
-        if _sender.get() is self and response_dict["status_code"] < 300:  # noqa: PLR2004
+        if _is_error(response_dict):
+            self._tidy(response_dict)
+        elif _sender.get() is self:
+            # botocore would hold the event loop for 10 ms and more to parse 100 jobs of which we need two members each.
             customized_response_dict[_BODY] = response_dict["body"]
             response_dict["body"] = b"{}"
+
+    def _tidy(self, response_dict: dict[str, Any], **_: object) -> None:
+        if _sender.get() is self:
+            response_dict["body"] = _tidy_body(response_dict["body"], is_error=_is_error(response_dict))
+
+
+def _is_error(response_dict: dict[str, Any]) -> bool:
+    status: int = response_dict["status_code"]
+    return status >= 300  # noqa: PLR2004
+
+
+def _tidy_body(body: bytes, *, is_error: bool) -> bytes:
+    """A body that botocore can parse, and of an error only what is wanted: its code, and the first line of its text.
+
+    More would do harm. AWS answers a wrong signature with the request that it expected, session token included.
+    And botocore takes a body that is no JSON for the text, and fails over JSON that is no object.
+    """
+    try:
+        answer = msgspec.json.decode(body)
+    except UNDECODABLE:
+        answer = None
+    if not isinstance(answer, dict):
+        answer = {"message": "the answer is not one of AWS Batch"}
+    elif not is_error:
+        return body
+    texts = {name: answer.get(name) for name in ("__type", "code", "message", "Message")}
+    return msgspec.json.encode(
+        {name: first_line(text) for name, text in texts.items() if isinstance(text, str)}
+    )
 
 
 def _load_models(session: AioSession) -> None:

@@ -95,6 +95,13 @@ def test_a_job_without_a_record() -> None:
     assert math.isnan(summary.median_delay)
 
 
+def test_a_job_that_forges_lines() -> None:
+    """What a server wrote stays in its line."""
+    summary = summary_of((Wait("x\nerror", "FAILED", 1.0),), ServerRecord({"x\x1b": "FAI\nLED"}, {}))
+    assert len(summary.disagreements) == 3
+    assert all(line.isprintable() for line in summary.disagreements)
+
+
 def test_percentiles() -> None:
     """A percentile is one of the values: the smallest that so many do not exceed."""
     values = [float(value) for value in range(200, 0, -1)]

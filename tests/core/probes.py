@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from awaitbatch._core.backoff import Window
-from awaitbatch._core.outcomes import MATCHED, Failure, Reason, Trouble, Verdict
+from awaitbatch._core.outcomes import FINAL, MATCHED, Failure, Reason, Trouble, Verdict
 from awaitbatch._core.windows import Observation, Request
 from awaitbatch.jobs import JobHead
 
@@ -29,6 +29,7 @@ THROTTLED = failure(Trouble.THROTTLED)
 TRANSIENT = failure(Trouble.TRANSIENT)
 REFUSED = failure(Trouble.REFUSED)
 FATAL = failure(Trouble.FATAL)
+EXPIRED = failure(Trouble.EXPIRED)
 
 
 def seen(status: str | None, attempts: int = 0) -> JobHead:
@@ -75,7 +76,7 @@ class Probe(Request):
     def failed(self, failure: Failure) -> Window | Verdict | None:
         """Write down the failure."""
         self.heard.append(failure.trouble.value)
-        if failure.trouble in {Trouble.REFUSED, Trouble.FATAL}:
+        if failure.trouble in FINAL:
             return Verdict(Reason.FAILED, failure)
         return None if failure.trouble is Trouble.THROTTLED else self._on_failure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -14,6 +15,7 @@ from awaitbatch._core.windows import SEATS, Call, Ended, Windows
 
 from .probes import (
     AT_ONCE,
+    EXPIRED,
     LATER,
     REFUSED,
     THROTTLED,
@@ -313,6 +315,18 @@ def test_a_part_that_fails_goes_back_to_the_queue(windows: Windows[Probe]) -> No
     assert [probe.heard for probe in probes] == [["transient"]] * 2 + [["RUNNING"]] * 2
     assert windows.next_deadline() == 16
     assert departs(windows, 16).job_ids == ("job-0", "job-1")
+
+
+def test_expired_ends_the_other_parts(windows: Windows[Probe]) -> None:
+    """When credentials expire in the midst of a search for culprits, nothing of it is left."""
+    for job_id in names(8):
+        added(windows, one_shot(job_id))
+    windows.refuse(departs(windows, 0), REFUSED, 0)
+    failing, other = departs(windows, 0), departs(windows, 0)
+    assert sorted(ended_ids(windows.fail(failing, EXPIRED, 1))) == names(8)
+    assert (windows.next_deadline(), windows.take(1e9)) == (math.inf, None)
+    assert windows.refuse(other, REFUSED, 2) == []
+    assert windows.take(1e9) is None
 
 
 def test_a_poll_outlives_its_neighbours_fault(windows: Windows[Probe]) -> None:

@@ -14,7 +14,7 @@ from awaitbatch._core.outcomes import MATCHED, Failure, Reason, Trouble, Verdict
 from awaitbatch._core.watch import Watch
 from awaitbatch._core.windows import Windows
 
-from .probes import FATAL, REFUSED, THROTTLED, TRANSIENT, failure, seen
+from .probes import EXPIRED, FATAL, REFUSED, THROTTLED, TRANSIENT, failure, seen
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -147,7 +147,9 @@ class TestTheJob:
         request = poll()
         assert repr(request) == "<Watch a not seen yet, 0 checks>"
         request.saw(seen("RUNNING"), counts=True)
-        assert repr(request) == "<Watch a RUNNING, 1 checks>"
+        assert repr(request) == "<Watch a RUNNING, 1 check>"
+        request.saw(seen("RUN\nNING"), counts=True)
+        assert repr(request) == r"<Watch a 'RUN\nNING', 2 checks>"
 
 
 class TestThrottled:
@@ -281,15 +283,30 @@ class TestAbsent:
 
 
 class TestForGood:
-    """Rows: ClientException of the culprit alone; access denied and the like."""
+    """Rows: ClientException of the culprit alone; access denied and the like; credentials that expired."""
 
     @pytest.mark.parametrize("make", [describe, poll])
-    @pytest.mark.parametrize("final", [REFUSED, FATAL], ids=["refused", "fatal"])
+    @pytest.mark.parametrize("final", [REFUSED, FATAL, EXPIRED], ids=["refused", "fatal", "expired"])
     def test_ends_at_once(self, make: Any, final: Failure) -> None:
         """What would fail again ends describes and polls alike, whatever retries are left."""
-        assert make(max_retries=math.inf, status_retries=math.inf).failed(final) == Verdict(
-            Reason.FAILED, final
-        )
+        request = make(max_retries=math.inf, status_retries=math.inf)
+        assert request.failed(final) == Verdict(Reason.FAILED, final)
+
+    @pytest.mark.parametrize("final", [REFUSED, FATAL], ids=["refused", "fatal"])
+    def test_is_a_look(self, final: Failure) -> None:
+        """The call that failed for good is a try of a describe, or a check of a poll."""
+        one, other = describe(), poll()
+        one.failed(final)
+        other.failed(final)
+        assert (one.failures, one.checks) == (1, 0)
+        assert (other.failures, other.checks) == (0, 1)
+
+    @pytest.mark.parametrize("make", [describe, poll])
+    def test_an_expiry_is_no_look(self, make: Any) -> None:
+        """It may come from a call that the request did not ride, so it uses up nothing."""
+        request = make()
+        request.failed(EXPIRED)
+        assert (request.failures, request.checks) == (0, 0)
 
 
 class Raises:

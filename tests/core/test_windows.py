@@ -13,6 +13,7 @@ from awaitbatch._core.windows import EXPRESS_SEATS, SEATS, Change, Windows
 
 from .probes import (
     AT_ONCE,
+    EXPIRED,
     FATAL,
     LATER,
     THROTTLED,
@@ -374,6 +375,30 @@ class TestFailures:
         assert ended_ids(ended) == ["a", "b"]
         assert all(verdict.failure is FATAL for _, verdict in ended)
         assert len(windows) == 0
+
+    def test_expired_ends_all(self, windows: Windows[Probe]) -> None:
+        """When no call can succeed any more, who rides another call, who waits and who came later end as well."""
+        added(windows, Probe("rides"))
+        failing = departs(windows, 0)
+        added(windows, Probe("rides another"))
+        other = departs(windows, 0)
+        added(windows, Probe("waits"), LATER)
+        added(windows, one_shot("is due"))
+        added(windows, Probe("rides"), LATER)
+        ended = windows.fail(failing, EXPIRED, now=1)
+        assert ended_ids(ended) == ["rides", "rides", "rides another", "waits", "is due"]
+        assert all(verdict.failure is EXPIRED for _, verdict in ended)
+        assert (len(windows), windows.next_deadline(), windows.take(1e9)) == (0, math.inf, None)
+        assert windows.answer(other, everybody(other), 2) == ([], [])
+
+    def test_expired_ends_nobody_yet_to_come(self, windows: Windows[Probe]) -> None:
+        """Requests that are added afterwards travel as ever."""
+        added(windows, Probe("a"))
+        windows.fail(departs(windows, 0), EXPIRED, now=1)
+        probe = added(windows, Probe("a"), Window(0, 5), now=2)
+        call = departs(windows, 7)
+        windows.answer(call, everybody(call), 8)
+        assert probe.heard == ["RUNNING"]
 
 
 class TestDiscard:

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from awaitbatch.answers import Answer, UnreadableAnswerError
+from awaitbatch.answers import Answer
+from awaitbatch.failures import UnreadableAnswerError
 from awaitbatch.jobs import decode_description
 
 from .descriptions import LIVES, body_of, describe_jobs
@@ -186,3 +187,11 @@ def test_descriptions_of_absent_jobs() -> None:
     """A job that is not in the answer has no description."""
     with pytest.raises(KeyError):
         Answer(describe_jobs()).description("absent")
+
+
+@pytest.mark.parametrize("body", [b'{"jobs": "\xff"}', b"\xff", b'{"jobs": [{'], ids=repr)
+def test_an_unreadable_body_is_not_kept(body: bytes) -> None:
+    """The error refers to nothing that could hold the body, or a part of it."""
+    with pytest.raises(UnreadableAnswerError) as caught:
+        Answer(body)
+    assert caught.value.__cause__ is caught.value.__context__ is None

@@ -19,7 +19,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.parsers import ResponseParserError, create_parser
 
 from awaitbatch._core.outcomes import Trouble
-from awaitbatch.answers import (
+from awaitbatch.failures import (
     UnreadableAnswerError,
     classify,
     is_throttle,
@@ -27,11 +27,12 @@ from awaitbatch.answers import (
     was_not_sent,
 )
 
-THROTTLED, TRANSIENT, REFUSED, FATAL = (
+THROTTLED, TRANSIENT, REFUSED, FATAL, EXPIRED = (
     Trouble.THROTTLED,
     Trouble.TRANSIENT,
     Trouble.REFUSED,
     Trouble.FATAL,
+    Trouble.EXPIRED,
 )
 
 
@@ -92,8 +93,8 @@ ANSWERS = [
     (403, "AccessDeniedException", "User is not authorized to perform: batch:DescribeJobs", FATAL),
     (403, "UnrecognizedClientException", "The security token included in the request is invalid.", FATAL),
     (403, "MissingAuthenticationTokenException", "", FATAL),
-    (403, "ExpiredTokenException", "The security token included in the request is expired", FATAL),
-    (403, "ExpiredToken", "", FATAL),
+    (403, "ExpiredTokenException", "The security token included in the request is expired", EXPIRED),
+    (403, "ExpiredToken", "", EXPIRED),
     (403, None, "", FATAL),
     (404, "UnknownOperationException", "", FATAL),
     (400, "SerializationException", "", FATAL),
@@ -108,14 +109,15 @@ ANSWERS = [
     ids=[f"{status}-{code}-{message[:20]}" for status, code, message, _ in ANSWERS],
 )
 def test_answers(status: int, code: str | None, message: str, trouble: Trouble) -> None:
-    """Each answer of AWS means what DESIGN's table says, and keeps its code, its status and its text."""
+    """Each answer of AWS means what the table says, and keeps its code, its status and its text."""
     error = http_error(status, code, message)
     failure = classify(error)
     assert failure.trouble is trouble
     assert failure.http_status == status
     assert failure.code == (code or str(status))
     assert failure.error is error
-    assert failure.message == str(error)
+    assert failure.message == str(error).strip()
+    assert failure.advice
     assert failure.costs_attempt
 
 
@@ -137,10 +139,10 @@ def test_answers_without_a_body(status: int) -> None:
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "ExpiredTokenException"])
 @pytest.mark.parametrize(
-    ("refreshes", "trouble"), [(True, TRANSIENT), (False, FATAL)], ids=["refreshable", "static"]
+    ("refreshes", "trouble"), [(True, TRANSIENT), (False, EXPIRED)], ids=["refreshable", "static"]
 )
 def test_expired_credentials(code: str, refreshes: bool, trouble: Trouble) -> None:
-    """Expired credentials are a passing trouble if they will be replaced, and the end if they will not."""
+    """Expired credentials are a passing trouble if they will be replaced, and the end of all waits if they will not."""
     error = http_error(403, code)
     assert classify(error, refreshes_credentials=refreshes).trouble is trouble
 
@@ -239,7 +241,7 @@ def test_a_defect_is_no_network_trouble(error: Exception) -> None:
     raised = as_aiobotocore_raises(error)
     assert isinstance(raised, botocore_errors.HTTPClientError)
     assert classify(raised).trouble is FATAL
-    assert "closed" in classify(raised).message
+    assert "closed" in classify(raised).advice
     assert not leaves_open_whether_done(raised)
 
 
@@ -366,3 +368,12 @@ def test_failures_before_sending_leave_nothing_open(error: Exception) -> None:
     """What goes wrong before there is a request leaves nothing open, and trying again is not for us to decide."""
     assert not leaves_open_whether_done(error)
     assert not was_not_sent(error)
+
+
+def test_other_calls_keep_their_tracebacks() -> None:
+    """An error that is only asked about, and raised to the caller, keeps the way that it came."""
+    with pytest.raises(OSError, match="No such file") as caught:
+        Path("/no/such/file").read_bytes()
+    is_throttle(caught.value)
+    leaves_open_whether_done(caught.value)
+    assert caught.value.__traceback__ is not None

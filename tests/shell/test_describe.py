@@ -241,7 +241,9 @@ async def test_check_job_success() -> None:
     running = server.add_job(life_cycle=LONG)
     async with make_client(server) as client:
         assert await client.check_job_success(good) is True
-        with pytest.raises(JobFailedError, match=rf"\({failed}\) failed: Host EC2") as failure:
+        with pytest.raises(
+            JobFailedError, match=rf"\({failed}\) failed after 1 attempt: Host EC2"
+        ) as failure:
             await client.check_job_success(failed)
         assert failure.value.job["jobId"] == failed
         assert failure.value.reason == "Host EC2 terminated."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import aiohttp
 import pytest
 from botocore.exceptions import (
@@ -120,3 +122,16 @@ async def test_cancel_and_terminate() -> None:
         assert (job["status"], job["statusReason"]) == ("FAILED", "enough")
         with pytest.raises(ClientError, match="ClientException"):
             await client.terminate_job(job_id, "x" * 1025)
+
+
+@pytest.mark.parametrize("answer", [{}, {"jobId": None}, {"jobName": "hello"}], ids=str)
+async def test_an_answer_without_an_id_is_uncertain(answer: dict[str, Any]) -> None:
+    """A good answer that does not name the job, as when it was cut off, is no certainty."""
+
+    class Forgetful(FaultyTransport):
+        async def submit_job(self, **_: object) -> dict[str, Any]:
+            return answer
+
+    async with make_client(Forgetful(make_server(), lambda *_: None)) as client:
+        with pytest.raises(SubmitUncertainError, match="no jobId"):
+            await client.submit_job(**JOB)

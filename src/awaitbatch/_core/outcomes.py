@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class Trouble(Enum):
-    """What a failure means to the requests of the call; docs/how-it-works.md has the whole table."""
+    """What a failure means to the requests of the call; docs/failures.md has the whole table."""
 
     THROTTLED = "throttled"
     """Too many calls: the request goes back into the queue with its deadline."""
@@ -18,6 +18,12 @@ class Trouble(Enum):
     """The content of the call is at fault: the call is parted until the culprit is alone."""
     FATAL = "fatal"
     """It would fail again: every request of the call ends."""
+    EXPIRED = "expired"
+    """No call can succeed any more: every request ends, of this call or not."""
+
+
+FINAL: Final = frozenset({Trouble.REFUSED, Trouble.FATAL, Trouble.EXPIRED})
+"""What ends the requests that it concerns, whatever retries they have left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,7 @@ class Failure:
         message: What the error says.
         error: The error itself.
         costs_attempt: Whether it uses up one of the attempts of a one-shot request.
+        advice: What the user should do, to be read after the message.
     """
 
     trouble: Trouble
@@ -39,6 +46,7 @@ class Failure:
     message: str
     error: BaseException | None
     costs_attempt: bool = True
+    advice: str = ""
 
 
 class Reason(Enum):

@@ -6,14 +6,20 @@ import math
 from typing import TYPE_CHECKING, Final, Required, TypedDict
 
 from awaitbatch._core.backoff import Backoff, Window
-from awaitbatch._core.outcomes import MATCHED, Failure, Reason, Trouble, Verdict
+from awaitbatch._core.outcomes import FINAL, MATCHED, Failure, Reason, Trouble, Verdict
+from awaitbatch._core.text import counted, one_line
 from awaitbatch._core.windows import Observation, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
 _LACKS_STATUS: Final = Failure(
-    Trouble.TRANSIENT, "UnreadableJob", 200, "the answer holds the job without a status", None
+    Trouble.TRANSIENT,
+    "UnreadableJob",
+    200,
+    "the answer holds the job without a status",
+    None,
+    advice="check what stands between here and AWS, such as a proxy",
 )
 
 
@@ -90,7 +96,8 @@ class Watch(Request):
         self._failure: Failure | None = None
 
     def __repr__(self) -> str:
-        return f"<Watch {self.job_id} {self.last_status or 'not seen yet'}, {self.checks} checks>"
+        status = one_line(self.last_status) if self.last_status else "not seen yet"
+        return f"<Watch {self.job_id} {status}, {counted(self.checks, 'check', 'checks')}>"
 
     def saw(self, observation: Observation, *, counts: bool) -> Window | Verdict | None:
         """Ends if the status is the awaited one; else the look is a check."""
@@ -118,7 +125,10 @@ class Watch(Request):
         throttled = failure.trouble is Trouble.THROTTLED
         if throttled and not (self.one_shot and failure.costs_attempt):
             return None
-        if failure.trouble in {Trouble.REFUSED, Trouble.FATAL}:
+        if failure.trouble in FINAL:
+            # An expiry is also told to those who did not ride the call.
+            if failure.trouble is not Trouble.EXPIRED:
+                self._count_failed_look()
             return Verdict(Reason.FAILED, failure)
         self._failure = failure
         if not self.one_shot:
@@ -126,6 +136,12 @@ class Watch(Request):
         self.failures += 1
         again = self._look_again(self.failures)
         return None if throttled and isinstance(again, Window) else again
+
+    def _count_failed_look(self) -> None:
+        if self.one_shot:
+            self.failures += 1
+        else:
+            self.checks += 1
 
     def _checked(self) -> Window | Verdict:
         self.checks += 1
@@ -146,7 +162,9 @@ class Watch(Request):
             earliest, latest = window
             if 0 <= earliest <= latest < math.inf:
                 return window if isinstance(window, Window) else Window(earliest, latest)
-            message = f"{self._backoff!r}.window({tries}) gave {window!r}"
+            message = one_line(
+                f"{self._backoff!r}.window({tries}) gave {window!r}, not 0 <= earliest <= latest < math.inf"
+            )
             error: BaseException = ValueError(message)
         except BaseException as raised:
             # Not even a CancelledError is ours: nothing is awaited here.

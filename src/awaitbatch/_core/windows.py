@@ -18,7 +18,7 @@ from awaitbatch._core.cohorts import Cohorts
 from awaitbatch._core.outcomes import Failure, Trouble, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from awaitbatch._core.backoff import Window
 
@@ -250,18 +250,21 @@ class Windows(Generic[R]):
         return ended, changes
 
     def fail(self, call: Call, failure: Failure, now: float) -> list[Ended[R]]:
-        """A call failed as a whole. Only the requests that rode it hear of it."""
+        """A call failed as a whole. Only the requests that rode it hear of it, unless no call can succeed any more."""
         if call.bisection is not None:
             call.bisection.parts_in_flight -= 1
-            if failure.trouble is Trouble.THROTTLED:
-                # The part stays together, to be tried again; only those whose tries are used up leave it.
-                self._parts.append(call)
-                told = [(request, request.failed(failure)) for request in self._riders(call)]
-                ended = [Ended(request, verdict) for request, verdict in told if isinstance(verdict, Verdict)]
-                for request, _ in ended:
-                    self._remove(request)
-                return ended
-        return self._tell_riders(call, failure, now)
+        if failure.trouble is Trouble.EXPIRED:
+            self._parts.clear()
+            return self._tell(list(self), failure, now)
+        if call.bisection is not None and failure.trouble is Trouble.THROTTLED:
+            # The part stays together, to be tried again; only those whose tries are used up leave it.
+            self._parts.append(call)
+            told = [(request, request.failed(failure)) for request in self._riders(call)]
+            ended = [Ended(request, verdict) for request, verdict in told if isinstance(verdict, Verdict)]
+            for request, _ in ended:
+                self._remove(request)
+            return ended
+        return self._tell(self._riders(call), failure, now)
 
     def refuse(self, call: Call, failure: Failure, now: float) -> list[Ended[R]]:
         """AWS refused a call because of its content: part it until whoever is at fault is alone."""
@@ -273,7 +276,7 @@ class Windows(Generic[R]):
         bisection.refused(len(call.job_ids), failure.message)
         ended: list[Ended[R]] = []
         if len(call.job_ids) == 1 or bisection.is_general:
-            ended += self._tell_riders(call, failure, now)
+            ended += self._tell(self._riders(call), failure, now)
         else:
             # Who has left meanwhile may have been the culprit, so even a single one that stays is tried again.
             stay = tuple(dict.fromkeys(request.job_id for request in self._riders(call)))
@@ -283,7 +286,7 @@ class Windows(Generic[R]):
         if bisection.is_general:
             for part in self._parts:
                 if part.bisection is bisection:
-                    ended += self._tell_riders(part, failure, now)
+                    ended += self._tell(self._riders(part), failure, now)
             self._parts = [part for part in self._parts if part.bisection is not bisection]
         return ended
 
@@ -324,9 +327,9 @@ class Windows(Generic[R]):
             if request.ticket == -call.number
         ]
 
-    def _tell_riders(self, call: Call, failure: Failure, now: float) -> list[Ended[R]]:
+    def _tell(self, requests: Iterable[R], failure: Failure, now: float) -> list[Ended[R]]:
         ended: list[Ended[R]] = []
-        for request in self._riders(call):
+        for request in requests:
             self._obey(request, request.failed(failure), now, ended)
         return ended
 

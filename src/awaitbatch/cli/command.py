@@ -168,7 +168,7 @@ def _count(text: str) -> int:
 def _positive(text: str) -> float:
     number = _number(text)
     if number <= 0:
-        message = f"must be more than 0, not {text}"
+        message = f"must be more than 0, not {text!r}"
         raise argparse.ArgumentTypeError(message)
     return number
 
@@ -176,7 +176,7 @@ def _positive(text: str) -> float:
 def _share(text: str) -> float:
     number = _number(text)
     if not 0 <= number <= 1:
-        message = f"must be between 0 and 1, not {text}"
+        message = f"must be between 0 and 1, not {text!r}"
         raise argparse.ArgumentTypeError(message)
     return number
 

@@ -16,6 +16,7 @@ import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 
 from awaitbatch import AwaitBatchError, BatchClient, FixedInterval
+from awaitbatch._core.text import one_line, text_of
 from awaitbatch.cli.display import Progress, choose_display
 from awaitbatch.cli.seen import SeenStatuses
 from awaitbatch.cli.summary import ServerRecord, Wait, plural, summarize
@@ -148,7 +149,7 @@ async def _show(plan: Plan) -> Summary:
                 if isinstance(first, BrokenPipeError):
                     raise first from group
                 if isinstance(first, AwaitBatchError | BotoCoreError | ClientError | aiohttp.ClientError):
-                    raise DemoError(str(first)) from group
+                    raise DemoError(one_line(text_of(first))) from group
                 raise
         display.conclude(summary)
     return summary

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from awaitbatch import JobStatus
+from awaitbatch._core.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -153,7 +154,7 @@ def summarize(
         longest_stall=longest_stall,
         peak_memory=peak_memory,
         memory_growth=memory_growth,
-        disagreements=tuple(_disagreements(waits, record)),
+        disagreements=tuple(map(one_line, _disagreements(waits, record))),
     )
 
 

@@ -1,0 +1,48 @@
+"""Text that somebody else wrote, made fit for a log line, a representation or an error's text."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MOST_CHARACTERS: Final = 400
+"""Of a text that is longer, only so much is shown."""
+
+_USER_INFO: Final = re.compile(r"//[^/\s@]*@")
+
+
+def one_line(text: str) -> str:
+    """Show a text in one line that it can not break out of, not too long, and without the passwords of URLs."""
+    text = _USER_INFO.sub("//***@", text)
+    if len(text) > MOST_CHARACTERS:
+        text = f"{text[:MOST_CHARACTERS]}…"
+    return text if text.isprintable() else repr(text)
+
+
+def first_line(text: str) -> str:
+    """The first line of a text.
+
+    AWS explains a wrong signature with the request that it expected, session token included: but not in the first line.
+    """
+    return next(iter(text.strip().splitlines()), "").rstrip()
+
+
+def text_of(error: BaseException) -> str:
+    """The first line of what an error says, or the name of its class if it says nothing."""
+    try:
+        text = first_line(str(error))
+    except Exception:  # noqa: BLE001
+        # An error of the user's own may be unable to say anything.
+        text = ""
+    return text or type(error).__name__
+
+
+def told(error: BaseException) -> str:
+    """An error in one line: its class, and what it says."""
+    name, text = type(error).__name__, text_of(error)
+    return one_line(name if text == name else f"{name}: {text}")
+
+
+def counted(number: int, noun: str, nouns: str) -> str:
+    """A number and what it counts, such as ``1 check`` or ``2 checks``."""
+    return f"{number} {noun if number == 1 else nouns}"

@@ -1,0 +1,288 @@
+"""How a call fails and what that means, in one table: calls are judged by it, and docs/failures.md is drawn from it."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+import botocore.exceptions as botocore_errors
+import botocore.parsers
+
+from awaitbatch._core.outcomes import Failure, Trouble
+from awaitbatch._core.text import text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class UnreadableAnswerError(Exception):
+    """The HTTP status is good, but the body is not the answer that it should be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One way in which a call fails.
+
+    It is recognised by any of ``statuses``, ``codes``, ``texts`` and ``errors``, within what the members after
+    those demand.
+
+    Attributes:
+        what: What has happened, in plain words.
+        trouble: What it means to those who wait.
+        advice: What the user should do, to be read after the error's own text.
+        statuses: HTTP statuses.
+        codes: Error codes of AWS.
+        texts: How ``"code: text"`` of AWS's error begins.
+        errors: Classes of the error.
+        around: Only if aiobotocore wrapped an error of one of these classes.
+        renewed: Only if expired credentials are replaced by fresh ones (True), or only if not (False).
+        leaves_open: Whether AWS may have done what the call asked for.
+    """
+
+    what: str
+    trouble: Trouble
+    advice: str
+    statuses: Sequence[int] = ()
+    codes: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    errors: tuple[type[BaseException], ...] = ()
+    around: tuple[type[BaseException], ...] = ()
+    renewed: bool | None = None
+    leaves_open: bool = False
+
+    def fits(self, call: _Failed) -> bool:
+        """Whether this is how the call failed."""
+        if self.renewed is not None and self.renewed is not call.renewed:
+            return False
+        if self.around and not isinstance(_wrapped(call.error), self.around):
+            return False
+        return (
+            call.http_status in self.statuses
+            or call.code in self.codes
+            or f"{call.code}: {call.text}".startswith(self.texts)
+            or isinstance(call.error, self.errors)
+        )
+
+
+_EXPIRY_CODES: Final = ("ExpiredToken", "ExpiredTokenException")
+
+TABLE: Final = (
+    Row(
+        what="AWS rejects the call because the account makes too many",
+        trouble=Trouble.THROTTLED,
+        advice="let other programs of this account make fewer calls, or try again later",
+        statuses=(429,),
+        codes=(
+            "TooManyRequestsException",
+            "ThrottlingException",
+            "ThrottledException",
+            "Throttling",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "RequestLimitExceeded",
+            "SlowDown",
+        ),
+    ),
+    Row(
+        what="AWS Batch, or something on the way to it, is in trouble",
+        trouble=Trouble.TRANSIENT,
+        advice="try again later",
+        statuses=(408, *range(500, 600)),
+        leaves_open=True,
+    ),
+    Row(
+        what="AWS does not accept the time at which the call was signed",
+        trouble=Trouble.TRANSIENT,
+        advice="set the clock of this machine right",
+        codes=("RequestTimeTooSkewed", "RequestExpired"),
+        texts=(
+            "InvalidSignatureException: Signature expired",
+            "InvalidSignatureException: Signature not yet current",
+        ),
+    ),
+    Row(
+        what="The credentials have expired, and are of a kind that renews itself",
+        trouble=Trouble.TRANSIENT,
+        advice="find out why these credentials were not renewed",
+        codes=_EXPIRY_CODES,
+        renewed=True,
+    ),
+    Row(
+        what="The credentials have expired, and do not renew themselves",
+        trouble=Trouble.EXPIRED,
+        advice="the credentials have expired and do not renew themselves, so no call can succeed any more: "
+        "make a new BatchClient with fresh ones, or with a profile or role, which renews them",
+        codes=_EXPIRY_CODES,
+        renewed=False,
+    ),
+    Row(
+        what="AWS Batch refuses what the call asks for, such as a malformed id",
+        trouble=Trouble.REFUSED,
+        advice="check the job's id",
+        codes=("ClientException", "ValidationException"),
+    ),
+    Row(
+        what="AWS does not know the credentials, or the secret key or the session token does not go with them",
+        trouble=Trouble.FATAL,
+        advice="check the access key, the secret key, the session token and the region",
+        codes=(
+            "UnrecognizedClientException",
+            "InvalidClientTokenId",
+            "InvalidSignatureException",
+            "SignatureDoesNotMatch",
+            "IncompleteSignatureException",
+            "MissingAuthenticationTokenException",
+        ),
+    ),
+    Row(
+        what="The credentials do not allow the call",
+        trouble=Trouble.FATAL,
+        advice="allow batch:DescribeJobs in the IAM policy of these credentials",
+        statuses=(401, 403),
+        codes=("AccessDeniedException", "AccessDenied"),
+    ),
+    Row(
+        what="What answers is not AWS Batch",
+        trouble=Trouble.FATAL,
+        advice="check endpoint_url",
+        statuses=(404,),
+        codes=("UnknownOperationException",),
+    ),
+    Row(
+        what="There are no credentials, or only a new login brings them back",
+        trouble=Trouble.FATAL,
+        advice="give credentials as boto3 takes them, or log in again",
+        errors=(
+            botocore_errors.NoCredentialsError,
+            botocore_errors.PartialCredentialsError,
+            botocore_errors.SSOError,
+        ),
+    ),
+    Row(
+        what="The provider of the credentials does not answer",
+        trouble=Trouble.TRANSIENT,
+        advice="check whether this machine reaches the provider of its credentials",
+        errors=(botocore_errors.CredentialRetrievalError, botocore_errors.MetadataRetrievalError),
+    ),
+    Row(
+        what="aiobotocore fails in itself, as it does once it is closed",
+        trouble=Trouble.FATAL,
+        advice="if nobody closed the aiobotocore client, this is a defect: report it",
+        errors=(botocore_errors.HTTPClientError,),
+        around=(AttributeError, RuntimeError, TypeError),
+    ),
+    Row(
+        what="TLS fails: there is no trust in the other side, or no common language",
+        trouble=Trouble.TRANSIENT,
+        advice="check verify=, the CA bundle and the proxy",
+        errors=(botocore_errors.SSLError, ssl.SSLError),
+    ),
+    Row(
+        what="There is no answer in time",
+        trouble=Trouble.TRANSIENT,
+        advice="check the network, or raise call_timeout",
+        errors=(TimeoutError, botocore_errors.ConnectTimeoutError, botocore_errors.ReadTimeoutError),
+        leaves_open=True,
+    ),
+    Row(
+        what="The connection is not made, or is lost",
+        trouble=Trouble.TRANSIENT,
+        advice="check the network, the region and endpoint_url",
+        errors=(
+            OSError,
+            aiohttp.ClientError,
+            botocore_errors.ConnectionError,
+            botocore_errors.HTTPClientError,
+            asyncio.CancelledError,
+        ),
+        leaves_open=True,
+    ),
+    Row(
+        what="The body of the answer can not be read",
+        trouble=Trouble.TRANSIENT,
+        advice="check what stands between here and AWS, such as a proxy",
+        errors=(UnreadableAnswerError, botocore.parsers.ResponseParserError),
+        leaves_open=True,
+    ),
+    Row(
+        what="Anything else",
+        trouble=Trouble.FATAL,
+        advice="if that does not say what to do, it may be a defect: report it",
+        errors=(BaseException,),
+    ),
+)
+"""The first row that fits decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A call that failed, taken apart."""
+
+    error: BaseException
+    http_status: int | None
+    code: str
+    text: str
+    renewed: bool
+
+
+def _taken_apart(error: BaseException, *, renewed: bool) -> _Failed:
+    if not isinstance(error, botocore_errors.ClientError):
+        return _Failed(error, None, type(error).__name__, "", renewed)
+    answer: dict[str, Any] = dict(error.response)
+    details = answer.get("Error", {})
+    status: int | None = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return _Failed(
+        error, status or None, str(details.get("Code", "Unknown")), str(details.get("Message", "")), renewed
+    )
+
+
+def _row_of(call: _Failed) -> Row:
+    return next(row for row in TABLE if row.fits(call))
+
+
+def classify(error: BaseException, *, refreshes_credentials: bool = False) -> Failure:
+    """What an error of `BatchTransport.describe_jobs` means to those who wait.
+
+    Args:
+        error: What aiobotocore raised. Tracebacks are dropped, since failures are kept for a while and would keep all
+            the frames alive.
+        refreshes_credentials: Whether expired credentials will be replaced by fresh ones.
+    """
+    _drop_tracebacks(error)
+    call = _taken_apart(error, renewed=refreshes_credentials)
+    row = _row_of(call)
+    return Failure(row.trouble, call.code, call.http_status, text_of(error), error, advice=row.advice)
+
+
+def is_throttle(error: Exception) -> bool:
+    """Whether AWS refused a call for coming too fast, so that it did nothing."""
+    return _row_of(_taken_apart(error, renewed=False)).trouble is Trouble.THROTTLED
+
+
+def leaves_open_whether_done(error: Exception) -> bool:
+    """Whether AWS may have done what a call asked for although the call failed: time-outs, lost connections, 5xx."""
+    return _row_of(_taken_apart(error, renewed=False)).leaves_open and not was_not_sent(error)
+
+
+def was_not_sent(error: Exception) -> bool:
+    """Whether the connection was never made, so that AWS can not have seen the call."""
+    if isinstance(error, botocore_errors.EndpointConnectionError):
+        # aiobotocore raises the same for connections that broke with the request on its way.
+        return isinstance(_wrapped(error), aiohttp.ClientConnectorError)
+    return isinstance(error, botocore_errors.ConnectTimeoutError | botocore_errors.ProxyConnectionError)
+
+
+def _wrapped(error: BaseException) -> object:
+    """The error of aiohttp's that aiobotocore wrapped."""
+    return error.kwargs.get("error") if isinstance(error, botocore_errors.BotoCoreError) else None
+
+
+def _drop_tracebacks(error: BaseException | None) -> None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        error.with_traceback(None)
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,52 @@
+"""The table by which calls that failed are judged."""
+
+from __future__ import annotations
+
+import pytest
+
+from awaitbatch._core.outcomes import Trouble
+from awaitbatch.failures import TABLE, Row
+
+from .test_classify import http_error
+
+
+def codes() -> list[tuple[Row, str]]:
+    """Each code with the row that has it."""
+    return [(row, code) for row in TABLE for code in row.codes]
+
+
+def test_every_trouble_has_a_row() -> None:
+    """No meaning of a failure is without a failure."""
+    assert {row.trouble for row in TABLE} == set(Trouble)
+
+
+def test_the_last_row_takes_the_rest() -> None:
+    """Something is said of any failure, and only the last row says it of all."""
+    assert [BaseException in row.errors for row in TABLE] == [False] * (len(TABLE) - 1) + [True]
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.what)
+def test_rows_are_fit_to_print(row: Row) -> None:
+    """What has happened is a sentence without its stop; the advice is a short clause that follows another."""
+    assert row.what[0].isupper() or row.what.startswith("aiobotocore")
+    assert not row.advice[0].isupper()
+    for text in (row.what, row.advice):
+        assert text.isprintable()
+        assert not text.endswith(".")
+        assert "|" not in text
+    assert len(row.advice) <= 180
+
+
+@pytest.mark.parametrize(("row", "code"), codes(), ids=lambda value: value if isinstance(value, str) else "")
+def test_a_code_is_judged_by_its_row(row: Row, code: str) -> None:
+    """No code is hidden behind an earlier row."""
+    fitting = [other for other in TABLE if code in other.codes]
+    assert row in fitting
+    assert len(fitting) == 1 or {other.renewed for other in fitting} == {True, False}
+
+
+def test_a_status_of_trouble_outweighs_a_code_of_refusal() -> None:
+    """A server in trouble is not taken at its word: rows of a wait that goes on come before rows that end it."""
+    order = [row.trouble for row in TABLE if row.statuses]
+    assert order == [Trouble.THROTTLED, Trouble.TRANSIENT, Trouble.FATAL, Trouble.FATAL]
+    assert http_error(500, "AccessDeniedException").response["ResponseMetadata"]["HTTPStatusCode"] == 500

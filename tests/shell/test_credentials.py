@@ -1,0 +1,170 @@
+"""Credentials that expire while jobs are awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiobotocore.credentials import (
+    AioCredentials,
+    AioDeferredRefreshableCredentials,
+    AioRefreshableCredentials,
+)
+from botocore.credentials import Credentials
+
+from awaitbatch import ClientClosedError, DescribeError, FixedInterval
+from awaitbatch.testing import LifeCycle
+from awaitbatch.transport import AiobotocoreTransport
+
+from .support import LONG, FaultyTransport, client_error, make_client, make_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from botocore.exceptions import ClientError
+
+    from awaitbatch.testing import BatchServer
+
+    from .support import Fault
+
+
+def expired() -> ClientError:
+    """What AWS answers when the session token is too old."""
+    return client_error(403, "ExpiredTokenException", "The security token included in the request is expired")
+
+
+class Expiring(FaultyTransport):
+    """Calls between two moments are signed with credentials that have expired."""
+
+    def __init__(self, server: BatchServer, *, since: float, until: float, refreshes: bool) -> None:
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+
+        def plan(_: int, __: Sequence[str]) -> Fault:
+            return expired() if since <= loop.time() - begin < until else None
+
+        super().__init__(server, plan)
+        self.refreshes_credentials = refreshes
+
+
+async def test_static_credentials_that_expire_end_every_wait_at_once() -> None:
+    """The first refusal ends all: who rides the call, who rides another, and who waits for the next."""
+    server = make_server()
+    transport = Expiring(server, since=20, until=1e9, refreshes=False)
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    async with make_client(transport, backoff=FixedInterval(10)) as client:
+        job_ids = [server.add_job(life_cycle=LONG) for _ in range(500)]
+        waits = [asyncio.create_task(client.wait_for_job(job_id, 0)) for job_id in job_ids]
+        waits += [asyncio.create_task(client.poll_for_job_complete(job_id, 5000)) for job_id in job_ids]
+        outcomes = await asyncio.gather(*waits, return_exceptions=True)
+        assert loop.time() - begin < 30.1
+        assert client.statistics().failed == 1
+        assert client.statistics().pending == 0
+    for job_id, outcome in zip(job_ids * 2, outcomes, strict=True):
+        assert isinstance(outcome, DescribeError)
+        assert (outcome.job_id, outcome.code, outcome.http_status) == (job_id, "ExpiredTokenException", 403)
+        assert f"({job_id})" in str(outcome)
+        assert "the credentials have expired and do not renew themselves" in str(outcome)
+        assert "make a new BatchClient with fresh ones" in str(outcome)
+
+
+async def test_what_is_asked_afterwards_is_sent() -> None:
+    """The client does not take AWS's word for ever: who replaced the credentials of a lent client goes on."""
+    server = make_server()
+    job_id = server.add_job(life_cycle=LONG)
+    async with make_client(Expiring(server, since=0, until=10, refreshes=False)) as client:
+        with pytest.raises(DescribeError, match="have expired"):
+            await client.describe(job_id)
+        with pytest.raises(DescribeError, match="have expired"):
+            await client.describe_jobs([job_id])
+        await asyncio.sleep(10)
+        assert (await client.describe(job_id))["jobId"] == job_id
+
+
+async def test_refreshable_credentials_that_expire_heal() -> None:
+    """Polls go on, each refusal a check without a result; a describe tries again."""
+    server = make_server()
+    transport = Expiring(server, since=5, until=15, refreshes=True)
+    async with make_client(transport, backoff=FixedInterval(2)) as client:
+        job_ids = [server.add_job(life_cycle=LifeCycle(running=20)) for _ in range(300)]
+        waits = [asyncio.create_task(client.wait_for_job(job_id, 0)) for job_id in job_ids]
+        await asyncio.sleep(6)
+        assert (await client.describe(job_ids[0]))["jobId"] == job_ids[0]
+        assert {job["status"] for job in await asyncio.gather(*waits)} == {"SUCCEEDED"}
+        assert client.statistics().failed > 1
+
+
+class Rotating(AioCredentials):  # type: ignore[misc]
+    """Somebody's own credentials, which read themselves anew from a file."""
+
+
+@pytest.mark.parametrize(
+    ("credentials", "renewed"),
+    [
+        (AioCredentials("a", "b", "c"), False),
+        (Credentials("a", "b"), False),
+        (None, False),
+        (AioRefreshableCredentials("a", "b", "c", datetime(2099, 1, 1, tzinfo=UTC), None, "sso"), True),
+        (AioDeferredRefreshableCredentials(lambda: None, "assume-role"), True),
+        (Rotating("a", "b", "c"), True),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_which_credentials_are_renewed(credentials: object, renewed: bool) -> None:
+    """Only kinds that are known to stay as they are end all waits; any other may renew itself."""
+    client: Any = SimpleNamespace(_request_signer=SimpleNamespace(_credentials=credentials))
+    assert AiobotocoreTransport(client=client).refreshes_credentials is renewed
+
+
+@pytest.mark.parametrize("refreshes", [True, False])
+async def test_the_log_tells_it(caplog: pytest.LogCaptureFixture, refreshes: bool) -> None:
+    """One line, at ERROR if it is the end of all waits, also when calls failed before."""
+    server = make_server()
+    transport = Expiring(server, since=10, until=20, refreshes=refreshes)
+    with caplog.at_level(logging.WARNING, "awaitbatch"):
+        async with make_client(transport, backoff=FixedInterval(2)) as client:
+            jobs = [server.add_job(life_cycle=LONG) for _ in range(3)]
+            waits = [asyncio.create_task(client.poll_for_job_complete(job_id, 0)) for job_id in jobs]
+            await asyncio.sleep(20)
+        outcomes = await asyncio.gather(*waits, return_exceptions=True)
+    (record,) = caplog.records
+    if refreshes:
+        assert all(isinstance(outcome, ClientClosedError) for outcome in outcomes)
+        assert (record.levelname, "polls go on" in record.getMessage()) == ("WARNING", True)
+    else:
+        assert all(isinstance(outcome, DescribeError) for outcome in outcomes)
+        assert (record.levelname, "all waits end (3)" in record.getMessage()) == ("ERROR", True)
+
+
+@pytest.mark.parametrize("operation", ["submit_job", "cancel_job", "terminate_job"])
+async def test_other_operations_end_no_wait(operation: str) -> None:
+    """Credentials that a submission, a cancellation or a termination finds expired are told to its caller alone."""
+
+    class Fails(FaultyTransport):
+        async def submit_job(self, **_: object) -> dict[str, object]:
+            raise expired()
+
+        cancel_job = terminate_job = submit_job
+
+    calls: dict[str, Callable[[], object]] = {}
+    server = make_server()
+    job_id = server.add_job(life_cycle=LONG)
+    async with make_client(Fails(server, lambda *_: None), backoff=FixedInterval(1)) as client:
+        calls = {
+            "submit_job": lambda: client.submit_job(jobName="n", jobQueue="q", jobDefinition="d"),
+            "cancel_job": lambda: client.cancel_job(job_id, "no"),
+            "terminate_job": lambda: client.terminate_job(job_id, "no"),
+        }
+        wait = asyncio.create_task(client.poll_for_job_complete(job_id, 0))
+        await asyncio.sleep(1)
+        with pytest.raises(Exception, match="ExpiredTokenException"):
+            await calls[operation]()  # type: ignore[misc]
+        await asyncio.sleep(5)
+        assert not wait.done()
+        wait.cancel()
+        await asyncio.gather(wait, return_exceptions=True)
