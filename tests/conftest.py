@@ -5,8 +5,7 @@ A test's directory chooses its loop:
 | directory | loop |
 |---|---|
 | `tests/core`, `tests/jobs` | none: plain functions with literal times |
-| `tests/shell`, `tests/survival`, and whatever is marked `virtual_time` | `VirtualTimeLoop`, on which no sleep takes real \
-time |
+| `tests/shell`, `tests/survival`, the mark `virtual_time` | `VirtualTimeLoop`, on which no sleep takes real time |
 | `tests/server` | asyncio's and uvloop's, each test on both, with real sockets |
 | anywhere else, as `tests/testing` | asyncio's, with real sockets |
 

@@ -72,20 +72,22 @@ async def test_a_minute_without_a_server(fault: Fault, interval: float, grace: f
     job_ids = [server.add_job(life_cycle=LONG) for _ in range(JOBS)]
     log = Log(server)
     loop = asyncio.get_running_loop()
-    async with BatchClient(
-        transport=log.transport,
-        backoff=FixedInterval(interval),
-        max_calls_per_second=RATE,
-        call_timeout=CALL_TIMEOUT,
-    ) as client:
-        async with waiting(client, job_ids):
-            await asyncio.sleep(SETTLED)
-            server.inject(fault, end=60)
-            gone = loop.time()
-            await asyncio.sleep(60)
-            assert not log.seen_between(gone + 1, loop.time())
-            await asyncio.sleep(interval + grace)
-            assert log.seen_between(gone + 60, loop.time()) == set(job_ids)
+    async with (
+        BatchClient(
+            transport=log.transport,
+            backoff=FixedInterval(interval),
+            max_calls_per_second=RATE,
+            call_timeout=CALL_TIMEOUT,
+        ) as client,
+        waiting(client, job_ids),
+    ):
+        await asyncio.sleep(SETTLED)
+        server.inject(fault, end=60)
+        gone = loop.time()
+        await asyncio.sleep(60)
+        assert not log.seen_between(gone + 1, loop.time())
+        await asyncio.sleep(interval + grace)
+        assert log.seen_between(gone + 60, loop.time()) == set(job_ids)
     log.check_rate()
 
 
@@ -95,16 +97,16 @@ async def test_an_outage_under_load() -> None:
     job_ids = [server.add_job(life_cycle=LONG) for _ in range(10_000)]
     log = Log(server)
     loop = asyncio.get_running_loop()
-    async with BatchClient(
-        transport=log.transport, backoff=FixedInterval(1), max_calls_per_second=RATE
-    ) as client:
-        async with waiting(client, job_ids):
-            await asyncio.sleep(SETTLED)
-            server.inject(Fault.CONNECTION_REFUSED, end=60)
-            await asyncio.sleep(60)
-            back = loop.time()
-            await asyncio.sleep(10_000 / 100 / RATE + 1)
-            assert log.seen_between(back, loop.time()) == set(job_ids)
+    async with (
+        BatchClient(transport=log.transport, backoff=FixedInterval(1), max_calls_per_second=RATE) as client,
+        waiting(client, job_ids),
+    ):
+        await asyncio.sleep(SETTLED)
+        server.inject(Fault.CONNECTION_REFUSED, end=60)
+        await asyncio.sleep(60)
+        back = loop.time()
+        await asyncio.sleep(10_000 / 100 / RATE + 1)
+        assert log.seen_between(back, loop.time()) == set(job_ids)
     log.check_rate()
 
 
@@ -115,19 +117,19 @@ async def test_a_laptop_that_slept() -> None:
     log = Log(server)
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualTimeLoop)
-    async with BatchClient(
-        transport=log.transport, backoff=FixedInterval(60), max_calls_per_second=RATE
-    ) as client:
-        async with waiting(client, job_ids):
-            await asyncio.sleep(SETTLED)
-            loop.sleep_for(8 * 3600)
-            awake = loop.time()
-            await asyncio.sleep(25)
-            swept = [job_id for moment, job_ids in log.answered if moment >= awake for job_id in job_ids]
-            assert sorted(swept) == sorted(job_ids)
-            calls = [moment for moment in log.sent if moment >= awake]
-            assert len(calls) == JOBS / 100
-            assert all(later - earlier >= 1 / RATE - 1e-6 for earlier, later in itertools.pairwise(calls))
+    async with (
+        BatchClient(transport=log.transport, backoff=FixedInterval(60), max_calls_per_second=RATE) as client,
+        waiting(client, job_ids),
+    ):
+        await asyncio.sleep(SETTLED)
+        loop.sleep_for(8 * 3600)
+        awake = loop.time()
+        await asyncio.sleep(25)
+        swept = [job_id for moment, job_ids in log.answered if moment >= awake for job_id in job_ids]
+        assert sorted(swept) == sorted(job_ids)
+        calls = [moment for moment in log.sent if moment >= awake]
+        assert len(calls) == JOBS / 100
+        assert all(later - earlier >= 1 / RATE - 1e-6 for earlier, later in itertools.pairwise(calls))
 
 
 async def test_a_wall_clock_that_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,18 +140,17 @@ async def test_a_wall_clock_that_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
     wall = {"offset": 0.0}
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + wall["offset"])
-    async with make_client(server, backoff=FixedInterval(10)) as client:
-        async with waiting(client, job_ids):
-            await asyncio.sleep(SETTLED)
-            before = client.statistics()
-            for offset in (3600, -3600):
-                wall["offset"] = offset
-                skewed = server.inject(Fault.CLOCK_SKEW, end=300)
-                await asyncio.sleep(300)
-                assert skewed.hits > 0
-                wall["offset"] = 0.0
-                seen = client.statistics().jobs_described
-                await asyncio.sleep(11)
-                assert client.statistics().jobs_described - seen >= 300
-            assert client.statistics().calls > before.calls
-            assert loop.time() < 700
+    async with make_client(server, backoff=FixedInterval(10)) as client, waiting(client, job_ids):
+        await asyncio.sleep(SETTLED)
+        before = client.statistics()
+        for offset in (3600, -3600):
+            wall["offset"] = offset
+            skewed = server.inject(Fault.CLOCK_SKEW, end=300)
+            await asyncio.sleep(300)
+            assert skewed.hits > 0
+            wall["offset"] = 0.0
+            seen = client.statistics().jobs_described
+            await asyncio.sleep(11)
+            assert client.statistics().jobs_described - seen >= 300
+        assert client.statistics().calls > before.calls
+        assert loop.time() < 700

@@ -79,16 +79,15 @@ async def test_a_limit_that_falls_and_returns() -> None:
     """20 calls/s, then 5, then 20: a minute after each change the limit is used, and little is throttled."""
     server = make_server(bucket=TokenBucket(HIGH), description_bytes=0)
     job_ids = [server.add_job(life_cycle=LONG) for _ in range(JOBS)]
-    async with busy_client(server) as client:
-        async with waiting(client, job_ids):
-            await asyncio.sleep(10)
-            for rate, most_throttled in ((HIGH, 0.01), (LOW, 0.03), (HIGH, 0.01)):
-                server.throttle(rate)
-                await asyncio.sleep(60)
-                steady = Span(server)
-                await asyncio.sleep(120)
-                assert steady.throttled <= most_throttled
-                assert steady.used(rate) >= 0.9
+    async with busy_client(server) as client, waiting(client, job_ids):
+        await asyncio.sleep(10)
+        for rate, most_throttled in ((HIGH, 0.01), (LOW, 0.03), (HIGH, 0.01)):
+            server.throttle(rate)
+            await asyncio.sleep(60)
+            steady = Span(server)
+            await asyncio.sleep(120)
+            assert steady.throttled <= most_throttled
+            assert steady.used(rate) >= 0.9
 
 
 async def test_one_call_a_second_for_ten_thousand_jobs() -> None:
@@ -110,12 +109,14 @@ async def test_one_call_a_second_for_ten_thousand_jobs() -> None:
         return body
 
     transport.describe_jobs = describe  # type: ignore[method-assign]
-    async with BatchClient(transport=transport, backoff=FixedInterval(1), max_calls_per_second=100) as client:
-        async with waiting(client, job_ids):
-            await asyncio.sleep(900)
-            unseen.extend(loop.time() - moment for moment in last_seen.values())
-            assert len(last_seen) == 10_000
-            assert max(unseen) <= 1.2 * 100
+    async with (
+        BatchClient(transport=transport, backoff=FixedInterval(1), max_calls_per_second=100) as client,
+        waiting(client, job_ids),
+    ):
+        await asyncio.sleep(900)
+        unseen.extend(loop.time() - moment for moment in last_seen.values())
+        assert len(last_seen) == 10_000
+        assert max(unseen) <= 1.2 * 100
 
 
 @pytest.mark.usefixtures("small_calls")
@@ -181,9 +182,8 @@ async def test_other_limits(rate: float) -> None:
     """Whatever the limit, nine tenths of it are used, and one call in thirty at the most is throttled."""
     server = make_server(bucket=TokenBucket(rate), description_bytes=0)
     job_ids = [server.add_job(life_cycle=LONG) for _ in range(JOBS)]
-    async with busy_client(server) as client:
-        async with waiting(client, job_ids):
-            await asyncio.sleep(60)
-            steady = Span(server)
-            await asyncio.sleep(300)
-            assert (steady.throttled, steady.used(rate)) == pytest.approx((0, 1), abs=0.1)
+    async with busy_client(server) as client, waiting(client, job_ids):
+        await asyncio.sleep(60)
+        steady = Span(server)
+        await asyncio.sleep(300)
+        assert (steady.throttled, steady.used(rate)) == pytest.approx((0, 1), abs=0.1)
