@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--simulate",
         action="store_true",
-        help="only compare constants of the throttle, in virtual time",
+        help="only simulate the throttle, in virtual time",
     )
     parser.add_argument("--seeds", type=int, default=20, help="runs of each simulated scene (%(default)s)")
     return parser

@@ -1,344 +1,231 @@
-"""`AdaptiveThrottle` against a token bucket without a network, a clock or a loop: minutes take milliseconds.
+"""The throttle under limits that it is not told, in virtual time: what is promised, over many seeds.
 
-The core is pure, so the simulation drives the real one. There is always work, and up to eight calls of a client are
-under way. Three scenes, each with many seeds: a steady limit; one that falls to a quarter and returns; and four
-clients that share an account without knowing of each other.
+Four scenes: a limit that stays; one that falls from 20 calls a second to 5 and returns; four clients that share an
+account without knowing of each other, alone and beside a neighbour that knows no restraint; and 10,000 jobs behind a
+limit of one call a second. Each is run with calls of some milliseconds, which have targets, and with slow ones.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
 import statistics
-from bisect import bisect_left
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from functools import partial
-from heapq import heappop, heappush
+from dataclasses import asdict, dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
-from unittest.mock import patch
 
 from awaitbatch._core import throttle
-from awaitbatch._core.throttle import AdaptiveThrottle
-from awaitbatch.testing import TokenBucket
 from benchmarks.report import Figure, Result, table
+from benchmarks.simulation.account import FAR, NEAR, Account, Sender, count, jain, shares
+from benchmarks.simulation.herd import Herd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 RATE: Final = 20.0
 LOW_RATE: Final = 5.0
-INCREASES: Final = (0.15, 0.25, 0.4, 0.6)
-CUTS: Final = (0.6, 0.7, 0.8, 0.85)
+_STEADY_RATES: Final = (1.0, 2.0, 5.0, 20.0, 50.0)
+_FORMING: Final = 60.0
+_STEADY: Final = 300.0
+"""Seconds under a limit that stays, after those in which the rate is found: several teeth of the saw that it draws."""
 _PHASE: Final = 120.0
 """Seconds between two changes of the limit, and that four clients share it."""
-_FORMING: Final = 10.0
-_STEADY: Final = 300.0
-"""Seconds under a steady limit: several of the teeth that the rate draws."""
-_WINDOW: Final = 10.0
-"""Seconds over which the share of throttled calls and the use of the limit are judged."""
+_RECOVERY: Final = 60.0
+"""Seconds after a change of the limit after which all must be well for the rest of the phase."""
+_WINDOWS: Final = {LOW_RATE: 20.0, RATE: 10.0}
+"""Seconds over which a return is noticed: at 5 calls/s, 10 s would be 50 calls, one throttled among them 2 %."""
+_TOLERATED: Final = {LOW_RATE: 0.03, RATE: 0.01}
 _ENOUGH: Final = 0.9
-_CLIENT_LIMIT: Final = 100.0
-_IN_FLIGHT: Final = 8
 _BEGINS: Final = (0.0, 10.0, 20.0, 30.0)
 """When each of four clients starts."""
-_ONE_WAY: Final = (0.005, 0.02)
-"""Least and most seconds that a call travels, and its answer."""
-_LATENESS: Final = 0.002
-"""Most seconds by which a timer is late."""
-
-
-@dataclass(slots=True)
-class Sender:
-    """A client that always has something to ask.
-
-    Attributes:
-        begin: When it starts, in seconds.
-        answered: The moments at which calls that the bucket let pass were sent.
-        throttled: The same for the others.
-    """
-
-    begin: float
-    throttle: AdaptiveThrottle = field(default_factory=lambda: AdaptiveThrottle(_CLIENT_LIMIT))
-    in_flight: int = 0
-    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    answered: list[float] = field(default_factory=list)
-    throttled: list[float] = field(default_factory=list)
-
-
-class Scene:
-    """Clients and the bucket that they share, from event to event.
-
-    Args:
-        random: Where latencies and the lateness of timers come from.
-        begins: When each of the clients starts, in seconds.
-        changes: Moments, and the calls a second that the bucket gains from then on.
-    """
-
-    def __init__(
-        self, random: Random, *, begins: Sequence[float], changes: Sequence[tuple[float, float]] = ()
-    ) -> None:
-        self.senders = [Sender(begin) for begin in begins]
-        self._random = random
-        self._bucket = TokenBucket(RATE)
-        self._order = itertools.count()
-        self._events: list[tuple[float, int, Callable[[float], None]]] = []
-        for moment, rate in changes:
-            self._at(moment, partial(self._change, rate))
-        for sender in self.senders:
-            self._await_departure(sender, sender.begin)
-
-    def run(self, until: float) -> list[Sender]:
-        """Let the clients send until a moment, and return them."""
-        while self._events and self._events[0][0] < until:
-            now, _, event = heappop(self._events)
-            event(now)
-        return self.senders
-
-    def _at(self, moment: float, event: Callable[[float], None]) -> None:
-        heappush(self._events, (moment, next(self._order), event))
-
-    def _change(self, rate: float, now: float) -> None:
-        self._bucket.change(rate, now=now)
-
-    def _await_departure(self, sender: Sender, now: float) -> None:
-        moment = max(sender.throttle.ready_at, now)
-        self._at(moment + self._random.uniform(0, _LATENESS), partial(self._send, sender))
-
-    def _send(self, sender: Sender, now: float) -> None:
-        if sender.throttle.ready_at > now:
-            # The rate was cut meanwhile.
-            self._await_departure(sender, now)
-            return
-        number = next(sender.numbers)
-        # There is always work, so every call would have gone before.
-        sender.throttle.sent(number, now, -math.inf)
-        sender.in_flight += 1
-        self._at(now + self._random.uniform(*_ONE_WAY), partial(self._arrive, sender, number))
-        if sender.in_flight < _IN_FLIGHT:
-            self._await_departure(sender, now)
-
-    def _arrive(self, sender: Sender, number: int, now: float) -> None:
-        passes = self._bucket.take(now)
-        (sender.answered if passes else sender.throttled).append(now)
-        self._at(now + self._random.uniform(*_ONE_WAY), partial(self._end, sender, number, passes))
-
-    def _end(self, sender: Sender, number: int, passes: bool, now: float) -> None:  # noqa: FBT001
-        if passes:
-            sender.throttle.answered()
-        else:
-            sender.throttle.congested(number)
-        sender.in_flight -= 1
-        if sender.in_flight == _IN_FLIGHT - 1:
-            self._await_departure(sender, now)
+_NAIVE: Final = 600.0
+_HERD: Final = 10_000
+_HERD_SECONDS: Final = 700.0
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
-    """What one choice of constants does; shares are means over the seeds, moments are medians, in seconds.
+class Measure:
+    """One number, of all seeds.
 
     Attributes:
-        throttled: Share of calls throttled under a steady limit, after the first ten seconds.
-        worst_throttled: The same, of the worst seed.
-        used: Share of the limit that was used in that time.
-        worst_used: The same, of the worst seed.
-        down_1: From a fall of the limit to a quarter until at most 1 % are throttled and 90 % are used, over 10 s.
-        down_3: The same with 3 %.
-        up_1: From the limit's return until the same holds with 1 %.
-        up_3: The same with 3 %.
-        low_throttled: Share of calls throttled while the limit is low, after the first ten seconds.
-        jain: Jain's index of the calls answered to four clients in the last minute of two; 1.0 is an equal share.
-        shared_throttled: Share of all their calls that were throttled in that minute.
-        shared_used: Share of the limit that they used together.
+        scene: The scene.
+        name: What was measured.
+        unit: What it counts.
+        mean: The mean of the seeds.
+        worst: The worst seed.
+        at_least: The target, if it is a lower bound.
+        at_most: The target, if it is an upper bound.
+        of_mean: Whether the target is one of the mean and not of every seed.
     """
 
-    throttled: float
-    worst_throttled: float
-    used: float
-    worst_used: float
-    down_1: float
-    down_3: float
-    up_1: float
-    up_3: float
-    low_throttled: float
-    jain: float
-    shared_throttled: float
-    shared_used: float
+    scene: str
+    name: str
+    unit: str
+    mean: float
+    worst: float
+    at_least: float | None = None
+    at_most: float | None = None
+    of_mean: bool = False
+
+    def figure(self) -> Figure:
+        """The number that has the target."""
+        return Figure(
+            name=f"{self.scene}: {self.name}, {'mean' if self.of_mean else 'worst seed'}",
+            value=self.mean if self.of_mean else self.worst,
+            unit=self.unit,
+            at_least=self.at_least,
+            at_most=self.at_most,
+        )
 
 
-def score(seeds: int) -> Scores:
-    """Run all scenes with the constants that are in force."""
-    steady = [_steady(Random(seed)) for seed in range(seeds)]
-    changing = [_changing(Random(seed)) for seed in range(seeds)]
-    shared = [_shared(Random(seed)) for seed in range(seeds)]
+def measure(*, quick: bool, seeds: int = 20) -> Result:
+    """Run all scenes.
 
-    def of(scenes: Sequence[Mapping[str, float]], name: str) -> list[float]:
-        return [scene[name] for scene in scenes]
-
-    return Scores(
-        throttled=statistics.mean(of(steady, "throttled")),
-        worst_throttled=max(of(steady, "throttled")),
-        used=statistics.mean(of(steady, "used")),
-        worst_used=min(of(steady, "used")),
-        down_1=statistics.median(of(changing, "down_1")),
-        down_3=statistics.median(of(changing, "down_3")),
-        low_throttled=statistics.mean(of(changing, "throttled")),
-        up_1=statistics.median(of(changing, "up_1")),
-        up_3=statistics.median(of(changing, "up_3")),
-        jain=statistics.mean(of(shared, "jain")),
-        shared_throttled=statistics.mean(of(shared, "throttled")),
-        shared_used=statistics.mean(of(shared, "used")),
+    Args:
+        quick: Two seeds, and calls of some milliseconds only.
+        seeds: Runs of each scene.
+    """
+    seeds = min(seeds, 2) if quick else seeds
+    near = list(_scenes(seeds, NEAR))
+    far = [] if quick else list(_scenes(seeds, FAR))
+    titles = {"near": near, "far": far}
+    return Result(
+        name="throttle_simulation",
+        about=f"AdaptiveThrottle in virtual time, {seeds} seeds",
+        extra=[_table(near, far)],
+        figures=[found.figure() for found in near if (found.at_least, found.at_most) != (None, None)],
+        quick=quick,
+        details={
+            "in_force": _constants(),
+            "seeds": seeds,
+            "one_way_seconds": {"near": NEAR, "far": FAR},
+            **{title: [asdict(found) for found in measures] for title, measures in titles.items()},
+        },
     )
 
 
-def _steady(random: Random) -> dict[str, float]:
+def _scenes(seeds: int, one_way: tuple[float, float]) -> list[Measure]:
+    return [
+        *(found for rate in _STEADY_RATES for found in _steady(rate, seeds, one_way)),
+        *_changing(seeds, one_way),
+        *_shared(seeds, one_way),
+        *_beside_a_naive_neighbour(seeds, one_way),
+        *_herd(seeds, one_way),
+    ]
+
+
+def _steady(rate: float, seeds: int, one_way: tuple[float, float]) -> list[Measure]:
     end = _FORMING + _STEADY
-    throttled, used = _shares(Scene(random, begins=[0.0]).run(end), _FORMING, end, RATE)
-    return {"throttled": throttled, "used": used}
+    runs = [Account(Random(seed), rate=rate, one_way=one_way).run(end) for seed in range(seeds)]
+    found = [shares(senders, _FORMING, end, rate) for senders in runs]
+    tolerated = _TOLERATED.get(rate)
+    return _throttled_and_used(f"{rate:g} calls/s", found, tolerated, _ENOUGH if tolerated else None)
 
 
-def _changing(random: Random) -> dict[str, float]:
-    down, up = _PHASE, 2 * _PHASE
-    senders = Scene(random, begins=[0.0], changes=[(down, LOW_RATE), (up, RATE)]).run(3 * _PHASE)
-    return {
-        "down_1": _recovery(senders, down, LOW_RATE, 0.01),
-        "down_3": _recovery(senders, down, LOW_RATE, 0.03),
-        "throttled": _shares(senders, down + _FORMING, up, LOW_RATE)[0],
-        "up_1": _recovery(senders, up, RATE, 0.01),
-        "up_3": _recovery(senders, up, RATE, 0.03),
-    }
+def _changing(seeds: int, one_way: tuple[float, float]) -> list[Measure]:
+    changes = [(_PHASE, LOW_RATE), (2 * _PHASE, RATE)]
+    runs = [
+        Account(Random(seed), rate=RATE, one_way=one_way, changes=changes).run(3 * _PHASE)
+        for seed in range(seeds)
+    ]
+    measures: list[Measure] = []
+    for begin, rate in changes:
+        scene = f"fall to {rate:g}" if rate == LOW_RATE else f"return to {rate:g}"
+        later = [shares(senders, begin + _RECOVERY, begin + _PHASE, rate) for senders in runs]
+        back = [_back_after(senders, begin, rate) for senders in runs]
+        measures += _throttled_and_used(f"{scene}, 60 s later", later, _TOLERATED[rate], _ENOUGH)
+        measures.append(_worst_of(scene, "well again after", "s", back, max, at_most=_RECOVERY))
+    return measures
 
 
-def _shared(random: Random) -> dict[str, float]:
-    senders = Scene(random, begins=_BEGINS).run(_PHASE)
-    begin = _PHASE - 60
-    throttled, used = _shares(senders, begin, _PHASE, RATE)
-    answered = [_count(sender.answered, begin, _PHASE) for sender in senders]
-    return {"throttled": throttled, "used": used, "jain": _jain(answered)}
-
-
-def _count(moments: Sequence[float], begin: float, end: float) -> int:
-    return bisect_left(moments, end) - bisect_left(moments, begin)
-
-
-def _shares(senders: Sequence[Sender], begin: float, end: float, rate: float) -> tuple[float, float]:
-    """The share of calls that were throttled, and of the limit that was used."""
-    throttled = sum(_count(sender.throttled, begin, end) for sender in senders)
-    answered = sum(_count(sender.answered, begin, end) for sender in senders)
-    return throttled / max(1, throttled + answered), answered / (rate * (end - begin))
-
-
-def _recovery(senders: Sequence[Sender], begin: float, rate: float, most: float) -> float:
+def _back_after(senders: Sequence[Sender], begin: float, rate: float) -> float:
     """Seconds from a change until a window begins in which all is well; the whole phase if none does."""
-    later = 0.0
-    while later < _PHASE - _WINDOW:
-        throttled, used = _shares(senders, begin + later, begin + later + _WINDOW, rate)
-        if throttled <= most and used >= _ENOUGH:
+    later, width = 0.0, _WINDOWS[rate]
+    while later < _PHASE - width:
+        throttled, used = shares(senders, begin + later, begin + later + width, rate)
+        if throttled <= _TOLERATED[rate] and used >= _ENOUGH:
             return later
         later += 0.5
     return _PHASE
 
 
-def _jain(shares: Sequence[float]) -> float:
-    return sum(shares) ** 2 / (len(shares) * sum(share**2 for share in shares))
-
-
-@contextmanager
-def constants(**values: Any) -> Iterator[None]:  # noqa: ANN401
-    """Put other constants in the place of the throttle's own."""
-    with patch.multiple(throttle, **values):
-        yield
-
-
-def measure(*, quick: bool, seeds: int = 20) -> Result:
-    """Score the constants in force, and beside them all pairs of the grid.
-
-    Args:
-        quick: Two seeds only.
-        seeds: Runs of each scene.
-    """
-    seeds = min(seeds, 2) if quick else seeds
-    in_force = (throttle.INCREASE, throttle.CUT)
-    found = {pair: _score_with(*pair, seeds) for pair in (in_force, *itertools.product(INCREASES, CUTS))}
-    rows = [
-        _row(f"{increase:g}, {cut:g}" + (" (in force)" if (increase, cut) == in_force else ""), scores)
-        for (increase, cut), scores in found.items()
+def _shared(seeds: int, one_way: tuple[float, float]) -> list[Measure]:
+    begin, scene = _PHASE - 60, "four clients at 20"
+    runs = [
+        Account(Random(seed), rate=RATE, begins=_BEGINS, one_way=one_way).run(_PHASE) for seed in range(seeds)
     ]
-    ours = found[in_force]
-    return Result(
-        name="throttle_simulation",
-        about=f"AdaptiveThrottle in virtual time with other constants, {seeds} seeds",
-        extra=[table(_HEAD, rows)],
-        figures=[
-            Figure(
-                name="steady limit, worst seed",
-                value=100 * ours.worst_throttled,
-                unit="% of calls throttled",
-                at_most=1,
-            ),
-            Figure(
-                name="steady limit, worst seed", value=100 * ours.worst_used, unit="% of it used", at_least=90
-            ),
-            Figure(name="four clients, Jain's index", value=ours.jain, unit="(1 is equal)", at_least=0.9),
-        ],
-        quick=quick,
-        details={
-            "in_force": _constants(),
-            "seeds": seeds,
-            "grid": [
-                {"increase": increase, "cut": cut, **asdict(scores)}
-                for (increase, cut), scores in found.items()
-            ],
-        },
-    )
+    equality = [jain([count(sender.answered, begin, _PHASE) for sender in senders]) for senders in runs]
+    found = [shares(senders, begin, _PHASE, RATE) for senders in runs]
+    return [
+        _worst_of(scene, "Jain's index", "(1 is equal)", equality, min, at_least=0.95, of_mean=True),
+        *_throttled_and_used(scene, found, 0.03, _ENOUGH),
+    ]
 
 
-def _score_with(increase: float, cut: float, seeds: int) -> Scores:
-    with constants(INCREASE=increase, CUT=cut):
-        return score(seeds)
+def _beside_a_naive_neighbour(seeds: int, one_way: tuple[float, float]) -> list[Measure]:
+    runs = [
+        Account(Random(seed), rate=RATE, begins=_BEGINS, one_way=one_way, naive=True).run(_NAIVE)
+        for seed in range(seeds)
+    ]
+    least = [min(len(sender.answered) for sender in senders) for senders in runs]
+    return [
+        _worst_of("and a naive neighbour", "answered to the least in 10 min", "calls", least, min, at_least=1)
+    ]
+
+
+def _herd(seeds: int, one_way: tuple[float, float]) -> list[Measure]:
+    longest = [
+        Herd(Random(seed), jobs=_HERD, rate=1.0, one_way=one_way).run(_HERD_SECONDS) for seed in range(seeds)
+    ]
+    return [
+        _worst_of("10,000 jobs at 1", "longest unseen", "x the least possible", longest, max, at_most=1.2)
+    ]
+
+
+def _throttled_and_used(
+    scene: str, found: Sequence[tuple[float, float]], throttled: float | None, used: float | None
+) -> list[Measure]:
+    return [
+        _worst_of(
+            scene,
+            "throttled",
+            "% of calls",
+            [100 * share for share, _ in found],
+            max,
+            at_most=None if throttled is None else 100 * throttled,
+        ),
+        _worst_of(
+            scene,
+            "limit used",
+            "%",
+            [100 * share for _, share in found],
+            min,
+            at_least=None if used is None else 100 * used,
+        ),
+    ]
+
+
+def _worst_of(
+    scene: str,
+    name: str,
+    unit: str,
+    values: Sequence[float],
+    worst: Callable[[Sequence[float]], float],
+    **target: Any,  # noqa: ANN401
+) -> Measure:
+    return Measure(scene, name, unit, statistics.mean(values), worst(values), **target)
 
 
 def _constants() -> dict[str, float]:
-    return {name: getattr(throttle, name) for name in ("START_RATE", "FAST_GROWTH", "INCREASE", "CUT")}
+    return {name: value for name, value in vars(throttle).items() if isinstance(value, float | int)}
 
 
-_HEAD: Final = (
-    "increase, cut",
-    "steady: throttled",
-    "worst",
-    "used",
-    "worst",
-    "to 5/s: 1 %",
-    "3 %",
-    "throttled",
-    "to 20/s: 1 %",
-    "3 %",
-    "four: Jain",
-    "throttled",
-    "used",
-)
+def _table(near: Sequence[Measure], far: Sequence[Measure]) -> str:
+    head: tuple[str, ...] = ("scene and figure", "mean", "worst")
+    rows: list[tuple[str, ...]] = [(f"{found.scene}: {found.name}", *_cells(found)) for found in near]
+    if far:
+        head = (*head, "slow: mean", "worst")
+        rows = [(*row, *_cells(slow)) for row, slow in zip(rows, far, strict=True)]
+    return table((*head, ""), [(*row, found.unit) for row, found in zip(rows, near, strict=True)])
 
 
-def _row(title: str, found: Scores) -> tuple[str, ...]:
-    def percent(share: float) -> str:
-        return f"{share:.2%}"
-
-    def seconds(moment: float) -> str:
-        return "never" if moment >= _PHASE else f"{moment:.0f} s"
-
-    return (
-        title,
-        percent(found.throttled),
-        percent(found.worst_throttled),
-        f"{found.used:.1%}",
-        f"{found.worst_used:.1%}",
-        seconds(found.down_1),
-        seconds(found.down_3),
-        percent(found.low_throttled),
-        seconds(found.up_1),
-        seconds(found.up_3),
-        f"{found.jain:.3f}",
-        percent(found.shared_throttled),
-        f"{found.shared_used:.1%}",
-    )
+def _cells(found: Measure) -> tuple[str, str]:
+    return f"{found.mean:.4g}", f"{found.worst:.4g}"

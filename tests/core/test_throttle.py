@@ -9,7 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from awaitbatch._core.throttle import CUT, FAST_GROWTH, INCREASE, MIN_RATE, REST, START_RATE, AdaptiveThrottle
+from awaitbatch._core.throttle import (
+    CALM,
+    CUT,
+    FAST_GROWTH,
+    INCREASE,
+    LOW_ANSWERS,
+    LOW_CUT,
+    LOW_INCREASE,
+    LOW_RATE,
+    MIN_RATE,
+    REST,
+    SEARCH,
+    START_RATE,
+    AdaptiveThrottle,
+)
 
 NO_DEMAND = math.inf
 """Due at infinity: a call that did not have to wait for the throttle."""
@@ -121,6 +135,155 @@ def test_growth_is_additive_after(start: float) -> None:
     gained = (throttle.rate - start) / (now - begin)
     assert gained == pytest.approx(INCREASE, rel=0.15)
     assert INCREASE == 0.25
+
+
+def use_for(throttle: AdaptiveThrottle, seconds: float, rate: float) -> None:
+    """Let calls be answered for a time, at a rate that is put back after each."""
+    for number in range(2, 2 + math.ceil(seconds * rate)):
+        throttle.rate = rate
+        send_one(throttle, number)
+        throttle.answered()
+    throttle.rate = rate
+
+
+def gain(throttle: AdaptiveThrottle) -> float:
+    """What the next good answer adds to the rate, as calls a second gained each second."""
+    send_one(throttle, 1000)
+    before = throttle.rate
+    throttle.answered()
+    return (throttle.rate - before) * before
+
+
+def test_a_calm_rate_above_the_last_congestion_grows_faster() -> None:
+    """After 20 s of use without congestion a rate that was never tried before gains 5 % a second more."""
+    throttle = AdaptiveThrottle(1000)
+    cut_once(throttle)
+    use_for(throttle, CALM + 1, 8.0)
+    assert gain(throttle) == pytest.approx(INCREASE + SEARCH * 8)
+    assert (CALM, SEARCH) == (20, 0.05)
+
+
+def test_a_calm_rate_below_the_last_congestion_does_not() -> None:
+    """However calm it is, the way back to the rate of the last congestion is additive."""
+    throttle = AdaptiveThrottle(1000)
+    cut_once(throttle)
+    use_for(throttle, 10 * CALM, START_RATE)
+    assert gain(throttle) == pytest.approx(INCREASE)
+
+
+def test_calm_takes_its_time() -> None:
+    """Before 20 s of use are over growth is additive, above the rate of the last congestion too."""
+    throttle = AdaptiveThrottle(1000)
+    cut_once(throttle)
+    use_for(throttle, CALM - 1, 8.0)
+    assert gain(throttle) == pytest.approx(INCREASE)
+
+
+def test_congestion_ends_the_calm() -> None:
+    """Calm is counted from the last cut."""
+    throttle = AdaptiveThrottle(1000)
+    cut_once(throttle)
+    use_for(throttle, CALM + 1, 8.0)
+    send_one(throttle, 1000)
+    throttle.congested(1000)
+    throttle.rate = 9.0
+    send_one(throttle, 1001)
+    throttle.answered()
+    assert throttle.rate == pytest.approx(9 + INCREASE / 9)
+
+
+def cut_at(throttle: AdaptiveThrottle, rate: float) -> None:
+    """Have a call answered and the next one rejected at a rate."""
+    throttle.rate = rate
+    send_one(throttle, 10)
+    throttle.answered()
+    throttle.rate = rate
+    send_one(throttle, 11)
+    assert throttle.congested(11)
+
+
+def test_steps_are_small_at_a_low_limit() -> None:
+    """At a limit below two calls a second the rate is cut to 0.85, and a good answer adds 0.75 %."""
+    throttle = AdaptiveThrottle(1000)
+    cut_once(throttle)
+    cut_at(throttle, 1.0)
+    assert throttle.rate == pytest.approx(LOW_CUT)
+    send_one(throttle, 12)
+    throttle.answered()
+    assert throttle.rate == pytest.approx(LOW_CUT * (1 + LOW_INCREASE))
+    assert (LOW_RATE, LOW_CUT, LOW_INCREASE) == (2, 0.85, 0.0075)
+
+
+def test_a_limit_from_two_calls_a_second_is_not_low() -> None:
+    """From two calls a second on the steps are the usual ones."""
+    throttle = AdaptiveThrottle(1000)
+    cut_once(throttle)
+    cut_at(throttle, LOW_RATE)
+    assert throttle.rate == pytest.approx(LOW_RATE * CUT)
+    assert gain(throttle) == pytest.approx(INCREASE)
+
+
+def test_small_steps_end() -> None:
+    """After 32 good answers at a low limit growth is what it is elsewhere, so that no rate is held down for long."""
+    throttle = AdaptiveThrottle(1000)
+    cut_once(throttle)
+    cut_at(throttle, 1.0)
+    for number in range(12, 12 + LOW_ANSWERS):
+        send_one(throttle, number)
+        throttle.answered()
+    reached = LOW_CUT * (1 + LOW_INCREASE) ** LOW_ANSWERS
+    assert throttle.rate == pytest.approx(reached)
+    assert gain(throttle) == pytest.approx(INCREASE + SEARCH * reached)
+    assert LOW_ANSWERS == 32
+
+
+def test_a_storm_is_no_low_limit() -> None:
+    """A cut without a good answer since the one before is a deep one, and the way back from it is not slow."""
+    throttle = AdaptiveThrottle(1000)
+    cut_once(throttle)
+    cut_at(throttle, 1.9)
+    throttle.rate = 1.5
+    send_one(throttle, 12)
+    assert throttle.congested(12)
+    assert throttle.rate == pytest.approx(1.5 * CUT)
+    assert gain(throttle) == pytest.approx(INCREASE)
+
+
+def test_the_first_congestion_is_no_low_limit() -> None:
+    """A first congestion says that fast growth went too far, not where the limit is."""
+    throttle = AdaptiveThrottle(1.5)
+    send_one(throttle, 1)
+    throttle.answered()
+    send_one(throttle, 2)
+    assert throttle.congested(2)
+    assert throttle.rate == pytest.approx(1.5 * CUT)
+
+
+def test_rest_ends_small_steps() -> None:
+    """With what a storm has taught, a low limit is forgotten."""
+    throttle = AdaptiveThrottle(50)
+    cut_once(throttle)
+    cut_at(throttle, 1.0)
+    throttle.sent(12, 1e6, NO_DEMAND)
+    assert throttle.rate == START_RATE
+    assert gain(throttle) == pytest.approx(INCREASE)
+
+
+@pytest.mark.parametrize("limit", [0.2, 0.5, 1.0, 1.25])
+def test_a_low_limit_is_used(limit: float) -> None:
+    """Where each call that comes too soon after the last is rejected, at least 84 % of the limit are used."""
+    throttle = AdaptiveThrottle(100)
+    now, passed, token_at = 0.0, 0, 0.0
+    for number in range(1, 1000):
+        now = max(now, throttle.ready_at)
+        throttle.sent(number, now, OVERDUE)
+        if now < token_at:
+            throttle.congested(number)
+            continue
+        token_at = now + 1 / limit
+        passed += 1
+        throttle.answered()
+    assert passed / (limit * now) >= 0.84
 
 
 def test_growth_from_the_floor_is_careful() -> None:

@@ -18,6 +18,20 @@ INCREASE: Final = 0.25
 CUT: Final = 0.7
 """Factor on the rate for each congestion event."""
 
+CALM: Final = 20.0
+"""Seconds of use without congestion after which a rate that was never tried before grows faster."""
+SEARCH: Final = 0.05
+"""Share of the rate that it then gains each second on top of `INCREASE`."""
+
+LOW_RATE: Final = 2.0
+"""Calls a second below which a limit leaves next to no room for trying: its bucket holds a call or two."""
+LOW_INCREASE: Final = 0.0075
+"""Share of the rate that each good answer adds after a cut below `LOW_RATE`."""
+LOW_CUT: Final = 0.85
+"""Factor on the rate for such a cut."""
+LOW_ANSWERS: Final = 32
+"""Good answers for which the rate then grows by `LOW_INCREASE`; they make up for two such cuts in a row."""
+
 
 class AdaptiveThrottle:
     """Spaces calls and learns how far apart they have to be.
@@ -28,7 +42,13 @@ class AdaptiveThrottle:
     last cut say nothing about the new rate, so they are ignored (as QUIC's congestion control does).
 
     The growth and the cut are additive increase, multiplicative decrease, which makes several clients of one
-    account converge to equal shares without knowing of each other (Chiu and Jain, 1989).
+    account converge to equal shares without knowing of each other (Chiu and Jain, 1989). Two cases depart from it:
+
+    - After `CALM` seconds without congestion, a rate above that of the last congestion grows faster: the limit has
+      been raised, or a neighbour has left.
+    - A limit below `LOW_RATE` has next to no burst, so that the first call that is too fast is rejected, and a step of
+      `INCREASE` is a large one there. So after a cut below it both steps are small, unless no call was answered
+      since the cut before: then it is a storm and not a limit that is nearly known.
 
     In any t seconds it lets at most 1 + ``max_rate`` · t calls go.
 
@@ -37,12 +57,16 @@ class AdaptiveThrottle:
     """
 
     __slots__ = (
+        "_calm",
         "_congested_at",
         "_growing_fast",
+        "_has_answer",
         "_is_bottleneck",
         "_last_cut",
+        "_low_answers",
         "_min_rate",
         "_newest",
+        "_peak",
         "_sent_at",
         "max_rate",
         "rate",
@@ -59,6 +83,12 @@ class AdaptiveThrottle:
         self._congested_at = -math.inf
         self._newest = 0
         self._last_cut = 0
+        # Of the time since the last cut: the rate that was too much, the seconds of use, whether a call was answered,
+        # and for how many good answers the rate is still to grow by `LOW_INCREASE`.
+        self._peak = math.inf
+        self._calm = 0.0
+        self._has_answer = False
+        self._low_answers = 0
 
     def __repr__(self) -> str:
         phase = "until first congestion" if self._growing_fast else "after congestion"
@@ -86,19 +116,30 @@ class AdaptiveThrottle:
         if not self._is_bottleneck and now >= self._congested_at + REST:
             # What was learnt in a storm that is long over says nothing any more, and would hold up a describe.
             self.rate = max(self.rate, min(START_RATE, self.max_rate))
+            self._low_answers = 0
         self._newest = number
         self._sent_at = now
 
     def answered(self) -> None:
         """A call was answered, so the rate may grow."""
-        if not self._is_bottleneck:
-            return
+        self._has_answer = True
+        if self._is_bottleneck:
+            self.rate = min(self.max_rate, self._grown())
+
+    def _grown(self) -> float:
         if self._growing_fast:
-            grown = self.rate * FAST_GROWTH
-        else:
-            # A call stands for 1/rate seconds. At the floor that is long, and one good answer is thin evidence.
-            grown = min(self.rate + INCREASE / self.rate, self.rate * FAST_GROWTH)
-        self.rate = min(self.max_rate, grown)
+            return self.rate * FAST_GROWTH
+        # A call stands for 1/rate seconds.
+        seconds = 1 / self.rate
+        self._calm += seconds
+        if self._low_answers:
+            self._low_answers -= 1
+            return self.rate * (1 + LOW_INCREASE)
+        increase = INCREASE
+        if self._calm > CALM and self.rate > self._peak:
+            increase += SEARCH * self.rate
+        # At the floor a call stands for a long time, and one good answer is thin evidence.
+        return min(self.rate + increase * seconds, self.rate * FAST_GROWTH)
 
     def congested(self, number: int) -> bool:
         """A call was rejected for coming too fast; True if that cut the rate.
@@ -108,8 +149,13 @@ class AdaptiveThrottle:
         """
         if number <= self._last_cut:
             return False
+        is_low = self.rate < LOW_RATE and self._has_answer and not self._growing_fast
+        self._low_answers = LOW_ANSWERS if is_low else 0
         self._growing_fast = False
         self._last_cut = self._newest
         self._congested_at = self._sent_at
-        self.rate = max(self._min_rate, self.rate * CUT)
+        self._peak = self.rate
+        self._calm = 0.0
+        self._has_answer = False
+        self.rate = max(self._min_rate, self.rate * (LOW_CUT if is_low else CUT))
         return True
