@@ -38,13 +38,17 @@ class Sender:
 
     Attributes:
         begin: When it starts, in seconds.
+        throttle: Its throttle.
+        in_flight: Its calls under way.
+        freed_at: When it could send another one after all its connections had been taken.
         answered: The moments at which calls that the bucket let pass arrived.
         throttled: The same for the others.
     """
 
     begin: float
-    throttle: AdaptiveThrottle = field(default_factory=lambda: AdaptiveThrottle(CLIENT_LIMIT))
+    throttle: AdaptiveThrottle
     in_flight: int = 0
+    freed_at: float = -math.inf
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     answered: list[float] = field(default_factory=list)
     throttled: list[float] = field(default_factory=list)
@@ -72,7 +76,7 @@ class Account:
         changes: Sequence[tuple[float, float]] = (),
         naive: bool = False,
     ) -> None:
-        self.senders = [Sender(begin) for begin in begins]
+        self.senders = [Sender(begin, AdaptiveThrottle(CLIENT_LIMIT, random)) for begin in begins]
         self._random = random
         self._one_way = one_way
         self._bucket = TokenBucket(rate)
@@ -112,8 +116,8 @@ class Account:
             self._await_departure(sender, now)
             return
         number = next(sender.numbers)
-        # There is always work, so every call would have gone before.
-        sender.throttle.sent(number, now, -math.inf)
+        # There is always work, so every call would have gone as soon as there was a connection.
+        sender.throttle.sent(number, now, sender.freed_at)
         sender.in_flight += 1
         self._at(now + self._random.uniform(*self._one_way), partial(self._arrive, sender, number))
         if sender.in_flight < IN_FLIGHT:
@@ -131,6 +135,7 @@ class Account:
             sender.throttle.congested(number)
         sender.in_flight -= 1
         if sender.in_flight == IN_FLIGHT - 1:
+            sender.freed_at = now
             self._await_departure(sender, now)
 
 

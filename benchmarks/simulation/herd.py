@@ -53,7 +53,7 @@ class Herd:
         self._one_way = one_way
         self._best = jobs / SEATS / rate
         self._bucket = TokenBucket(rate)
-        self._throttle = AdaptiveThrottle(CLIENT_LIMIT)
+        self._throttle = AdaptiveThrottle(CLIENT_LIMIT, random)
         self._windows = Windows[Watch]()
         self._in_flight = 0
         self._seen: dict[str, float] = {}

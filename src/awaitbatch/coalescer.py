@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import math
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING
 
 import anyio
@@ -74,7 +75,7 @@ class DescribeCoalescer:
     ) -> None:
         self._transport = transport
         self._call_timeout = call_timeout
-        self._throttle = AdaptiveThrottle(max_calls_per_second)
+        self._throttle = AdaptiveThrottle(max_calls_per_second, Random())  # noqa: S311
         self._windows = Windows[Watch]()
         self._loop = asyncio.get_running_loop()
         self._closed: Verdict | None = None
@@ -82,6 +83,8 @@ class DescribeCoalescer:
         self._alarm: asyncio.Future[None] | None = None
         self._alarm_at = -math.inf
         self._in_flight = 0
+        # When a connection became free after all had been taken.
+        self._freed_at = -math.inf
         self._calls = self._ids = self._jobs_described = self._throttled = self._failed = 0
         self._reporter = Reporter()
 
@@ -214,7 +217,7 @@ class DescribeCoalescer:
         call = self._windows.take(now)
         if call is None:
             return
-        self._throttle.sent(call.number, now, call.due)
+        self._throttle.sent(call.number, now, max(call.due, self._freed_at))
         self._in_flight += 1
         self._calls += 1
         self._ids += len(call.job_ids)
@@ -236,6 +239,8 @@ class DescribeCoalescer:
         else:
             self._on_answer(call, answer)
         finally:
+            if self._in_flight == self._transport.max_in_flight:
+                self._freed_at = self._loop.time()
             self._in_flight -= 1
             self._ring()
 

@@ -69,7 +69,7 @@ class Herd(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.windows = Windows[Watch]()
-        self.throttle = AdaptiveThrottle(MAX_RATE)
+        self.throttle = AdaptiveThrottle(MAX_RATE, Random(1))
         self.now = 0.0
         self.events = 0
         self.states: dict[str, int] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from heapq import heappop, heappush
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from awaitbatch._core.throttle import (
     CALM,
     CUT,
+    DRIFT,
     FAST_GROWTH,
     INCREASE,
     LOW_ANSWERS,
@@ -28,6 +30,17 @@ from awaitbatch._core.throttle import (
 NO_DEMAND = math.inf
 """Due at infinity: a call that did not have to wait for the throttle."""
 OVERDUE = 0.0
+
+
+class _Lowest(Random):
+    """Draws the lowest of what could be drawn, so that times are literal."""
+
+    def uniform(self, a: float, b: float) -> float:  # noqa: ARG002
+        """Draw the lower bound."""
+        return a
+
+
+STEADY = _Lowest()
 
 
 def send_one(throttle: AdaptiveThrottle, number: int, due: float = OVERDUE) -> float:
@@ -52,7 +65,7 @@ EVENTS = st.lists(
 @given(max_rate=st.floats(0.01, 500), events=EVENTS)
 def test_never_above_the_limit(max_rate: float, events: list[tuple[str, float]]) -> None:
     """In any t seconds at most 1 + max_rate · t calls go, and the rate stays within its bounds."""
-    throttle = AdaptiveThrottle(max_rate)
+    throttle = AdaptiveThrottle(max_rate, Random(1))
     now, number = 0.0, 0
     sent: list[float] = []
     for event, seconds in events:
@@ -75,12 +88,12 @@ def test_never_above_the_limit(max_rate: float, events: list[tuple[str, float]])
 
 def test_the_first_call_goes_at_once() -> None:
     """Nothing holds up the first call, whatever the clock says."""
-    assert AdaptiveThrottle(10).ready_at == -math.inf
+    assert AdaptiveThrottle(10, STEADY).ready_at == -math.inf
 
 
 def test_the_next_call_waits() -> None:
     """The next call goes 1/rate seconds after the last."""
-    throttle = AdaptiveThrottle(10)
+    throttle = AdaptiveThrottle(10, STEADY)
     throttle.sent(1, 100.0, OVERDUE)
     assert throttle.ready_at == pytest.approx(100 + 1 / START_RATE)
 
@@ -88,13 +101,13 @@ def test_the_next_call_waits() -> None:
 @pytest.mark.parametrize("max_rate", [0.05, 1.0, 500.0])
 def test_the_start_respects_the_limit(max_rate: float) -> None:
     """The first rate is a careful one, and never above the limit."""
-    assert AdaptiveThrottle(max_rate).rate == min(START_RATE, max_rate)
+    assert AdaptiveThrottle(max_rate, STEADY).rate == min(START_RATE, max_rate)
 
 
 @pytest.mark.parametrize("latency", [0.02, 0.1])
 def test_a_high_rate_is_reached_within_two_seconds(latency: float) -> None:
     """Under steady demand 50 calls a second are reached within two seconds."""
-    throttle = AdaptiveThrottle(50)
+    throttle = AdaptiveThrottle(50, STEADY)
     now, number = 0.0, 0
     answers: list[float] = []
     while throttle.rate < 50:
@@ -111,7 +124,7 @@ def test_a_high_rate_is_reached_within_two_seconds(latency: float) -> None:
 
 def test_growth_is_multiplicative_until_the_first_congestion() -> None:
     """Each good answer multiplies the rate until AWS has objected for the first time."""
-    throttle = AdaptiveThrottle(1000)
+    throttle = AdaptiveThrottle(1000, STEADY)
     send_one(throttle, 1)
     for number in range(2, 6):
         send_one(throttle, number)
@@ -123,7 +136,7 @@ def test_growth_is_multiplicative_until_the_first_congestion() -> None:
 @pytest.mark.parametrize("start", [2.0, 7.0, 20.0])
 def test_growth_is_additive_after(start: float) -> None:
     """After the first congestion a rate in use gains about a quarter call a second each second."""
-    throttle = AdaptiveThrottle(1000)
+    throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
     throttle.rate = start
     begin = send_one(throttle, 2)
@@ -156,7 +169,7 @@ def gain(throttle: AdaptiveThrottle) -> float:
 
 def test_a_calm_rate_above_the_last_congestion_grows_faster() -> None:
     """After 20 s of use without congestion a rate that was never tried before gains 5 % a second more."""
-    throttle = AdaptiveThrottle(1000)
+    throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
     use_for(throttle, CALM + 1, 8.0)
     assert gain(throttle) == pytest.approx(INCREASE + SEARCH * 8)
@@ -165,7 +178,7 @@ def test_a_calm_rate_above_the_last_congestion_grows_faster() -> None:
 
 def test_a_calm_rate_below_the_last_congestion_does_not() -> None:
     """However calm it is, the way back to the rate of the last congestion is additive."""
-    throttle = AdaptiveThrottle(1000)
+    throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
     use_for(throttle, 10 * CALM, START_RATE)
     assert gain(throttle) == pytest.approx(INCREASE)
@@ -173,7 +186,7 @@ def test_a_calm_rate_below_the_last_congestion_does_not() -> None:
 
 def test_calm_takes_its_time() -> None:
     """Before 20 s of use are over growth is additive, above the rate of the last congestion too."""
-    throttle = AdaptiveThrottle(1000)
+    throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
     use_for(throttle, CALM - 1, 8.0)
     assert gain(throttle) == pytest.approx(INCREASE)
@@ -181,7 +194,7 @@ def test_calm_takes_its_time() -> None:
 
 def test_congestion_ends_the_calm() -> None:
     """Calm is counted from the last cut."""
-    throttle = AdaptiveThrottle(1000)
+    throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
     use_for(throttle, CALM + 1, 8.0)
     send_one(throttle, 1000)
@@ -204,7 +217,7 @@ def cut_at(throttle: AdaptiveThrottle, rate: float) -> None:
 
 def test_steps_are_small_at_a_low_limit() -> None:
     """At a limit below two calls a second the rate is cut to 0.85, and a good answer adds 0.75 %."""
-    throttle = AdaptiveThrottle(1000)
+    throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
     cut_at(throttle, 1.0)
     assert throttle.rate == pytest.approx(LOW_CUT)
@@ -216,7 +229,7 @@ def test_steps_are_small_at_a_low_limit() -> None:
 
 def test_a_limit_from_two_calls_a_second_is_not_low() -> None:
     """From two calls a second on the steps are the usual ones."""
-    throttle = AdaptiveThrottle(1000)
+    throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
     cut_at(throttle, LOW_RATE)
     assert throttle.rate == pytest.approx(LOW_RATE * CUT)
@@ -225,7 +238,7 @@ def test_a_limit_from_two_calls_a_second_is_not_low() -> None:
 
 def test_small_steps_end() -> None:
     """After 32 good answers at a low limit growth is what it is elsewhere, so that no rate is held down for long."""
-    throttle = AdaptiveThrottle(1000)
+    throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
     cut_at(throttle, 1.0)
     for number in range(12, 12 + LOW_ANSWERS):
@@ -239,7 +252,7 @@ def test_small_steps_end() -> None:
 
 def test_a_storm_is_no_low_limit() -> None:
     """A cut without a good answer since the one before is a deep one, and the way back from it is not slow."""
-    throttle = AdaptiveThrottle(1000)
+    throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
     cut_at(throttle, 1.9)
     throttle.rate = 1.5
@@ -251,7 +264,7 @@ def test_a_storm_is_no_low_limit() -> None:
 
 def test_the_first_congestion_is_no_low_limit() -> None:
     """A first congestion says that fast growth went too far, not where the limit is."""
-    throttle = AdaptiveThrottle(1.5)
+    throttle = AdaptiveThrottle(1.5, STEADY)
     send_one(throttle, 1)
     throttle.answered()
     send_one(throttle, 2)
@@ -261,7 +274,7 @@ def test_the_first_congestion_is_no_low_limit() -> None:
 
 def test_rest_ends_small_steps() -> None:
     """With what a storm has taught, a low limit is forgotten."""
-    throttle = AdaptiveThrottle(50)
+    throttle = AdaptiveThrottle(50, STEADY)
     cut_once(throttle)
     cut_at(throttle, 1.0)
     throttle.sent(12, 1e6, NO_DEMAND)
@@ -272,7 +285,7 @@ def test_rest_ends_small_steps() -> None:
 @pytest.mark.parametrize("limit", [0.2, 0.5, 1.0, 1.25])
 def test_a_low_limit_is_used(limit: float) -> None:
     """Where each call that comes too soon after the last is rejected, at least 84 % of the limit are used."""
-    throttle = AdaptiveThrottle(100)
+    throttle = AdaptiveThrottle(100, STEADY)
     now, passed, token_at = 0.0, 0, 0.0
     for number in range(1, 1000):
         now = max(now, throttle.ready_at)
@@ -288,7 +301,7 @@ def test_a_low_limit_is_used(limit: float) -> None:
 
 def test_growth_from_the_floor_is_careful() -> None:
     """At the floor one good answer, thin evidence, does not multiply the rate."""
-    throttle = AdaptiveThrottle(100)
+    throttle = AdaptiveThrottle(100, STEADY)
     cut_once(throttle)
     throttle.rate = MIN_RATE
     send_one(throttle, 2)
@@ -299,7 +312,7 @@ def test_growth_from_the_floor_is_careful() -> None:
 @pytest.mark.parametrize("cut_before", [False, True], ids=["fast growth", "additive growth"])
 def test_a_rate_that_is_not_used_does_not_grow(cut_before: bool) -> None:
     """While calls do not wait for the throttle its rate is not tried, so good answers say nothing about it."""
-    throttle = AdaptiveThrottle(1000)
+    throttle = AdaptiveThrottle(1000, STEADY)
     if cut_before:
         cut_once(throttle)
     before = throttle.rate
@@ -311,7 +324,7 @@ def test_a_rate_that_is_not_used_does_not_grow(cut_before: bool) -> None:
 
 def test_growth_begins_with_demand() -> None:
     """A call that had to wait for the throttle makes good answers count."""
-    throttle = AdaptiveThrottle(1000)
+    throttle = AdaptiveThrottle(1000, STEADY)
     throttle.sent(1, 10, 10)
     throttle.answered()
     assert throttle.rate == START_RATE
@@ -322,7 +335,7 @@ def test_growth_begins_with_demand() -> None:
 
 def test_one_cut_an_event() -> None:
     """However many calls under way a congestion hits, the rate is cut once."""
-    throttle = AdaptiveThrottle(1000)
+    throttle = AdaptiveThrottle(1000, STEADY)
     throttle.rate = 100.0
     for number in range(1, 21):
         send_one(throttle, number)
@@ -333,7 +346,7 @@ def test_one_cut_an_event() -> None:
 
 def test_out_of_order_rejections_are_one_event() -> None:
     """The order in which the rejections of one event arrive makes no difference."""
-    throttle = AdaptiveThrottle(1000)
+    throttle = AdaptiveThrottle(1000, STEADY)
     throttle.rate = 100.0
     for number in range(1, 6):
         send_one(throttle, number)
@@ -342,7 +355,7 @@ def test_out_of_order_rejections_are_one_event() -> None:
 
 def test_only_a_call_sent_after_the_cut_cuts_again() -> None:
     """A rejected call that was sent at the new rate is a new event."""
-    throttle = AdaptiveThrottle(1000)
+    throttle = AdaptiveThrottle(1000, STEADY)
     throttle.rate = 100.0
     for number in range(1, 4):
         send_one(throttle, number)
@@ -356,7 +369,7 @@ def test_only_a_call_sent_after_the_cut_cuts_again() -> None:
 @pytest.mark.parametrize(("max_rate", "floor"), [(1000.0, 0.1), (0.05, 0.05)])
 def test_the_floor(max_rate: float, floor: float) -> None:
     """Congestion without end leaves one call in ten seconds, or the limit if that is lower."""
-    throttle = AdaptiveThrottle(max_rate)
+    throttle = AdaptiveThrottle(max_rate, STEADY)
     assert throttle.at_floor is (max_rate < 0.1)
     for number in range(1, 100):
         send_one(throttle, number)
@@ -369,7 +382,7 @@ def test_the_floor(max_rate: float, floor: float) -> None:
 
 def test_it_recovers_from_the_floor() -> None:
     """Good answers lead away from the floor."""
-    throttle = AdaptiveThrottle(10)
+    throttle = AdaptiveThrottle(10, STEADY)
     for number in range(1, 100):
         send_one(throttle, number)
         throttle.congested(number)
@@ -385,7 +398,7 @@ def test_it_recovers_from_the_floor() -> None:
 
 def congested_to_the_floor() -> AdaptiveThrottle:
     """A throttle after a long storm, whose last call was sent at the moment 1000."""
-    throttle = AdaptiveThrottle(50)
+    throttle = AdaptiveThrottle(50, STEADY)
     for number in range(1, 100):
         throttle.sent(number, 1000, OVERDUE)
         throttle.congested(number)
@@ -414,7 +427,7 @@ def test_a_storm_is_not_forgotten_while_calls_wait() -> None:
 
 def test_rest_lowers_no_rate() -> None:
     """A rate above the first one is kept through any rest."""
-    throttle = AdaptiveThrottle(50)
+    throttle = AdaptiveThrottle(50, STEADY)
     cut_once(throttle)
     throttle.rate = 30
     throttle.sent(2, 1e6, NO_DEMAND)
@@ -423,7 +436,7 @@ def test_rest_lowers_no_rate() -> None:
 
 def test_rest_respects_the_limit() -> None:
     """A fresh rate is never above the limit."""
-    throttle = AdaptiveThrottle(1)
+    throttle = AdaptiveThrottle(1, STEADY)
     cut_once(throttle)
     throttle.sent(2, 1e6, NO_DEMAND)
     assert throttle.rate == 1
@@ -431,8 +444,48 @@ def test_rest_respects_the_limit() -> None:
 
 def test_repr() -> None:
     """The representation tells the rate, the limit and the phase."""
-    throttle = AdaptiveThrottle(50)
+    throttle = AdaptiveThrottle(50, STEADY)
     throttle.rate = 12.345
     assert repr(throttle).endswith("12.35 of at most 50 calls/s, until first congestion>")
     cut_once(throttle)
     assert repr(throttle).endswith(f"{12.345 * CUT:.2f} of at most 50 calls/s, after congestion>")
+
+
+def test_rejections_in_a_row_put_off_the_next_call_by_a_little() -> None:
+    """The next call goes up to half an interval later, each time by another part of it; the one after it does not."""
+    throttle = AdaptiveThrottle(0.1, Random(1))
+    delays = []
+    for number in range(1, 200):
+        now = send_one(throttle, number)
+        throttle.congested(number)
+        delays.append(throttle.ready_at - now)
+    assert 10 <= min(delays) < 10.5
+    assert 10 * (1 + DRIFT) - 0.5 < max(delays) <= 10 * (1 + DRIFT)
+    now = send_one(throttle, 200)
+    throttle.answered()
+    assert throttle.ready_at == pytest.approx(now + 10)
+
+
+def test_a_rejection_among_answers_puts_off_nothing() -> None:
+    """Where calls are answered as well, the rate alone says when the next one goes."""
+    throttle = AdaptiveThrottle(10, Random(1))
+    send_one(throttle, 1)
+    throttle.answered()
+    now = send_one(throttle, 2)
+    assert throttle.congested(2)
+    assert throttle.ready_at == now + 1 / throttle.rate
+
+
+def test_no_moment_is_the_wrong_one_for_ever() -> None:
+    """Beside a neighbour who takes each token of a bucket as soon as it is there, calls at the floor get through."""
+    throttle = AdaptiveThrottle(0.1, Random(1))
+    answered = 0
+    for number in range(1, 301):
+        now = send_one(throttle, number)
+        # A token comes every 50 ms, and is taken within 5.
+        if now % 0.05 < 0.005:
+            throttle.answered()
+            answered += 1
+        else:
+            throttle.congested(number)
+    assert answered >= 10

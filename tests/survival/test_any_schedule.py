@@ -1,4 +1,4 @@
-"""Client and server together, driven through random schedules of waits, cancellations, faults, throttles and closings."""
+"""Client and server together, through random schedules of waits, cancellations, faults, throttles and closings."""
 
 from __future__ import annotations
 

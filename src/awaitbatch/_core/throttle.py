@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from random import Random
 
 START_RATE: Final = 5.0
 """Calls a second before anything is known."""
@@ -17,6 +20,9 @@ INCREASE: Final = 0.25
 """Calls a second that the rate gains each second after it."""
 CUT: Final = 0.7
 """Factor on the rate for each congestion event."""
+
+DRIFT: Final = 0.5
+"""The most by which one of several rejections in a row puts off the next call, as a share of the time between two."""
 
 CALM: Final = 20.0
 """Seconds of use without congestion after which a rate that was never tried before grows faster."""
@@ -50,15 +56,20 @@ class AdaptiveThrottle:
       `INCREASE` is a large one there. So after a cut below it both steps are small, unless no call was answered
       since the cut before: then it is a storm and not a limit that is nearly known.
 
+    While no call is answered, each rejection also puts off the next call by a little, drawn at random. Calls at equal
+    distances could meet the account's bucket for ever at a moment at which a neighbour has just emptied it.
+
     In any t seconds it lets at most 1 + ``max_rate`` · t calls go.
 
     Args:
         max_rate: Never more than so many calls a second.
+        random: Draws by how much a rejection puts off the next call.
     """
 
     __slots__ = (
         "_calm",
         "_congested_at",
+        "_drift",
         "_growing_fast",
         "_has_answer",
         "_is_bottleneck",
@@ -67,13 +78,16 @@ class AdaptiveThrottle:
         "_min_rate",
         "_newest",
         "_peak",
+        "_random",
         "_sent_at",
         "max_rate",
         "rate",
     )
 
-    def __init__(self, max_rate: float) -> None:
+    def __init__(self, max_rate: float, random: Random) -> None:
         self.max_rate = max_rate
+        self._random = random
+        self._drift = 0.0
         self.rate = min(START_RATE, max_rate)
         self._min_rate = min(MIN_RATE, max_rate)
         self._growing_fast = True
@@ -97,7 +111,7 @@ class AdaptiveThrottle:
     @property
     def ready_at(self) -> float:
         """When the next call may go; -inf before the first."""
-        return self._sent_at + 1 / self.rate
+        return self._sent_at + (1 + self._drift) / self.rate
 
     @property
     def at_floor(self) -> bool:
@@ -119,6 +133,7 @@ class AdaptiveThrottle:
             self._low_answers = 0
         self._newest = number
         self._sent_at = now
+        self._drift = 0.0
 
     def answered(self) -> None:
         """A call was answered, so the rate may grow."""
@@ -147,6 +162,8 @@ class AdaptiveThrottle:
         Args:
             number: The rejected call's number.
         """
+        if not self._has_answer:
+            self._drift = self._random.uniform(0, DRIFT)
         if number <= self._last_cut:
             return False
         is_low = self.rate < LOW_RATE and self._has_answer and not self._growing_fast
