@@ -311,6 +311,23 @@ async def test_calls_wait_for_a_free_connection() -> None:
     assert most == 3
 
 
+async def test_a_rate_that_connections_hold_back_does_not_grow() -> None:
+    """Where calls wait for a connection, the rate has not been tried, and stays what it was."""
+    server = make_server()
+    transport = FaultyTransport(server, lambda *_: 2.0)
+    transport.max_in_flight = 2
+    job_ids = [server.add_job(life_cycle=LONG) for _ in range(1000)]
+    async with make_client(transport, backoff=FixedInterval(1)) as client:
+        waits = [asyncio.create_task(client.poll_for_job_complete(job_id, 0)) for job_id in job_ids]
+        await asyncio.sleep(20)
+        grown = client.statistics().rate
+        await asyncio.sleep(60)
+        assert client.statistics().rate == grown < client._life.coalescer._throttle.max_rate
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+
 async def test_repr_and_statistics_show_the_state() -> None:
     """The repr and the statistics tell what a client does."""
     server = make_server()
