@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import socket
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +26,7 @@ from awaitbatch import (
     JobFailedError,
     SubmitUncertainError,
 )
-from awaitbatch.testing import BatchServer, LifeCycle, LifeCycleRanges, TokenBucket
+from awaitbatch.testing import BatchServer, Fault, LifeCycle, LifeCycleRanges, ServerProcess, TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -214,6 +217,42 @@ async def test_a_server_that_hangs(server: BatchServer) -> None:
     assert time.monotonic() - begin < 1
     with pytest.raises(ClientClosedError):
         await waiting
+
+
+def open_sockets() -> set[str]:
+    """The sockets of this process, by their numbers in the kernel."""
+    found = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.add(os.readlink(descriptor))
+    return {name for name in found if name.startswith("socket:")}
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="sockets are counted in /proc")
+async def test_no_socket_outlives_the_client() -> None:
+    """Whatever its connections go through, all of them are closed with the client."""
+    async with ServerProcess() as server:
+        (job_id,) = await server.control("POST", "jobs", [{"life_cycle": {"running": 1e6}}])
+        before = open_sockets()
+        for fault in (Fault.SHUFFLED_JOBS, Fault.HANG, Fault.RESET_IN_BODY, Fault.TRICKLE, Fault.BARE_503):
+            await server.control("DELETE", "faults")
+            async with BatchClient(
+                **server.client_arguments,
+                backoff=FixedInterval(0.05),
+                call_timeout=0.2,
+                max_calls_per_second=100,
+            ) as client:
+                assert (await client.describe(job_id))["jobId"] == job_id
+                await server.control("POST", "faults", {"fault": fault, "seconds": 5})
+                waits = [asyncio.create_task(client.poll_for_job_complete(job_id, 0)) for _ in range(3)]
+                while client.statistics().calls < 5:
+                    await asyncio.sleep(0.02)
+            await asyncio.gather(*waits, return_exceptions=True)
+            # A transport that was told to close does so in the next turns of the loop.
+            deadline = time.monotonic() + 2
+            while open_sockets() > before:
+                assert time.monotonic() < deadline, fault
+                await asyncio.sleep(0.02)
 
 
 async def test_a_blocking_join_blocks_nobody(server: BatchServer) -> None:
