@@ -68,6 +68,9 @@ _sender: ContextVar[AiobotocoreTransport | None] = ContextVar("awaitbatch_sender
 
 _BODY: Final = "awaitbatch.body"
 
+_LEAST_ERROR_STATUS: Final = 300
+"""HTTP statuses from here on are errors to botocore."""
+
 _STATIC_CREDENTIALS: Final = (AioCredentials, Credentials, ReadOnlyCredentials, type(None))
 
 
@@ -132,8 +135,8 @@ class AiobotocoreTransport:
             await asyncio.to_thread(_load_models, session)
             creating = session.create_client("batch", **self._settings)
             self._client = await self._resources.enter_async_context(creating)
-        self._attach("needs-retry.batch.DescribeJobs", self._refuse_retry)
-        self._attach("needs-retry.batch.SubmitJob", self._refuse_retry)
+        self._attach("needs-retry.batch.DescribeJobs", self._end_attempt)
+        self._attach("needs-retry.batch.SubmitJob", self._end_attempt)
         self._attach("before-parse.batch.DescribeJobs", self._keep_body)
         self._attach("before-parse.batch.SubmitJob", self._tidy)
 
@@ -174,8 +177,28 @@ class AiobotocoreTransport:
         finally:
             _sender.reset(token)
 
-    def _refuse_retry(self, **_: object) -> bool | None:
-        return False if _sender.get() is self else None
+    def _end_attempt(
+        self,
+        operation: Any,  # noqa: ANN401
+        response: tuple[Any, dict[str, Any]] | None,
+        caught_exception: Exception | None,
+        **_: object,
+    ) -> bool | None:
+        """Refuse a retry, and raise what the client would raise for want of one.
+
+        It is raised here since botocore's own handlers come next, and would charge the failure to budgets that all
+        calls of the client share: the retry quota, and in adaptive mode the rate.
+        """
+        if _sender.get() is not self:
+            return None
+        if caught_exception is not None:
+            raise caught_exception
+        if response is not None:
+            http_response, answer = response
+            if http_response.status_code >= _LEAST_ERROR_STATUS:
+                code = answer.get("Error", {}).get("Code")
+                raise self.client.exceptions.from_code(code)(answer, operation.name)
+        return False
 
     def _keep_body(
         self, response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
@@ -194,7 +217,7 @@ class AiobotocoreTransport:
 
 def _is_error(response_dict: dict[str, Any]) -> bool:
     status: int = response_dict["status_code"]
-    return status >= 300  # noqa: PLR2004
+    return status >= _LEAST_ERROR_STATUS
 
 
 def _tidy_body(body: bytes, *, is_error: bool) -> bytes:

@@ -21,9 +21,10 @@ from awaitbatch import (
     DescribeError,
     FixedInterval,
     JobFailedError,
+    MaxRetriesExceededError,
     SubmitUncertainError,
 )
-from awaitbatch.testing import BatchServer, LifeCycle, LifeCycleRanges, TokenBucket
+from awaitbatch.testing import BatchServer, Fault, LifeCycle, LifeCycleRanges, TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -119,6 +120,40 @@ async def test_a_lost_connection_is_one_attempt_too(mode: str) -> None:
             assert time.monotonic() - begin < 1
             assert client.statistics().failed == 2
             assert caught.value.code == "EndpointConnectionError"
+
+
+@pytest.mark.parametrize("mode", RETRY_MODES)
+async def test_an_outage_costs_other_calls_no_retries(mode: str) -> None:
+    """After 120 describes that failed a terminate still makes all of its attempts, through a lent client too."""
+    async with BatchServer() as server:
+        config = AioConfig(retries={"mode": mode, "total_max_attempts": 2})
+        async with (
+            get_session().create_client("batch", **server.client_arguments, config=config) as lent,
+            BatchClient(client=lent, max_calls_per_second=1000, backoff=FixedInterval(0.001)) as client,
+        ):
+            server.inject(Fault.SERVER_EXCEPTION)
+            with pytest.raises(MaxRetriesExceededError):
+                await client.poll_job_status("j", ["RUNNING"], max_retries=119)
+            assert server.statistics.calls["DescribeJobs"] == 120
+            with pytest.raises(ClientError):
+                await client.terminate_job("j", "enough")
+            assert server.statistics.calls["TerminateJob"] == 2
+
+
+async def test_throttled_describes_slow_no_other_call() -> None:
+    """In adaptive mode botocore slows all calls of a client after a 429; those of our describes are not among them."""
+    async with BatchServer(bucket={"DescribeJobs": TokenBucket(0.001, 1)}) as server:
+        job_id = server.add_job(life_cycle=LONG)
+        config = AioConfig(retries={"mode": "adaptive"})
+        async with BatchClient(**server.client_arguments, config=config) as client:
+            waiting = asyncio.create_task(client.wait_for_job(job_id, 0, backoff=FixedInterval(0.01)))
+            while client.statistics().throttled < 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            begin = time.monotonic()
+            for _ in range(10):
+                await client.terminate_job("another", "enough")
+            assert time.monotonic() - begin < 1
+            waiting.cancel()
 
 
 async def test_a_lent_client_is_left_as_it_was(server: BatchServer) -> None:
