@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
+from aiobotocore.client import AioBaseClient
 from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import AioSession
 from botocore.credentials import Credentials, ReadOnlyCredentials
@@ -85,6 +86,9 @@ class AiobotocoreTransport:
         session: The session to create a client with.
         profile_name: The profile to create a session with.
         settings: Keyword arguments of ``create_client``.
+
+    Raises:
+        TypeError: The client or the session is not aiobotocore's.
     """
 
     def __init__(
@@ -95,6 +99,10 @@ class AiobotocoreTransport:
         profile_name: str | None = None,
         **settings: Any,  # noqa: ANN401
     ) -> None:
+        _require_type(
+            client, AioBaseClient, "client= must be what `async with session.create_client()` gives"
+        )
+        _require_type(session, AioSession, "session= must be an aiobotocore session")
         self._client = client
         self._session = session
         self._profile_name = profile_name
@@ -134,7 +142,9 @@ class AiobotocoreTransport:
     async def open(self) -> None:
         """Create the client unless one was lent, and attach to its events."""
         if self._client is None:
-            session = self._session or await asyncio.to_thread(AioSession, profile=self._profile_name)
+            session: AioSession = self._session or await asyncio.to_thread(
+                AioSession, profile=self._profile_name
+            )
             await asyncio.to_thread(_load_models, session)
             creating = session.create_client("batch", **self._settings)
             self._client = await self._resources.enter_async_context(creating)
@@ -155,7 +165,10 @@ class AiobotocoreTransport:
     async def describe_jobs(self, job_ids: Sequence[str]) -> bytes:
         """Send DescribeJobs once; the body of the answer comes back unparsed."""
         with self._one_attempt():
-            answer: dict[str, Any] = await self.client.describe_jobs(jobs=job_ids)  # type: ignore[assignment]
+            answer: dict[str, Any] = await self.client.describe_jobs(jobs=list(job_ids))  # type: ignore[assignment]
+        if _BODY not in answer:
+            # Something answered in place of AWS, such as botocore's Stubber or a cache.
+            return msgspec.json.encode({"jobs": answer.get("jobs")})
         body: bytes = answer[_BODY]
         return body
 
@@ -216,6 +229,12 @@ class AiobotocoreTransport:
     def _tidy(self, response_dict: dict[str, Any], **_: object) -> None:
         if _sender.get() is self:
             response_dict["body"] = _tidy_body(response_dict["body"], is_error=_is_error(response_dict))
+
+
+def _require_type(value: object, kind: type, demand: str) -> None:
+    if value is not None and not isinstance(value, kind):
+        message = f"{demand}, not of type {type(value).__name__}"
+        raise TypeError(message)
 
 
 def _is_error(response_dict: dict[str, Any]) -> bool:
