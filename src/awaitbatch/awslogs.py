@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from awaitbatch.jobs import TERMINAL
+from awaitbatch.jobs import TERMINAL, JobStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     Json = Mapping[str, Any]
 
@@ -40,7 +41,7 @@ def find_log_locations(job: Json, region_name: str | None) -> LogLocations:
         job: The job's description.
         region_name: The region of streams whose container names none.
     """
-    if job.get("eksProperties"):
+    if any(holder.get("eksProperties") for holder in (job, *_node_groups(job))):
         return LogLocations(
             [], "it runs on Amazon EKS, which writes no CloudWatch stream that AWS Batch knows of"
         )
@@ -75,7 +76,11 @@ def find_log_locations(job: Json, region_name: str | None) -> LogLocations:
     status = job.get("status")
     if status in TERMINAL:
         return LogLocations([], f"it is {status} and left no log stream; it may never have run")
-    return LogLocations([], f"it has no log stream yet; streams exist from RUNNING on, it is {status}")
+    if status == JobStatus.RUNNING:
+        hint = "AWS Batch has not named it, ask again later"
+    else:
+        hint = "streams exist from RUNNING on"
+    return LogLocations([], f"it has no log stream yet; {hint}, it is {status}")
 
 
 def _containers(holder: Json) -> Iterator[tuple[str, Json]]:
@@ -88,27 +93,34 @@ def _containers(holder: Json) -> Iterator[tuple[str, Json]]:
             yield container.get("name", ""), container
 
 
+def _node_groups(job: Json) -> Sequence[Json]:
+    return (job.get("nodeProperties") or {}).get("nodeRangeProperties") or ()
+
+
 def _properties_of_node(job: Json) -> Json:
     """What holds the log options: the job itself, or its node group if it is a multi-node job or a node of one."""
-    node_properties = job.get("nodeProperties") or {}
-    groups: Iterable[Json] = node_properties.get("nodeRangeProperties") or ()
+    groups = _node_groups(job)
     if not groups:
         return job
+    node_properties = job["nodeProperties"]
     details = job.get("nodeDetails") or {}
     # The parent shows the attempts of the main node, which decides on the job.
     node = details.get("nodeIndex", node_properties.get("mainNode", 0))
-    ranges = [(_node_range(group.get("targetNodes", "0:")), group) for group in groups]
+    ranges = [(_node_range(group.get("targetNodes") or "0:"), group) for group in groups]
     holding = [(nodes, group) for nodes, group in ranges if node in nodes]
     # A range within another one overrides it.
     return min(holding, key=lambda pair: len(pair[0]))[1] if holding else job
 
 
 def _node_range(target_nodes: str) -> range:
-    """The nodes of ``"n:m"``, with either end left out, or of ``"n"``.
+    """The nodes of ``"n:m"``, with either end left out, or of ``"n"``; none if it is something else.
 
     https://docs.aws.amazon.com/batch/latest/APIReference/API_NodeRangeProperty.html
     """
-    first, colon, last = target_nodes.partition(":")
+    form = re.fullmatch(r"(\d*)(:?)(\d*)", target_nodes)
+    if form is None:
+        return range(0)
+    first, colon, last = form.groups()
     start = int(first or 0)
     most_nodes = 1 << 20
     return range(start, (int(last) + 1 if last else most_nodes) if colon else start + 1)

@@ -35,7 +35,7 @@ from awaitbatch.reporter import tell
 from awaitbatch.transport import AiobotocoreTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterable
+    from collections.abc import Callable, Collection, Container, Iterable
     from types import TracebackType
 
     from aiobotocore.config import AioConfig
@@ -81,7 +81,8 @@ class BatchClient:
         verify: Whether to verify TLS certificates, or the path of a CA bundle.
         use_ssl: Whether to use TLS.
         session: An aiobotocore session to create the client with.
-        client: A ready aiobotocore Batch client. Its settings stay as they are, and it is not closed.
+        client: A ready aiobotocore Batch client. Its settings stay as they are, and it is not closed. Describes use all
+            connections of its pool but two; if several BatchClients share it, give it ``max_pool_connections`` for all.
         transport: Something else than aiobotocore to send calls with, such as
             ``awaitbatch.testing.BatchServer.transport()``.
         max_retries: Checks after the first that a poll may make before `MaxRetriesExceededError`; ``math.inf`` for no
@@ -97,6 +98,7 @@ class BatchClient:
 
     Raises:
         ValueError: An argument makes no sense, or contradicts another.
+        TypeError: An argument is of a wrong type.
     """
 
     MAX_RETRIES: ClassVar[float] = 4200
@@ -161,10 +163,12 @@ class BatchClient:
         _refuse_contradictions(
             settings, profile_name=profile_name, session=session, client=client, transport=transport
         )
-        _require(max_calls_per_second > 0, "max_calls_per_second", max_calls_per_second, "more than 0")
-        _require(0 < call_timeout < math.inf, "call_timeout", call_timeout, "a positive number of seconds")
-        _require(0 <= close_timeout < math.inf, "close_timeout", close_timeout, "a number of seconds")
-        _require(0 <= describe_window < math.inf, "describe_window", describe_window, "a number of seconds")
+        _require(lambda rate: rate > 0, "max_calls_per_second", max_calls_per_second, "more than 0")
+        _require(
+            lambda bound: 0 < bound < math.inf, "call_timeout", call_timeout, "a positive number of seconds"
+        )
+        _require(_is_duration, "close_timeout", close_timeout, "a number of seconds")
+        _require(_is_duration, "describe_window", describe_window, "a number of seconds")
         self._transport: BatchTransport = transport or AiobotocoreTransport(
             client=client, session=session, profile_name=profile_name, **settings
         )
@@ -325,7 +329,7 @@ class BatchClient:
             ClientClosedError: The client is not open, or was closed meanwhile.
         """
         awaited = frozenset([match_status] if isinstance(match_status, str) else match_status)
-        _require(bool(awaited), "match_status", match_status, "at least one status")
+        _require(lambda _: bool(awaited), "match_status", match_status, "at least one status")
         rules = self._rules(awaited, backoff=backoff, max_retries=max_retries, status_retries=status_retries)
         await self._watch(job_id, self._describe_window, rules)
         return True
@@ -525,7 +529,7 @@ class BatchClient:
             botocore.exceptions.ClientError: AWS refused it.
             ClientClosedError: The client is not open.
         """
-        self._life.check_open()
+        self._life.check_open(job_id)
         return await self._transport.cancel_job(jobId=parse_job_id(job_id), reason=reason)
 
     async def terminate_job(self, job_id: str, reason: str) -> dict[str, Any]:
@@ -540,7 +544,7 @@ class BatchClient:
             botocore.exceptions.ClientError: AWS refused it.
             ClientClosedError: The client is not open.
         """
-        self._life.check_open()
+        self._life.check_open(job_id)
         return await self._transport.terminate_job(jobId=parse_job_id(job_id), reason=reason)
 
     # Logs.
@@ -646,13 +650,13 @@ class BatchClient:
     ) -> Rules:
         max_retries = self.max_retries if max_retries is None else max_retries
         status_retries = self.status_retries if status_retries is None else status_retries
-        _require(max_retries >= 0, "max_retries", max_retries, "at least 0, or math.inf for no bound")
+        _require(lambda bound: bound >= 0, "max_retries", max_retries, "at least 0, or math.inf for no bound")
         _require(
-            status_retries >= 1, "status_retries", status_retries, "at least 1, or math.inf for no bound"
+            lambda bound: bound >= 1, "status_retries", status_retries, "at least 1, or math.inf for no bound"
         )
         if backoff is not None:
             _require(
-                isinstance(backoff, Backoff) and not isinstance(backoff, type),
+                lambda given: isinstance(given, Backoff) and not isinstance(given, type),
                 "backoff",
                 backoff,
                 "an object with window(tries), as FixedInterval(5)",
@@ -671,7 +675,7 @@ class BatchClient:
     async def _watch(
         self, job_id: str, window: Window, rules: Rules, known: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        self._life.check_open()
+        self._life.check_open(job_id)
         sighting = await self._life.coalescer.watch(parse_job_id(job_id), window, known=known, **rules)
         return sighting.description()
 
@@ -681,15 +685,23 @@ def _drawn_pause(delay: float | None, least: float, most: float) -> Window:
     if delay is None:
         bounds = Window(min(least, most), max(least, most))
     else:
-        _require(math.isfinite(delay), "delay", delay, "a number of seconds")
+        _require(math.isfinite, "delay", delay, "a number of seconds")
         bounds = schedules.jitter_window(delay)
     return Window(bounds.earliest, _random.uniform(*bounds))
 
 
-def _require(holds: bool, name: str, value: object, expected: str) -> None:  # noqa: FBT001
-    if not holds:
+def _is_duration(seconds: float) -> bool:
+    return 0 <= seconds < math.inf
+
+
+def _require(holds: Callable[[Any], bool], name: str, value: object, expected: str) -> None:
+    try:
+        error: type[Exception] | None = None if holds(value) else ValueError
+    except TypeError:
+        error = TypeError
+    if error is not None:
         message = f"{name} must be {expected}, not {value!r}"
-        raise ValueError(message)
+        raise error(message)
 
 
 def _refuse_contradictions(settings: dict[str, Any], **sources: object) -> None:

@@ -73,7 +73,7 @@ class DescribeError(AwaitBatchError):
     Attributes:
         job_id: The job that was asked for.
         code: The error code of AWS, such as ``"AccessDeniedException"``, or the name of the cause's class.
-        http_status: The HTTP status of the answer, or None if there was no answer.
+        http_status: The HTTP status of the answer, 200 if its body could not be read, or None if there was no answer.
     """
 
     def __init__(

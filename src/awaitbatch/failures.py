@@ -230,10 +230,12 @@ class _Failed:
 
 def _taken_apart(error: BaseException, *, renewed: bool) -> _Failed:
     if not isinstance(error, botocore_errors.ClientError):
-        return _Failed(error, None, type(error).__name__, "", renewed)
+        # An answer that can not be read is one all the same, and its status was good.
+        status = 200 if isinstance(error, UnreadableAnswerError) else None
+        return _Failed(error, status, type(error).__name__, "", renewed)
     answer: dict[str, Any] = dict(error.response)
     details = answer.get("Error", {})
-    status: int | None = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
     return _Failed(
         error, status or None, str(details.get("Code", "Unknown")), str(details.get("Message", "")), renewed
     )

@@ -78,7 +78,8 @@ class LogFetchers:
         self._none_active.clear()
         try:
             fetcher: BatchLogFetcher | None = await _resolved(get_fetcher(job_id))
-            if fetcher is None or self._closed:
+            # As Airflow asks, so that False is no fetcher either.
+            if not fetcher or self._closed:
                 yield
                 return
             try:

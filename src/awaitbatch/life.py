@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from awaitbatch._core.text import told
+from awaitbatch._core.text import one_line, told
 from awaitbatch.coalescer import DescribeCoalescer
 from awaitbatch.errors import ClientClosedError
 from awaitbatch.fetchers import LogFetchers, outlast
@@ -122,22 +122,28 @@ class Life:
             await outlast(self._task, self._close_timeout)
             raise
 
-    def check_open(self) -> None:
+    def check_open(self, job_id: object = None) -> None:
         """Raise unless it is open, and on this event loop.
+
+        Args:
+            job_id: The job that it shall be open for, as the user gave it; the error names it.
 
         Raises:
             ClientClosedError: It is not open.
             RuntimeError: It belongs to another event loop.
         """
         if self.state is not State.OPEN:
-            raise self.closed_error()
+            raise self.closed_error(job_id)
         self._check_loop()
 
-    def closed_error(self) -> ClientClosedError:
+    def closed_error(self, job_id: object = None) -> ClientClosedError:
         """The error of whoever needs it open when it is not."""
+        job = "" if job_id is None else f"AWS Batch job ({one_line(str(job_id))}): "
         if self.state is State.NEW:
-            return ClientClosedError("the BatchClient is not open yet: use 'async with', or await open()")
-        error = ClientClosedError(f"the BatchClient is {self.state.value}; make another one")
+            return ClientClosedError(
+                f"{job}the BatchClient is not open yet: use 'async with', or await open()"
+            )
+        error = ClientClosedError(f"{job}the BatchClient is {self.state.value}; make another one")
         error.__cause__ = self._failure
         return error
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Final
 
 from awaitbatch._core.episodes import Episode, Line
 from awaitbatch._core.outcomes import Failure, Trouble
@@ -15,38 +16,50 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("awaitbatch")
 
+_RECOVERY: Final = 5.0
+"""Seconds after a failed call from which on a good one means that the outage is over."""
+_CONGESTION_RECOVERY: Final = 60.0
+"""The same of throttled calls. It is longer, since feeling for the limit meets it again every half a minute or so."""
+_REMEMBERED: Final = 20_000
+"""Jobs whose last line is remembered, three megabytes of them, so that no other wait says it again."""
+
 
 class Reporter:
     """Writes to the logger ``awaitbatch``.
 
-    INFO has one line for each job and state. WARNING has the first throttled call and the first failed one, then
-    at most a summary a minute of each; one line at INFO says that it is over. ERROR has it when credentials have
-    expired for good, as often. The rest is DEBUG.
+    INFO has one line for each job and state, also if one wait follows another. WARNING has the first throttled call
+    and the first failed one, then at most a summary a minute of each; one line at INFO says that it is over. ERROR has
+    it when credentials have expired for good, as often. The rest is DEBUG.
     """
 
     def __init__(self) -> None:
-        self._congestion = Episode()
-        self._outage = Episode()
-        self._expiry = Episode()
+        self._congestion = Episode(_CONGESTION_RECOVERY)
+        self._outage = Episode(_RECOVERY)
+        self._expiry = Episode(_RECOVERY)
+        # The states that the log has, least recently told first.
+        self._told: dict[str, str] = {}
 
     def changed(self, changes: list[Change]) -> None:
         """Jobs were seen in new states."""
         if changes and log.isEnabledFor(logging.INFO):
             for job_id, before, after in changes:
-                came_from = f", was {one_line(before)}" if before else ""
-                tell(logging.INFO, "AWS Batch job (%s) is %s%s", job_id, one_line(after), came_from)
+                told = self._told.pop(job_id, None)
+                self._told[job_id] = sys.intern(after)
+                if len(self._told) > _REMEMBERED:
+                    del self._told[next(iter(self._told))]
+                if after != told:
+                    was = before or told
+                    came_from = f", was {one_line(was)}" if was else ""
+                    tell(logging.INFO, "AWS Batch job (%s) is %s%s", job_id, one_line(after), came_from)
 
     def answered(self, now: float, rate: float) -> None:
         """A call brought a good answer."""
         if self._congestion.quiet(now):
             text = "AWS throttles DescribeJobs no more, after %d calls; now %.2f calls/s"
             tell(logging.INFO, text, self._congestion.count, rate)
-            self._congestion = Episode()
         if self._outage.quiet(now):
             tell(logging.INFO, "DescribeJobs works again, after %d failed calls", self._outage.count)
-            self._outage = Episode()
-        if self._expiry.quiet(now):
-            self._expiry = Episode()
+        self._expiry.quiet(now)
 
     def throttled(self, now: float, before: float, rate: float) -> None:
         """A call was throttled; the rate is now ``rate`` calls a second."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from awaitbatch._core.outcomes import Reason
 from awaitbatch._core.text import counted, one_line
 from awaitbatch.errors import ClientClosedError, DescribeError, JobNotFoundError, MaxRetriesExceededError
-from awaitbatch.jobs import UNDECODABLE, decode_description
+from awaitbatch.jobs import TERMINAL, UNDECODABLE, decode_description
 
 if TYPE_CHECKING:
     from awaitbatch._core.outcomes import Failure, Verdict
@@ -98,9 +98,14 @@ class Sighting(NamedTuple):
         failure = self.verdict.failure
         seen = f"last seen as {one_line(status)}" if status else "never seen"
         last = f", the last one failed ({_explained(failure)})" if failure else ""
+        outlook = (
+            "the job has ended, so waiting for longer would not help"
+            if status in TERMINAL
+            else "the job itself goes on, raise max_retries to wait for longer"
+        )
         message = (
             f"AWS Batch job ({job_id}) status checks exceed max_retries: {counted(checks, 'check', 'checks')}, {seen}"
-            f"{last}; the job itself goes on, raise max_retries to wait for longer"
+            f"{last}; {outlook}"
         )
         return MaxRetriesExceededError(message, job_id=job_id, checks=checks, last_status=status)
 

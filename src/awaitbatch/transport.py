@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gzip
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
+from aiobotocore.client import AioBaseClient
 from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import AioSession
 from botocore.credentials import Credentials, ReadOnlyCredentials
+from botocore.loaders import JSONFileLoader
 
 from awaitbatch._core.text import first_line
 from awaitbatch.jobs import UNDECODABLE
@@ -68,6 +72,9 @@ _sender: ContextVar[AiobotocoreTransport | None] = ContextVar("awaitbatch_sender
 
 _BODY: Final = "awaitbatch.body"
 
+_LEAST_ERROR_STATUS: Final = 300
+"""HTTP statuses from here on are errors to botocore."""
+
 _STATIC_CREDENTIALS: Final = (AioCredentials, Credentials, ReadOnlyCredentials, type(None))
 
 
@@ -79,6 +86,9 @@ class AiobotocoreTransport:
         session: The session to create a client with.
         profile_name: The profile to create a session with.
         settings: Keyword arguments of ``create_client``.
+
+    Raises:
+        TypeError: The client or the session is not aiobotocore's.
     """
 
     def __init__(
@@ -89,6 +99,10 @@ class AiobotocoreTransport:
         profile_name: str | None = None,
         **settings: Any,  # noqa: ANN401
     ) -> None:
+        _require_type(
+            client, AioBaseClient, "client= must be what `async with session.create_client()` gives"
+        )
+        _require_type(session, AioSession, "session= must be an aiobotocore session")
         self._client = client
         self._session = session
         self._profile_name = profile_name
@@ -128,12 +142,14 @@ class AiobotocoreTransport:
     async def open(self) -> None:
         """Create the client unless one was lent, and attach to its events."""
         if self._client is None:
-            session = self._session or AioSession(profile=self._profile_name)
+            session: AioSession = self._session or await asyncio.to_thread(
+                AioSession, profile=self._profile_name
+            )
             await asyncio.to_thread(_load_models, session)
             creating = session.create_client("batch", **self._settings)
             self._client = await self._resources.enter_async_context(creating)
-        self._attach("needs-retry.batch.DescribeJobs", self._refuse_retry)
-        self._attach("needs-retry.batch.SubmitJob", self._refuse_retry)
+        self._attach("needs-retry.batch.DescribeJobs", self._end_attempt)
+        self._attach("needs-retry.batch.SubmitJob", self._end_attempt)
         self._attach("before-parse.batch.DescribeJobs", self._keep_body)
         self._attach("before-parse.batch.SubmitJob", self._tidy)
 
@@ -149,7 +165,10 @@ class AiobotocoreTransport:
     async def describe_jobs(self, job_ids: Sequence[str]) -> bytes:
         """Send DescribeJobs once; the body of the answer comes back unparsed."""
         with self._one_attempt():
-            answer: dict[str, Any] = await self.client.describe_jobs(jobs=job_ids)  # type: ignore[assignment]
+            answer: dict[str, Any] = await self.client.describe_jobs(jobs=list(job_ids))  # type: ignore[assignment]
+        if _BODY not in answer:
+            # Something answered in place of AWS, such as botocore's Stubber or a cache.
+            return msgspec.json.encode({"jobs": answer.get("jobs")})
         body: bytes = answer[_BODY]
         return body
 
@@ -174,8 +193,28 @@ class AiobotocoreTransport:
         finally:
             _sender.reset(token)
 
-    def _refuse_retry(self, **_: object) -> bool | None:
-        return False if _sender.get() is self else None
+    def _end_attempt(
+        self,
+        operation: Any,  # noqa: ANN401
+        response: tuple[Any, dict[str, Any]] | None,
+        caught_exception: Exception | None,
+        **_: object,
+    ) -> bool | None:
+        """Refuse a retry, and raise what the client would raise for want of one.
+
+        It is raised here since botocore's own handlers come next, and would charge the failure to budgets that all
+        calls of the client share: the retry quota, and in adaptive mode the rate.
+        """
+        if _sender.get() is not self:
+            return None
+        if caught_exception is not None:
+            raise caught_exception
+        if response is not None:
+            http_response, answer = response
+            if http_response.status_code >= _LEAST_ERROR_STATUS:
+                code = answer.get("Error", {}).get("Code")
+                raise self.client.exceptions.from_code(code)(answer, operation.name)
+        return False
 
     def _keep_body(
         self, response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
@@ -192,9 +231,15 @@ class AiobotocoreTransport:
             response_dict["body"] = _tidy_body(response_dict["body"], is_error=_is_error(response_dict))
 
 
+def _require_type(value: object, kind: type, demand: str) -> None:
+    if value is not None and not isinstance(value, kind):
+        message = f"{demand}, not of type {type(value).__name__}"
+        raise TypeError(message)
+
+
 def _is_error(response_dict: dict[str, Any]) -> bool:
     status: int = response_dict["status_code"]
-    return status >= 300  # noqa: PLR2004
+    return status >= _LEAST_ERROR_STATUS
 
 
 def _tidy_body(body: bytes, *, is_error: bool) -> bytes:
@@ -217,10 +262,46 @@ def _tidy_body(body: bytes, *, is_error: bool) -> bytes:
     )
 
 
+class _FastFileLoader(JSONFileLoader):  # type: ignore[misc]
+    """Reads what `JSONFileLoader` reads, as plain dicts, faster and without keeping other threads from running."""
+
+    def load_file(self, file_path: str) -> Any:  # noqa: ANN401
+        for path, read in ((f"{file_path}.json", open), (f"{file_path}.json.gz", gzip.open)):
+            with contextlib.suppress(FileNotFoundError, *UNDECODABLE), read(path, "rb") as file:
+                return _decode_in_pieces(file.read())
+        return super().load_file(file_path)
+
+
+def _decode_in_pieces(value: bytes | msgspec.Raw) -> Any:  # noqa: ANN401
+    """Decode JSON by pieces of a millisecond: while a decoder is at work no other thread runs."""
+    text = memoryview(value)
+    first = bytes(text[:1]) if len(text) > _PIECE else b""
+    if first == b"{":
+        members = _decode_members(text)
+        return {name: _decode_in_pieces(member) for name, member in members.items()}
+    if first == b"[":
+        return [_decode_in_pieces(item) for item in _decode_items(text)]
+    return msgspec.json.decode(text)
+
+
+_PIECE: Final = 50_000
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
 def _load_models(session: AioSession) -> None:
-    """Fill the session's cache with what creating a client reads from disk, the bulk of the time that it takes."""
+    """Fill the session's cache with what creating a client reads from disk, the bulk of the time that it takes.
+
+    In a thread that alone would stall the event loop all the same: Python's decoder lets no other thread run.
+    """
     loader = session.get_component("data_loader")
-    loader.load_service_model("batch", "service-2")
-    loader.load_service_model("batch", "endpoint-rule-set-1")
-    for name in ("partitions", "endpoints", "sdk-default-configuration", "_retry"):
-        loader.load_data(name)
+    file_loader = loader.file_loader
+    if type(file_loader) is JSONFileLoader:
+        loader.file_loader = _FastFileLoader()
+    try:
+        loader.load_service_model("batch", "service-2")
+        loader.load_service_model("batch", "endpoint-rule-set-1")
+        for name in ("partitions", "endpoints", "sdk-default-configuration", "_retry"):
+            loader.load_data(name)
+    finally:
+        loader.file_loader = file_loader

@@ -2,57 +2,103 @@
 
 from __future__ import annotations
 
+import pytest
+
 from awaitbatch._core.episodes import Episode, Line
 
 
-def test_the_first_event_is_told() -> None:
+@pytest.fixture
+def episode() -> Episode:
+    """Trouble that is over when things went well five seconds after the last event."""
+    return Episode(recovery=5)
+
+
+def test_the_first_event_is_told(episode: Episode) -> None:
     """The first event is worth a line, and the next ones are not."""
-    episode = Episode()
     assert episode.event(100) is Line.BEGIN
     assert episode.event(100) is None
     assert episode.event(159.9) is None
     assert (episode.count, episode.began) == (3, 100)
 
 
-def test_one_summary_a_minute() -> None:
+def test_one_summary_a_minute(episode: Episode) -> None:
     """An episode that goes on gets one line a minute at most, however many events there are."""
-    episode = Episode()
     lines = [episode.event(moment / 10) for moment in range(3000)]
     assert [place / 10 for place, line in enumerate(lines) if line] == [0, 60, 120, 180, 240]
     assert [line for line in lines if line] == [Line.BEGIN, *[Line.SUMMARY] * 4]
     assert episode.count == 3000
 
 
-def test_a_summary_counts_from_the_last_line() -> None:
+def test_a_summary_counts_from_the_last_line(episode: Episode) -> None:
     """After a summary that came late the next one is a whole minute away."""
-    episode = Episode()
     episode.event(0)
     assert episode.event(100) is Line.SUMMARY
     assert episode.event(159) is None
     assert episode.event(160) is Line.SUMMARY
 
 
-def test_it_ends_after_a_quiet_minute() -> None:
-    """An episode is over a minute after its last event, not its first."""
-    episode = Episode()
+def test_it_is_over_when_things_go_well_again(episode: Episode) -> None:
+    """It is over, once, when things go well some seconds after the last event, however short it was."""
     episode.event(0)
-    episode.event(50)
-    assert episode.quiet(51) is None
-    assert episode.quiet(109.9) is None
-    assert episode.quiet(110) is Line.END
+    episode.event(20)
+    assert episode.quiet(20.1) is None
+    assert episode.quiet(24.9) is None
+    assert episode.quiet(25) is Line.END
+    assert episode.count == 2
+    assert episode.quiet(26) is None
 
 
-def test_an_event_keeps_it_going() -> None:
-    """Quiet that is broken before a minute is over ends nothing."""
-    episode = Episode()
+def test_things_that_go_well_in_between_do_not_end_it(episode: Episode) -> None:
+    """While one call in two fails it goes on, and is told once a minute, with all of its events."""
+    lines = []
+    for second in range(121):
+        lines += [episode.event(second), episode.quiet(second + 0.5)]
+    assert [line for line in lines if line] == [Line.BEGIN, Line.SUMMARY, Line.SUMMARY]
+    assert (episode.count, episode.began) == (121, 0)
+
+
+def test_an_event_after_long_quiet_begins_anew(episode: Episode) -> None:
+    """Things went well at last, if too early to be told; an hour later it is new trouble, not the old."""
     episode.event(0)
-    for moment in range(50, 500, 50):
-        assert episode.quiet(moment - 1) is None
-        episode.event(moment)
-    assert episode.quiet(459) is None
-    assert episode.quiet(510) is Line.END
+    assert episode.quiet(2) is None
+    assert episode.event(3602) is Line.BEGIN
+    assert (episode.count, episode.began) == (1, 3602)
 
 
-def test_quiet_without_an_event_is_no_news() -> None:
-    """Nothing that never began can end."""
-    assert Episode().quiet(1e9) is None
+def test_silence_is_no_sign_that_things_go_well(episode: Episode) -> None:
+    """When calls are an hour apart and all fail, it is the same trouble."""
+    episode.event(0)
+    assert episode.event(3600) is Line.SUMMARY
+    assert episode.count == 2
+
+
+def test_what_comes_and_goes_is_told_once_a_minute(episode: Episode) -> None:
+    """Trouble of a second every ten seconds begins at most once a minute, and ends no more often than it begins."""
+    lines: list[tuple[int, Line | None]] = []
+    for second in range(0, 180, 10):
+        lines += [(second, episode.event(second)), (second + 9, episode.quiet(second + 9))]
+    assert [(second, line) for second, line in lines if line] == [
+        (second, line)
+        for begin in (0, 60, 120)
+        for second, line in ((begin, Line.BEGIN), (begin + 9, Line.END))
+    ]
+
+
+def test_new_trouble_that_lasts_is_told_late(episode: Episode) -> None:
+    """What begins within a minute of the last line, and lasts, is told when the minute is over."""
+    episode.event(0)
+    assert episode.quiet(10) is Line.END
+    assert episode.event(30) is None
+    assert episode.event(59) is None
+    assert episode.event(60) is Line.BEGIN
+    assert (episode.count, episode.began) == (3, 30)
+    assert episode.quiet(70) is Line.END
+
+
+def test_what_was_not_told_does_not_end(episode: Episode) -> None:
+    """Trouble that nobody heard of is over without a line, as is none at all."""
+    assert episode.quiet(0) is None
+    episode.event(10)
+    episode.quiet(20)
+    episode.event(30)
+    assert episode.quiet(40) is None

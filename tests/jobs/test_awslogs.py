@@ -165,6 +165,18 @@ class TestNoStream:
         }
         assert "EKS" in obstacle(job)
 
+    def test_eks_of_several_nodes(self) -> None:
+        """Multi-node jobs on Amazon EKS have no stream either, and the reason is the same."""
+        groups = [{"targetNodes": "0:", "eksProperties": {"podProperties": {}}}]
+        job = {"status": "RUNNING", "nodeProperties": {"mainNode": 0, "nodeRangeProperties": groups}}
+        assert "EKS" in obstacle(job)
+
+    def test_running_without_a_stream(self) -> None:
+        """A job that runs is not told to wait until it runs."""
+        assert obstacle({"status": "RUNNING", "container": {}}) == (
+            "it has no log stream yet; AWS Batch has not named it, ask again later, it is RUNNING"
+        )
+
     @pytest.mark.parametrize("driver", ["splunk", "fluentd", "json-file"])
     def test_foreign_driver(self, driver: str) -> None:
         """A job that logs elsewhere has no stream, not even one that AWS names, and the reason names the driver."""
@@ -190,6 +202,12 @@ def node(index: int, *groups: dict[str, Any], main: int = 0) -> dict[str, Any]:
 
 class TestMultiNode:
     """Multi-node parallel jobs: the options are those of the node's group."""
+
+    @pytest.mark.parametrize("target", ["x", "0 : 1", "-1:", "0:1:2"])
+    def test_malformed_targets(self, target: str) -> None:
+        """A group whose nodes can not be read holds none, and hides no other."""
+        assert found(node(0, group(target, "/odd"), group("0", "/main"))) == [("n0", "/main", REGION)]
+        assert found(node(0, group(target, "/odd"))) == [("n0", DEFAULT_GROUP, REGION)]
 
     @pytest.mark.parametrize(
         ("target", "inside", "outside"),

@@ -180,7 +180,6 @@ ERRORS: list[tuple[Exception, Trouble]] = [
     (TimeoutError(), TRANSIENT),
     (ConnectionResetError("reset"), TRANSIENT),
     (OSError("no route"), TRANSIENT),
-    (UnreadableAnswerError("not an answer"), TRANSIENT),
     (botocore_errors.NoCredentialsError(), FATAL),
     (botocore_errors.PartialCredentialsError(provider="env", cred_var="secret"), FATAL),
     (botocore_errors.NoRegionError(), FATAL),
@@ -377,3 +376,9 @@ def test_other_calls_keep_their_tracebacks() -> None:
     is_throttle(caught.value)
     leaves_open_whether_done(caught.value)
     assert caught.value.__traceback__ is not None
+
+
+def test_an_unreadable_answer_has_a_status() -> None:
+    """The body of a good answer could not be read, so there was an answer, and its status was good."""
+    failure = classify(UnreadableAnswerError("not an answer"))
+    assert (failure.trouble, failure.http_status) == (TRANSIENT, 200)

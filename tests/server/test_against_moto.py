@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from awaitbatch import BatchClient, FixedInterval, JobFailedError, JobNotFoundError
+from awaitbatch import BatchClient, FixedInterval, JobFailedError, JobNotCompleteError, JobNotFoundError
 from awaitbatch.testing import LifeCycle, MotoServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 pytest.importorskip("moto")
+
+SHORT = LifeCycle(submitted=0.1, pending=0.1, runnable=0.1, starting=0.1, running=0.5)
+WAITING = LifeCycle(runnable=1e6)
+ENDLESS = LifeCycle(running=1e6)
 
 
 @pytest.fixture
@@ -23,42 +30,119 @@ async def moto() -> AsyncIterator[MotoServer]:
         yield running
 
 
-async def test_the_whole_client(moto: MotoServer) -> None:
-    """Jobs go through their states to the end that was chosen for them, and every method works."""
-    async with BatchClient(**moto.client_arguments, backoff=FixedInterval(0.3)) as client:
+@pytest.fixture
+async def client(moto: MotoServer) -> AsyncIterator[BatchClient]:
+    """A client of it that looks often."""
+    async with BatchClient(**moto.client_arguments, backoff=FixedInterval(0.3), status_retries=2) as opened:
+        yield opened
 
-        async def submit(life_cycle: LifeCycle) -> str:
-            answer = await client.submit_job(
-                jobName="job",
-                jobQueue=moto.job_queue,
-                jobDefinition=moto.job_definition,
-                parameters=life_cycle.to_parameters(),
-            )
-            job_id: str = answer["jobId"]
-            return job_id
 
-        good = [await submit(LifeCycle(running=0.5 + number / 20)) for number in range(10)]
-        bad = [
-            await submit(LifeCycle(running=0.5, outcome="FAILED", status_reason="it broke")) for _ in range(3)
-        ]
-        endless = await submit(LifeCycle(running=1e6))
+async def submit(client: BatchClient, moto: MotoServer, life_cycle: LifeCycle, **more: Any) -> str:
+    """Submit a job through the client, for its id."""
+    answer = await client.submit_job(
+        jobName="job",
+        jobQueue=moto.job_queue,
+        jobDefinition=moto.job_definition,
+        parameters=life_cycle.to_parameters(),
+        **more,
+    )
+    job_id: str = answer["jobId"]
+    return job_id
 
-        running = await client.poll_for_job_running(endless, 0)
-        assert running["status"] == "RUNNING"
-        jobs = await asyncio.gather(*(client.wait_for_job(job_id, 0) for job_id in [*good, *bad]))
-        assert [job["status"] for job in jobs] == ["SUCCEEDED"] * 10 + ["FAILED"] * 3
-        assert await client.poll_job_status(good[0], ["SUCCEEDED"])
-        assert await client.check_job_success(good[0])
-        with pytest.raises(JobFailedError, match="it broke"):
-            await client.check_job_success(bad[0])
-        theirs = (await client.client.describe_jobs(jobs=good[:3]))["jobs"]
-        ours = (await client.describe_jobs(good[:3]))["jobs"]
-        assert sorted(ours, key=str) == sorted(theirs, key=str)
-        info = await client.get_job_awslogs_info(good[0])
-        assert info is None or info["awslogs_group"] == "/aws/batch/job"
-        await client.terminate_job(endless, "enough")
-        assert (await client.poll_for_job_complete(endless, 0))["status"] == "FAILED"
-        with pytest.raises(JobNotFoundError):
-            await client.poll_for_job_complete("ghost", 0, status_retries=2)
-        ends = await moto.ended()
-        assert set(ends) == {*good, *bad, endless}
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the client has warned of."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == "awaitbatch" and record.levelno >= logging.WARNING
+    ]
+
+
+async def test_waits(moto: MotoServer, client: BatchClient) -> None:
+    """Jobs go through their states to the end that was chosen for them, each awaited in a task of its own."""
+    good = [await submit(client, moto, replace(SHORT, running=0.5 + number / 20)) for number in range(10)]
+    broken = replace(SHORT, outcome="FAILED", status_reason="it broke")
+    bad = [await submit(client, moto, broken) for _ in range(3)]
+    jobs = await asyncio.gather(*(client.wait_for_job(job_id, 0) for job_id in [*good, *bad]))
+    assert [job["status"] for job in jobs] == ["SUCCEEDED"] * 10 + ["FAILED"] * 3
+    assert await client.poll_job_status(good[0], ["SUCCEEDED"])
+    assert await client.check_job_success(good[0])
+    with pytest.raises(JobFailedError, match="it broke"):
+        await client.check_job_success(bad[0])
+    with pytest.raises(JobNotFoundError, match="never seen"):
+        await client.poll_for_job_complete("ghost", 0)
+    assert set(await moto.ended()) == {*good, *bad}
+
+
+async def test_descriptions_and_ends(
+    moto: MotoServer, client: BatchClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A job before it runs, and one that runs, are described as botocore does it, have no log or success, and can be
+    ended.
+    """
+    waiting = await submit(client, moto, WAITING)
+    running = await submit(client, moto, ENDLESS)
+    assert await client.poll_job_status(waiting, ["RUNNABLE"])
+    assert (await client.poll_for_job_running(running, 0))["status"] == "RUNNING"
+
+    theirs = (await client.client.describe_jobs(jobs=[waiting, running]))["jobs"]
+    assert sorted((await client.describe_jobs([waiting, running]))["jobs"], key=str) == sorted(
+        theirs, key=str
+    )
+    assert await client.describe(waiting) in theirs
+    assert await client.get_job_description(running) in theirs
+    assert await client.get_job_awslogs_info(waiting) is None
+    assert await client.get_job_all_awslogs_info(waiting) == []
+    assert ["no log stream yet" in line and "RUNNABLE" in line for line in warnings(caplog)] == [True] * 2
+    for job_id in (waiting, running):
+        with pytest.raises(JobNotCompleteError):
+            await client.check_job_success(job_id)
+
+    await client.cancel_job(waiting, "not needed")
+    await client.terminate_job(running, "enough")
+    for job_id, reason in ((waiting, "not needed"), (running, "enough")):
+        assert (await client.poll_for_job_complete(job_id, 0))["status"] == "FAILED"
+        with pytest.raises(JobFailedError, match=reason):
+            await client.check_job_success(job_id)
+    with pytest.raises(ClientError):
+        await client.submit_job(jobName="job", jobQueue="no-queue", jobDefinition="no-definition")
+
+
+async def test_a_retried_job_with_a_fetcher(moto: MotoServer, client: BatchClient) -> None:
+    """A job that fails twice has two attempts and a log; its fetcher is started, stopped and joined."""
+    calls: list[str] = []
+
+    class Fetcher:
+        def start(self) -> None:
+            calls.append("start")
+
+        def stop(self) -> None:
+            calls.append("stop")
+
+        def join(self) -> None:
+            calls.append("join")
+
+    life_cycle = replace(SHORT, attempts=2, outcome="FAILED", exit_code=3)
+    job_id = await submit(client, moto, life_cycle, retryStrategy={"attempts": 2})
+    job = await client.wait_for_job(job_id, 0, lambda _: Fetcher())
+    assert (job["status"], len(job["attempts"])) == ("FAILED", 2)
+    assert calls == ["start", "stop", "join"]
+    infos = await client.get_job_all_awslogs_info(job_id)
+    assert infos
+    assert {(info["awslogs_group"], info["awslogs_region"]) for info in infos} == {
+        ("/aws/batch/job", moto.client_arguments["region_name"])
+    }
+    assert await client.get_job_awslogs_info(job_id) == infos[-1]
+
+
+async def test_an_array(moto: MotoServer, client: BatchClient, caplog: pytest.LogCaptureFixture) -> None:
+    """An array and its children can be awaited; the array itself has no log."""
+    array = await submit(client, moto, SHORT, arrayProperties={"size": 3})
+    ended = await asyncio.gather(client.wait_for_job(array, 0), client.wait_for_job(f"{array}:1", 0))
+    assert [(job["jobId"], job["status"]) for job in ended] == [
+        (array, "SUCCEEDED"),
+        (f"{array}:1", "SUCCEEDED"),
+    ]
+    assert await client.get_job_awslogs_info(array) is None
+    assert ["it is an array job" in line for line in warnings(caplog)] == [True]

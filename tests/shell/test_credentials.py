@@ -6,7 +6,7 @@ import asyncio
 import logging
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from aiobotocore.credentials import (
@@ -117,8 +117,9 @@ class Rotating(AioCredentials):  # type: ignore[misc]
 )
 def test_which_credentials_are_renewed(credentials: object, renewed: bool) -> None:
     """Only kinds that are known to stay as they are end all waits; any other may renew itself."""
-    client: Any = SimpleNamespace(_request_signer=SimpleNamespace(_credentials=credentials))
-    assert AiobotocoreTransport(client=client).refreshes_credentials is renewed
+    transport = AiobotocoreTransport()
+    transport._client = SimpleNamespace(_request_signer=SimpleNamespace(_credentials=credentials))  # type: ignore[assignment]
+    assert transport.refreshes_credentials is renewed
 
 
 @pytest.mark.parametrize("refreshes", [True, False])

@@ -33,6 +33,11 @@ def wait(client: BatchClient, job_id: str) -> Awaitable[Any]:
     return client.poll_job_status(job_id, ["SUCCEEDED", "FAILED"])
 
 
+def wait_in_vain(client: BatchClient, job_id: str) -> Awaitable[Any]:
+    """Looks for a state that the job has left behind."""
+    return client.poll_job_status(job_id, ["RUNNING"])
+
+
 def check(client: BatchClient, job_id: str) -> Awaitable[Any]:
     """Whether the job succeeded."""
     return client.check_job_success(job_id)
@@ -192,6 +197,15 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
             "6 checks, never seen, the last one failed (the answer "
             "holds the job without a status; check what stands between here and AWS, such as a proxy); the job itself "
             "goes on, raise max_retries to wait for longer"
+        ),
+    ),
+    (
+        "MaxRetriesExceededError",
+        wait_in_vain,
+        from_then_on(1, status("SUCCEEDED")),
+        (
+            "AWS Batch job (JOB) status checks exceed max_retries: 6 checks, last seen as SUCCEEDED; "
+            "the job has ended, so waiting for longer would not help"
         ),
     ),
     (

@@ -90,11 +90,12 @@ async def test_a_fetcher_is_started_stopped_and_joined(
     assert fetcher.calls == ["start", "stop", "join"]
 
 
-async def test_no_fetcher_is_fine() -> None:
-    """A factory may return None."""
+@pytest.mark.parametrize("nothing", [None, False, 0, ""])
+async def test_no_fetcher_is_fine(nothing: Any) -> None:
+    """A factory may return None, or whatever else Airflow takes for no fetcher."""
     server = make_server()
     async with make_client(server) as client:
-        job = await client.wait_for_job(server.add_job(life_cycle=ENDED), 0, lambda _: None)
+        job = await client.wait_for_job(server.add_job(life_cycle=ENDED), 0, lambda _: nothing)
     assert job["status"] == "SUCCEEDED"
 
 

@@ -55,6 +55,8 @@ async def test_use_before_open_and_after_close_raises() -> None:
     for method in all_methods(client).values():
         with pytest.raises(ClientClosedError, match="closed"):
             await method()
+    with pytest.raises(ClientClosedError, match=r"AWS Batch job \(a-job\): the BatchClient is closed"):
+        await client.terminate_job("a-job", "enough")
     with pytest.raises(ClientClosedError):
         await client.open()
     await client.aclose()

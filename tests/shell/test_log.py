@@ -9,6 +9,8 @@ from dataclasses import replace
 import pytest
 
 from awaitbatch import FixedInterval
+from awaitbatch._core.windows import Change
+from awaitbatch.reporter import Reporter
 
 from .support import LONG, QUICK, FaultyTransport, make_client, make_server, refused_connection, throttle
 
@@ -34,6 +36,47 @@ async def test_one_line_a_job_and_state(caplog: pytest.LogCaptureFixture) -> Non
         f"AWS Batch job ({job_id}) is RUNNING, was STARTING",
         f"AWS Batch job ({job_id}) is SUCCEEDED, was RUNNING",
     ]
+
+
+async def test_one_line_in_waits_that_follow_each_other(caplog: pytest.LogCaptureFixture) -> None:
+    """What one wait has told of a job no later wait says again."""
+    server = make_server()
+    job_id = server.add_job(life_cycle=replace(QUICK, runnable=0, starting=0))
+    with caplog.at_level(logging.INFO, "awaitbatch"):
+        async with make_client(server, backoff=FixedInterval(0.3)) as client:
+            await client.poll_for_job_running(job_id, 0)
+            await client.poll_for_job_complete(job_id, 0)
+            await client.poll_for_job_complete(job_id, 0)
+    assert lines(caplog, logging.INFO) == [
+        f"AWS Batch job ({job_id}) is RUNNING",
+        f"AWS Batch job ({job_id}) is SUCCEEDED, was RUNNING",
+    ]
+
+
+def test_what_was_told_takes_no_memory_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    """Of jobs long gone the reporter forgets what it has told."""
+    reporter = Reporter()
+    with caplog.at_level(logging.INFO, "awaitbatch"):
+        for number in range(25_000):
+            reporter.changed([Change(f"job-{number}", None, "RUNNING")])
+        told = len(caplog.records)
+        reporter.changed([Change("job-24999", None, "RUNNING"), Change("job-0", None, "RUNNING")])
+    assert [record.getMessage() for record in caplog.records[told:]] == ["AWS Batch job (job-0) is RUNNING"]
+    assert len(reporter._told) == 20_000
+
+
+async def test_a_short_outage_is_over_when_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    """An outage of 20 seconds has one line at its beginning, and one some seconds after its end."""
+    server = make_server()
+    loop = asyncio.get_running_loop()
+    transport = FaultyTransport(server, lambda *_: refused_connection() if loop.time() < 20 else None)
+    with caplog.at_level(logging.INFO, "awaitbatch"):
+        async with make_client(transport, backoff=FixedInterval(1)) as client:
+            await client.wait_for_job(server.add_job(life_cycle=replace(QUICK, running=40)), 0)
+    assert len(lines(caplog, logging.WARNING)) == 1
+    texts = [line for line in lines(caplog, logging.INFO) if "is RUNNING" in line or "works again" in line]
+    assert "is RUNNING" in texts[0]
+    assert "DescribeJobs works again, after" in texts[1]
 
 
 @pytest.mark.parametrize(
@@ -95,8 +138,8 @@ async def test_what_aws_writes_can_not_forge_a_line(caplog: pytest.LogCaptureFix
     transport = FaultyTransport(make_server(), lambda *_: body)
     with caplog.at_level(logging.INFO, "awaitbatch"):
         async with make_client(transport) as client:
-            await client.describe("j")
-    assert all("\n" not in line for line in lines(caplog, logging.INFO))
+            await client.poll_job_status("j", ["RUNNING\nERROR forged"])
+    assert lines(caplog, logging.INFO) == [r"AWS Batch job (j) is 'RUNNING\nERROR forged'"]
 
 
 async def test_log_locations_through_the_client(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import math
 from dataclasses import replace
 from random import Random
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -294,6 +294,26 @@ async def test_arguments_that_make_no_sense_are_refused(arguments: dict[str, obj
         make_client(make_server(), **arguments)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"max_retries": "3"},
+        {"status_retries": [1]},
+        {"max_calls_per_second": None},
+        {"call_timeout": "15"},
+        {"close_timeout": None},
+        {"session": 3},
+        {"client": "batch"},
+    ],
+    ids=str,
+)
+async def test_arguments_of_a_wrong_type_are_refused(arguments: dict[str, Any]) -> None:
+    """An argument of a wrong type raises when the client is made, and the error names it."""
+    name = next(iter(arguments))
+    with pytest.raises(TypeError, match=f"^{name}=? must be"):
+        BatchClient(**arguments)
+
+
 async def test_arguments_of_a_poll_are_checked_too() -> None:
     """A wrong argument of a poll raises at once."""
     async with make_client(make_server()) as client:
@@ -301,6 +321,8 @@ async def test_arguments_of_a_poll_are_checked_too() -> None:
             await client.poll_job_status("j", ["FAILED"], max_retries=-1)
         with pytest.raises(ValueError, match="delay"):
             await client.poll_for_job_complete("j", math.nan)
+        with pytest.raises(TypeError, match="delay must be a number of seconds, not '1'"):
+            await client.poll_for_job_complete("j", "1")  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="match_status"):
             await client.poll_job_status("j", [])
         assert client.statistics().calls == 0

@@ -5,9 +5,17 @@ from __future__ import annotations
 import math
 from random import Random
 
+import pytest
+
 from awaitbatch.testing import LifeCycleRanges
 
 
 def test_jobs_that_never_end_can_be_drawn() -> None:
     """A range from infinity to infinity is infinity."""
     assert LifeCycleRanges(running=(math.inf, math.inf))(Random(1)).running == math.inf
+
+
+def test_no_job_without_an_attempt_can_be_drawn() -> None:
+    """A range of attempts that begins below one is refused when it is made, not when a job is."""
+    with pytest.raises(ValueError, match="at least 1 attempt"):
+        LifeCycleRanges(attempts=(0, 3))

@@ -71,6 +71,9 @@ def test_the_command_runs_until_it_is_stopped(running: subprocess.Popen[str], nu
         (["--fault", "boredom=1"], "invalid fault FAULT=SHARE value: 'boredom=1'"),
         (["--rate", "-1"], "cannot gain -1.0 tokens"),
         (["--description-bytes", "-1"], "--description-bytes cannot be negative"),
+        (["--attempts", "0"], "a job has at least 1 attempt, not 0"),
+        (["--latency", "nan"], "--latency must be a number of seconds, not nan"),
+        (["--latency", "inf"], "--latency must be a number of seconds, not inf"),
     ],
 )
 def test_bad_options_are_refused(
@@ -81,6 +84,21 @@ def test_bad_options_are_refused(
         main(arguments)
     assert caught.value.code == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_it_stops_while_jobs_are_being_added() -> None:
+    """SIGTERM ends the command also while it makes a million jobs."""
+    with subprocess.Popen(
+        (*COMMAND, "--jobs", "1000000"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        # Past the imports, where Python's own handler would end it; making the jobs takes ten times as long.
+        time.sleep(3)
+        begin = time.monotonic()
+        process.terminate()
+        output, errors = process.communicate(timeout=20)
+        assert (process.returncode, errors) == (0, "")
+        assert "listening" not in output
+        assert time.monotonic() - begin < 5
 
 
 async def test_a_process_lives_as_long_as_its_block() -> None:

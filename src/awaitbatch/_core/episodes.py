@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Final
 
 SUMMARY_INTERVAL: Final = 60.0
-"""Seconds between two lines about one episode, and of quiet after which it is over."""
+"""Seconds between two lines that say that there is trouble of one kind."""
 
 
 class Line(Enum):
@@ -19,33 +19,47 @@ class Line(Enum):
 
 
 class Episode:
-    """A run of events of one kind: one line at the first, at most one a minute while it lasts, one at the end.
+    """Trouble of one kind, which comes and goes: a line when it begins, at most one a minute, and one when it is over.
+
+    It is over when things went well `recovery` seconds after the last event. The next event begins it anew; if that is
+    within a minute of the last line about trouble, the line about the new one is late, or never comes if it is short.
+
+    Args:
+        recovery: Seconds after the last event from which on it is over if things go well.
 
     Attributes:
-        count: The events since the episode began.
+        count: The events since it began.
         began: When it began, in monotonic seconds.
     """
 
-    __slots__ = ("_last_event", "_last_line", "began", "count")
+    __slots__ = ("_is_told", "_last_event", "_last_line", "_recovery", "_went_well", "began", "count")
 
-    def __init__(self) -> None:
+    def __init__(self, recovery: float) -> None:
+        self._recovery = recovery
+        self._last_event = self._last_line = -math.inf
+        self._is_told = False
+        self._went_well = True
         self.count = 0
-        self.began = self._last_event = self._last_line = -math.inf
+        self.began = -math.inf
 
     def event(self, now: float) -> Line | None:
-        """It happened again."""
+        """It happened, for the first time or again."""
+        if self._went_well and now >= self._last_event + self._recovery:
+            self.began, self.count, self._is_told = now, 0, False
         self.count += 1
         self._last_event = now
-        if self.count == 1:
-            self.began = self._last_line = now
-            return Line.BEGIN
-        if now >= self._last_line + SUMMARY_INTERVAL:
-            self._last_line = now
-            return Line.SUMMARY
-        return None
+        self._went_well = False
+        if now < self._last_line + SUMMARY_INTERVAL:
+            return None
+        self._last_line = now
+        line = Line.SUMMARY if self._is_told else Line.BEGIN
+        self._is_told = True
+        return line
 
     def quiet(self, now: float) -> Line | None:
-        """It did not happen this time; after `Line.END` the caller starts a new `Episode`."""
-        if self.count and now >= self._last_event + SUMMARY_INTERVAL:
+        """It did not happen this time."""
+        self._went_well = True
+        if self._is_told and now >= self._last_event + self._recovery:
+            self._is_told = False
             return Line.END
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import signal
 import sys
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _STATES = ("submitted", "pending", "runnable", "starting", "running")
 _PORTS = range(65_536)
+_JOBS_AT_ONCE = 2_000
+"""Jobs to add before signals are looked at."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -105,6 +108,9 @@ def _configure(options: argparse.Namespace) -> BatchServer:
         if getattr(options, name) < 0:
             message = f"--{name.replace('_', '-')} cannot be negative"
             raise ValueError(message)
+    if not math.isfinite(options.latency):
+        message = f"--latency must be a number of seconds, not {options.latency}"
+        raise ValueError(message)
     ranges = LifeCycleRanges(
         **{state: getattr(options, state) for state in _STATES},
         failing=options.failing,
@@ -134,9 +140,14 @@ async def _serve(server: BatchServer, options: argparse.Namespace) -> None:
     if options.until_input_ends:
         loop.add_reader(sys.stdin, _watch_input, stopped)
     async with server:
-        for _ in range(options.jobs):
+        for added in range(options.jobs):
+            if added % _JOBS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+                if stopped.is_set():
+                    break
             server.add_job()
-        print(f"BatchServer {ANNOUNCEMENT} {server.endpoint_url}", flush=True)
+        else:
+            print(f"BatchServer {ANNOUNCEMENT} {server.endpoint_url}", flush=True)
         await stopped.wait()
     print(_summary(server))
 

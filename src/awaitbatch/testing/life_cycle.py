@@ -140,6 +140,9 @@ class LifeCycleRanges:
             if not 0 <= low <= high:
                 message = f"{name} must be a range from low to high, not {low!r} to {high!r}"
                 raise ValueError(message)
+        if self.attempts[0] < 1:
+            message = f"a job has at least 1 attempt, not {self.attempts[0]!r}"
+            raise ValueError(message)
         if not 0 <= self.failing <= 1:
             message = f"failing is a share from 0 to 1, not {self.failing!r}"
             raise ValueError(message)
