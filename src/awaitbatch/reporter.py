@@ -11,9 +11,14 @@ from awaitbatch._core.outcomes import Failure, Trouble
 from awaitbatch._core.text import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from awaitbatch._core.windows import Change
 
 log = logging.getLogger("awaitbatch")
+
+_LINES_AT_ONCE = 20
+"""Lines about jobs after which others on the event loop get their turn; so many take about a millisecond."""
 
 
 class Reporter:
@@ -29,12 +34,14 @@ class Reporter:
         self._outage = Episode()
         self._expiry = Episode()
 
-    def changed(self, changes: list[Change]) -> None:
-        """Jobs were seen in new states."""
+    def changed(self, changes: list[Change]) -> Iterator[None]:
+        """Jobs were seen in new states. Where it yields, others on the event loop may have their turn."""
         if changes and log.isEnabledFor(logging.INFO):
-            for job_id, before, after in changes:
+            for number, (job_id, before, after) in enumerate(changes, start=1):
                 came_from = f", was {one_line(before)}" if before else ""
                 tell(logging.INFO, "AWS Batch job (%s) is %s%s", job_id, one_line(after), came_from)
+                if number % _LINES_AT_ONCE == 0:
+                    yield
 
     def answered(self, now: float, rate: float) -> None:
         """A call brought a good answer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from dataclasses import replace
 
@@ -10,7 +11,16 @@ import pytest
 
 from awaitbatch import FixedInterval
 
-from .support import LONG, QUICK, FaultyTransport, make_client, make_server, refused_connection, throttle
+from .support import (
+    ENDED,
+    LONG,
+    QUICK,
+    FaultyTransport,
+    make_client,
+    make_server,
+    refused_connection,
+    throttle,
+)
 
 
 def lines(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
@@ -34,6 +44,44 @@ async def test_one_line_a_job_and_state(caplog: pytest.LogCaptureFixture) -> Non
         f"AWS Batch job ({job_id}) is RUNNING, was STARTING",
         f"AWS Batch job ({job_id}) is SUCCEEDED, was RUNNING",
     ]
+
+
+async def test_lines_in_portions() -> None:
+    """The lines of one answer are written a few at a time, and others on the event loop have their turns between."""
+    events: list[str] = []
+    loop = asyncio.get_running_loop()
+
+    class Noting(logging.Handler):
+        def emit(self, _: logging.LogRecord) -> None:
+            events.append("line")
+            loop.call_soon(events.append, "turn")
+
+    logger, handler = logging.getLogger("awaitbatch"), Noting()
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        server = make_server()
+        job_ids = [server.add_job(life_cycle=ENDED) for _ in range(100)]
+        async with make_client(server) as client:
+            await asyncio.gather(*(client.poll_for_job_complete(job_id, 0) for job_id in job_ids))
+            await asyncio.sleep(1)
+            assert client.statistics().calls == 1
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+    assert events.count("line") == 100
+    assert max(len(list(run)) for event, run in itertools.groupby(events) if event == "line") <= 20
+
+
+async def test_closing_cuts_no_line_off(caplog: pytest.LogCaptureFixture) -> None:
+    """Who closes as soon as all his waits have ended finds the end of each job in the log."""
+    server = make_server()
+    job_ids = [server.add_job(life_cycle=ENDED) for _ in range(100)]
+    with caplog.at_level(logging.INFO, "awaitbatch"):
+        async with make_client(server) as client:
+            await asyncio.gather(*(client.poll_for_job_complete(job_id, 0) for job_id in job_ids))
+    told = [line for line in lines(caplog, logging.INFO) if "is SUCCEEDED" in line]
+    assert sorted(told) == sorted(f"AWS Batch job ({job_id}) is SUCCEEDED" for job_id in job_ids)
 
 
 @pytest.mark.parametrize(
