@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs bench clean
+.PHONY: help demo test soak lint format docs bench clean
 
 IS_NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3, \
@@ -16,6 +16,10 @@ demo: $(DEMO)/installed  ## await a thousand jobs (ARGS="--jobs 1000 --server mo
 test: lint  ## everything that CI runs, on one Python
 	@echo "== pytest"
 	@$(TEST)/bin/pytest --numprocesses 2 --cov $(ARGS)
+
+# They take longer than pyproject.toml lets other tests take before it calls them hung.
+soak: $(TEST)/installed  ## the long tests: ten minutes of faults, outages and neighbours in real time
+	@$(TEST)/bin/pytest -m soak --override-ini faulthandler_timeout=600 $(ARGS)
 
 lint: $(TEST)/installed  ## formatting, lint, types and the import contracts
 	@echo "== ruff format"

@@ -6,8 +6,10 @@ A test's directory chooses its loop:
 |---|---|
 | `tests/core`, `tests/jobs` | none: plain functions with literal times |
 | `tests/shell`, `tests/survival`, the mark `virtual_time` | `VirtualTimeLoop`, on which no sleep takes real time |
-| `tests/server` | asyncio's and uvloop's, each test on both, with real sockets |
+| `tests/server`, `tests/soak/test_chaos.py` | asyncio's and uvloop's, each test on both, with real sockets |
 | anywhere else, as `tests/testing` | asyncio's, with real sockets |
+
+Tests with the mark `soak` take minutes of real time: `make soak` runs them, and nothing else does.
 
 An async test fails when a task that it or its fixtures started outlives it, and when its loop reports an exception
 that nobody retrieved. A blocking call on the loop raises `BlockingError` if code of the package makes it;
@@ -40,7 +42,7 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
     in_virtual_time = any(item.path.is_relative_to(_HERE / name) for name in ("shell", "survival"))
     if in_virtual_time or item.get_closest_marker("virtual_time"):
         return {"virtual": VirtualTimeLoop}
-    if item.path.is_relative_to(_HERE / "server"):
+    if any(item.path.is_relative_to(_HERE / name) for name in ("server", "soak/test_chaos.py")):
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
 

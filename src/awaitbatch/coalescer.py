@@ -10,6 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.lowlevel
 
 from awaitbatch._core.outcomes import MATCHED, Failure, Reason, Trouble, Verdict
 from awaitbatch._core.text import text_of
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from awaitbatch._core.backoff import Window
     from awaitbatch._core.watch import Rules
+    from awaitbatch._core.windows import Change
     from awaitbatch.transport import BatchTransport
 
 
@@ -224,6 +226,7 @@ class DescribeCoalescer:
         calls.start_soon(self._send, call)
 
     async def _send(self, call: Call) -> None:
+        changes: list[Change] = []
         try:
             with anyio.fail_after(self._call_timeout):
                 body = await self._transport.describe_jobs(call.job_ids)
@@ -237,22 +240,33 @@ class DescribeCoalescer:
                 call, classify(error, refreshes_credentials=self._transport.refreshes_credentials)
             )
         else:
-            self._on_answer(call, answer)
+            changes = self._on_answer(call, answer)
         finally:
             if self._in_flight == self._transport.max_in_flight:
                 self._freed_at = self._loop.time()
             self._in_flight -= 1
             self._ring()
+        await self._tell(changes)
 
-    def _on_answer(self, call: Call, answer: Answer) -> None:
+    async def _tell(self, changes: list[Change]) -> None:
+        """Log what has changed, with pauses; but without them if the client is closed meanwhile."""
+        lines = self._reporter.changed(changes)
+        try:
+            for _ in lines:
+                await anyio.lowlevel.checkpoint()
+        finally:
+            for _ in lines:
+                pass
+
+    def _on_answer(self, call: Call, answer: Answer) -> list[Change]:
         now = self._loop.time()
         self._throttle.answered()
         self._jobs_described += len(answer.heads)
         ended, changes = self._windows.answer(call, answer.heads, now)
         for watch, verdict in ended:
             watch.deliver(watch, verdict, answer.description(watch.job_id) if verdict is MATCHED else None)
-        self._reporter.changed(changes)
         self._reporter.answered(now, self._throttle.rate)
+        return changes
 
     def _on_failure(self, call: Call, failure: Failure) -> None:
         now = self._loop.time()

@@ -12,6 +12,8 @@ from awaitbatch._core.outcomes import Failure, Trouble
 from awaitbatch._core.text import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from awaitbatch._core.windows import Change
 
 log = logging.getLogger("awaitbatch")
@@ -22,6 +24,8 @@ _CONGESTION_RECOVERY: Final = 60.0
 """The same of throttled calls. It is longer, since feeling for the limit meets it again every half a minute or so."""
 _REMEMBERED: Final = 20_000
 """Jobs whose last line is remembered, three megabytes of them, so that no other wait says it again."""
+_LINES_AT_ONCE: Final = 20
+"""Lines about jobs after which others on the event loop get their turn; so many take about a millisecond."""
 
 
 class Reporter:
@@ -39,18 +43,23 @@ class Reporter:
         # The states that the log has, least recently told first.
         self._told: dict[str, str] = {}
 
-    def changed(self, changes: list[Change]) -> None:
-        """Jobs were seen in new states."""
+    def changed(self, changes: list[Change]) -> Iterator[None]:
+        """Jobs were seen in new states. Where it yields, others on the event loop may have their turn."""
         if changes and log.isEnabledFor(logging.INFO):
-            for job_id, before, after in changes:
-                told = self._told.pop(job_id, None)
-                self._told[job_id] = sys.intern(after)
-                if len(self._told) > _REMEMBERED:
-                    del self._told[next(iter(self._told))]
-                if after != told:
-                    was = before or told
-                    came_from = f", was {one_line(was)}" if was else ""
-                    tell(logging.INFO, "AWS Batch job (%s) is %s%s", job_id, one_line(after), came_from)
+            for number, (job_id, before, after) in enumerate(changes, start=1):
+                self._tell_once(job_id, before, after)
+                if number % _LINES_AT_ONCE == 0:
+                    yield
+
+    def _tell_once(self, job_id: str, before: str | None, after: str) -> None:
+        told = self._told.pop(job_id, None)
+        self._told[job_id] = sys.intern(after)
+        if len(self._told) > _REMEMBERED:
+            del self._told[next(iter(self._told))]
+        if after != told:
+            was = before or told
+            came_from = f", was {one_line(was)}" if was else ""
+            tell(logging.INFO, "AWS Batch job (%s) is %s%s", job_id, one_line(after), came_from)
 
     def answered(self, now: float, rate: float) -> None:
         """A call brought a good answer."""

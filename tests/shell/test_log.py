@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from dataclasses import replace
 
@@ -12,7 +13,16 @@ from awaitbatch import FixedInterval
 from awaitbatch._core.windows import Change
 from awaitbatch.reporter import Reporter
 
-from .support import LONG, QUICK, FaultyTransport, make_client, make_server, refused_connection, throttle
+from .support import (
+    ENDED,
+    LONG,
+    QUICK,
+    FaultyTransport,
+    make_client,
+    make_server,
+    refused_connection,
+    throttle,
+)
 
 
 def lines(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
@@ -58,9 +68,9 @@ def test_what_was_told_takes_no_memory_for_ever(caplog: pytest.LogCaptureFixture
     reporter = Reporter()
     with caplog.at_level(logging.INFO, "awaitbatch"):
         for number in range(25_000):
-            reporter.changed([Change(f"job-{number}", None, "RUNNING")])
+            all(reporter.changed([Change(f"job-{number}", None, "RUNNING")]))
         told = len(caplog.records)
-        reporter.changed([Change("job-24999", None, "RUNNING"), Change("job-0", None, "RUNNING")])
+        all(reporter.changed([Change("job-24999", None, "RUNNING"), Change("job-0", None, "RUNNING")]))
     assert [record.getMessage() for record in caplog.records[told:]] == ["AWS Batch job (job-0) is RUNNING"]
     assert len(reporter._told) == 20_000
 
@@ -77,6 +87,44 @@ async def test_a_short_outage_is_over_when_it_is(caplog: pytest.LogCaptureFixtur
     texts = [line for line in lines(caplog, logging.INFO) if "is RUNNING" in line or "works again" in line]
     assert "is RUNNING" in texts[0]
     assert "DescribeJobs works again, after" in texts[1]
+
+
+async def test_lines_in_portions() -> None:
+    """The lines of one answer are written a few at a time, and others on the event loop have their turns between."""
+    events: list[str] = []
+    loop = asyncio.get_running_loop()
+
+    class Noting(logging.Handler):
+        def emit(self, _: logging.LogRecord) -> None:
+            events.append("line")
+            loop.call_soon(events.append, "turn")
+
+    logger, handler = logging.getLogger("awaitbatch"), Noting()
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        server = make_server()
+        job_ids = [server.add_job(life_cycle=ENDED) for _ in range(100)]
+        async with make_client(server) as client:
+            await asyncio.gather(*(client.poll_for_job_complete(job_id, 0) for job_id in job_ids))
+            await asyncio.sleep(1)
+            assert client.statistics().calls == 1
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+    assert events.count("line") == 100
+    assert max(len(list(run)) for event, run in itertools.groupby(events) if event == "line") <= 20
+
+
+async def test_closing_cuts_no_line_off(caplog: pytest.LogCaptureFixture) -> None:
+    """Who closes as soon as all his waits have ended finds the end of each job in the log."""
+    server = make_server()
+    job_ids = [server.add_job(life_cycle=ENDED) for _ in range(100)]
+    with caplog.at_level(logging.INFO, "awaitbatch"):
+        async with make_client(server) as client:
+            await asyncio.gather(*(client.poll_for_job_complete(job_id, 0) for job_id in job_ids))
+    told = [line for line in lines(caplog, logging.INFO) if "is SUCCEEDED" in line]
+    assert sorted(told) == sorted(f"AWS Batch job ({job_id}) is SUCCEEDED" for job_id in job_ids)
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from awaitbatch import BatchClient
+from awaitbatch._core.windows import Windows
 from awaitbatch.testing import BatchServer, Fault, LifeCycle
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
     from random import Random
+
+    import pytest
+
+    from awaitbatch.transport import BatchTransport
 
 LONG: Final = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=float("inf"))
 """A job that runs from the start and does not end by itself."""
@@ -34,18 +40,74 @@ def make_client(server: BatchServer, **settings: Any) -> BatchClient:
     return BatchClient(transport=server.transport(refreshes_credentials=True), **settings)
 
 
-def make_trouble(server: BatchServer, share: float) -> None:
-    """Let so large a share of all calls fail, in each of the ways that a wait survives equally often."""
+def trouble(share: float) -> Iterator[tuple[Fault, float]]:
+    """The rules, as faults and probabilities, by which so large a share of all calls fails.
+
+    Each of the ways that a wait survives is equally often among them.
+    """
     # Each rule sees only the calls that those before it have let pass.
     for left in range(len(SURVIVED), 0, -1):
         each = share / len(SURVIVED)
         passed = 1 - (len(SURVIVED) - left) * each
-        server.inject(SURVIVED[-left], probability=each / passed, seconds=40)
+        yield SURVIVED[-left], each / passed
+
+
+def make_trouble(server: BatchServer, share: float) -> None:
+    """Let so large a share of all calls fail, in each of the ways that a wait survives equally often."""
+    for fault, probability in trouble(share):
+        server.inject(fault, probability=probability, seconds=40)
+
+
+def count_ends(monkeypatch: pytest.MonkeyPatch) -> Counter[object]:
+    """Count from now on how often each request ends; one that ends twice would be found here."""
+    ends: Counter[object] = Counter()
+
+    def counted(method: Any) -> Any:
+        def count(*arguments: Any) -> Any:
+            result = method(*arguments)
+            ends.update(request for request, _ in (result[0] if isinstance(result, tuple) else result))
+            return result
+
+        return count
+
+    for name in ("answer", "fail", "refuse"):
+        monkeypatch.setattr(Windows, name, counted(getattr(Windows, name)))
+    return ends
+
+
+class Log:
+    """When which jobs were asked for and answered, as a transport sees it from now on."""
+
+    def __init__(self, transport: BatchTransport) -> None:
+        self.transport = transport
+        self.sent: list[float] = []
+        self.answered: list[tuple[float, Sequence[str]]] = []
+        self._describe_jobs = transport.describe_jobs
+        transport.describe_jobs = self._describe  # type: ignore[method-assign]
+
+    async def _describe(self, job_ids: Sequence[str]) -> bytes:
+        loop = asyncio.get_running_loop()
+        self.sent.append(loop.time())
+        body = await self._describe_jobs(job_ids)
+        self.answered.append((loop.time(), job_ids))
+        return body
+
+    def seen_between(self, begin: float, end: float) -> set[str]:
+        """The jobs that answers brought in that time."""
+        return {job_id for moment, job_ids in self.answered if begin <= moment <= end for job_id in job_ids}
+
+    def excess(self, rate: float) -> float:
+        """By how much the calls of some span of t seconds exceed 1 + rate * t; at most 0 if they never do."""
+        return max(
+            last - first - rate * (self.sent[last] - begin)
+            for first, begin in enumerate(self.sent)
+            for last in range(first, min(first + 200, len(self.sent)))
+        )
 
 
 @dataclass(slots=True)
 class Ending:
-    """How a wait ended, and when on the loop's clock."""
+    """How a wait ended, and when."""
 
     outcome: str | Exception
     at: float
@@ -60,12 +122,17 @@ async def note(server_time: Callable[[], float], wait: Any) -> Ending:
     return Ending(outcome, server_time())
 
 
-async def wait_for_all(client: BatchClient, job_ids: Iterable[str], **limits: Any) -> dict[str, Ending]:
-    """Await each job in a task of its own until all waits have ended."""
-    loop = asyncio.get_running_loop()
+async def wait_for_all(
+    client: BatchClient,
+    job_ids: Iterable[str],
+    clock: Callable[[], float] | None = None,
+    **limits: Any,
+) -> dict[str, Ending]:
+    """Await each job in a task of its own until all waits have ended, on the loop's clock or another one."""
+    clock = clock or asyncio.get_running_loop().time
     async with asyncio.TaskGroup() as group:
         waits = {
-            job_id: group.create_task(note(loop.time, client.wait_for_job(job_id, **limits)))
+            job_id: group.create_task(note(clock, client.wait_for_job(job_id, **limits)))
             for job_id in job_ids
         }
     return {job_id: wait.result() for job_id, wait in waits.items()}

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from awaitbatch import FixedInterval
-from awaitbatch._core.windows import Windows
 from awaitbatch.testing import Fault
 
 from .support import (
     SURVIVED,
     check_truth,
+    count_ends,
     lives_at_random,
     make_client,
     make_server,
@@ -35,18 +34,7 @@ async def test_every_wait_ends_with_the_truth(monkeypatch: pytest.MonkeyPatch) -
     # Down twice as well, once for longer than a call may take.
     server.inject(Fault.CONNECTION_REFUSED, begin=20, end=25)
     server.inject(Fault.CONNECTION_REFUSED, begin=60, end=100)
-    ends: Counter[object] = Counter()
-
-    def counted(method: Any) -> Any:
-        def count(*arguments: Any) -> Any:
-            result = method(*arguments)
-            ends.update(request for request, _ in (result[0] if isinstance(result, tuple) else result))
-            return result
-
-        return count
-
-    for name in ("answer", "fail", "refuse"):
-        monkeypatch.setattr(Windows, name, counted(getattr(Windows, name)))
+    ends = count_ends(monkeypatch)
     async with make_client(server, backoff=FixedInterval(5), max_calls_per_second=50) as client:
         endings = await wait_for_all(client, job_ids, delay=0)
         numbers = client.statistics()

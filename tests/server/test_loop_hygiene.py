@@ -1,0 +1,101 @@
+"""Nothing of ours holds the event loop for longer than it takes others to notice."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import pytest
+
+from awaitbatch import BatchClient, FixedInterval
+from awaitbatch.testing import LifeCycleRanges, ServerProcess
+from tests.callback_times import callback_times
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CALLS_PER_SECOND = 50
+MOST = 0.010
+"""Seconds of CPU time for which one callback may hold the loop."""
+
+
+def restless(interval: float) -> dict[str, object]:
+    """The lives of jobs that have another state at every look."""
+    at_once, soon = (0, 0), (interval, interval)
+    return asdict(
+        LifeCycleRanges(
+            submitted=at_once, pending=at_once, runnable=soon, starting=soon, running=soon, attempts=(10, 10)
+        )
+    )
+
+
+class Nowhere(io.StringIO):
+    """A file that keeps nothing; to write to a real one on the event loop is a blocking call."""
+
+    def write(self, text: str, /) -> int:
+        """Take it and drop it."""
+        return len(text)
+
+
+@contextmanager
+def logging_to_nowhere() -> Iterator[None]:
+    """Let the lines at INFO be formatted and written, as an application does."""
+    logger = logging.getLogger("awaitbatch")
+    with ExitStack() as stack:
+        handler = logging.StreamHandler(Nowhere())
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logger.addHandler(handler)
+        stack.callback(logger.removeHandler, handler)
+        stack.callback(logger.setLevel, logger.level)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        stack.callback(logger.__dict__.update, propagate=True)
+        yield
+
+
+@pytest.mark.parametrize(
+    ("jobs", "seconds", "logs"),
+    [
+        (1000, 2, True),
+        pytest.param(5000, 10, True, marks=pytest.mark.soak),
+        pytest.param(5000, 10, False, marks=pytest.mark.soak),
+    ],
+)
+async def test_no_callback_takes_ten_milliseconds(
+    capsys: pytest.CaptureFixture[str], jobs: int, seconds: float, logs: bool
+) -> None:
+    """At 50 calls/s of 100 jobs with 3.5 KB each, every one of them in a new state, with a log and without."""
+    # At this rate each job is seen once an interval.
+    interval = jobs / 100 / CALLS_PER_SECOND
+    with ExitStack() as stack:
+        if logs:
+            stack.enter_context(logging_to_nowhere())
+        async with ServerProcess("--description-bytes", "3500") as server:
+            job_ids = await server.control("POST", "jobs", {"count": jobs, "ranges": restless(interval)})
+            async with BatchClient(
+                **server.client_arguments,
+                backoff=FixedInterval(interval),
+                max_calls_per_second=CALLS_PER_SECOND,
+            ) as client:
+                waits = [asyncio.create_task(client.poll_for_job_complete(job_id, 0)) for job_id in job_ids]
+                await asyncio.sleep(2 * interval)
+                before = client.statistics()
+                with callback_times(asyncio.get_running_loop()) as times:
+                    await asyncio.sleep(seconds)
+                after = client.statistics()
+                for wait in waits:
+                    wait.cancel()
+                await asyncio.gather(*waits, return_exceptions=True)
+    calls = after.calls - before.calls
+    if seconds >= 10:
+        with capsys.disabled():
+            log = "with" if logs else "without"
+            print(f"\n  {calls / seconds:.1f} calls/s of {after.ids_per_call:.1f} jobs, {log} log: {times}")  # noqa: T201
+    assert after.ids_per_call > 80
+    # A machine that is busy otherwise answers fewer, but then each callback matters as much.
+    assert calls / seconds > CALLS_PER_SECOND / 4
+    assert times.quantile(1) < MOST, f"{times.longest}: {times}"

@@ -1,0 +1,22 @@
+"""A million looks in a process of its own, ``python -m tests.soak.memory JOBS LOOKS``: a sample a line, as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+
+from tests.survival.memory import look
+from tests.virtual_time import VirtualTimeLoop
+
+
+async def main() -> None:
+    """Write the samples."""
+    async for sample in look(int(sys.argv[1]), int(sys.argv[2])):
+        print(json.dumps(asdict(sample)), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(main())
