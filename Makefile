@@ -18,7 +18,7 @@ test: lint  ## everything that CI runs, on one Python
 	@$(TEST)/bin/pytest --numprocesses 2 --cov $(ARGS)
 
 # They take longer than pyproject.toml lets other tests take before it calls them hung.
-soak: $(TEST)/installed  ## the long tests: ten minutes of faults, outages and neighbours in real time
+soak: $(TEST)/installed  ## the long tests: about ten minutes of faults, outages and neighbours in real time
 	@$(TEST)/bin/pytest -m soak --override-ini faulthandler_timeout=600 $(ARGS)
 
 lint: $(TEST)/installed  ## formatting, lint, types and the import contracts
