@@ -17,6 +17,7 @@ import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import ClientError
+from botocore.loaders import JSONFileLoader
 
 from awaitbatch import (
     BatchClient,
@@ -27,6 +28,7 @@ from awaitbatch import (
     MaxRetriesExceededError,
     SubmitUncertainError,
 )
+from awaitbatch._core import throttle
 from awaitbatch.testing import BatchServer, Fault, LifeCycle, LifeCycleRanges, ServerProcess, TokenBucket
 from awaitbatch.transport import _FastFileLoader as FastFileLoader
 
@@ -127,8 +129,10 @@ async def test_a_lost_connection_is_one_attempt_too(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", RETRY_MODES)
-async def test_an_outage_costs_other_calls_no_retries(mode: str) -> None:
+async def test_an_outage_costs_other_calls_no_retries(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """After 120 describes that failed a terminate still makes all of its attempts, through a lent client too."""
+    # Failures teach the throttle nothing, so it would take its time.
+    monkeypatch.setattr(throttle, "START_RATE", 1000.0)
     async with BatchServer() as server:
         config = AioConfig(retries={"mode": mode, "total_max_attempts": 2})
         async with (
@@ -184,6 +188,36 @@ async def test_a_session_may_be_given(server: BatchServer) -> None:
         assert (await client.describe(job_id))["jobId"] == job_id
 
 
+async def test_opening_reads_all_files_in_threads(
+    server: BatchServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What creating a client reads from disk is read beside the loop, by a loader that lets others run meanwhile."""
+    readers: list[tuple[str, int]] = []
+    inner = JSONFileLoader.load_file
+
+    def noting(loader: object, path: str) -> object:
+        found = inner(loader, path)
+        if found is not None:
+            readers.append((path, threading.get_ident()))
+        return found
+
+    def noting_fast(loader: FastFileLoader, path: str) -> object:
+        found = fast(loader, path)
+        if found is not None:
+            fast_readers.append((path, threading.get_ident()))
+        return found
+
+    fast, fast_readers = FastFileLoader.load_file, readers[:]
+    monkeypatch.setattr(JSONFileLoader, "load_file", noting)
+    monkeypatch.setattr(FastFileLoader, "load_file", noting_fast)
+    async with BatchClient(**server.client_arguments):
+        pass
+    assert readers == []
+    assert any("endpoints" in path for path, _ in fast_readers)
+    assert threading.get_ident() not in {thread for _, thread in fast_readers}
+
+
+@pytest.mark.soak
 async def test_opening_hardly_stalls_the_loop(server: BatchServer, request: pytest.FixtureRequest) -> None:
     """While a client opens, the loop stalls for less time than botocore takes to read the longest of its files."""
     reading, stalled = [], []
@@ -298,7 +332,7 @@ async def test_no_socket_outlives_the_client() -> None:
             async with BatchClient(
                 **server.client_arguments,
                 backoff=FixedInterval(0.05),
-                call_timeout=0.2,
+                call_timeout=1,
                 max_calls_per_second=100,
             ) as client:
                 assert (await client.describe(job_id))["jobId"] == job_id
