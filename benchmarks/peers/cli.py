@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 _PATH: Final = RESULTS / "peers.json"
 _RIVALS: Final = frozenset(CONTESTANTS) - {OURS, OURS_ON_UVLOOP, NOBODY}
 _TITLES: Final = {contestant.name: contestant.about for contestant in CONTESTANTS.values()}
-_IN_THREADS: Final = frozenset(name for name, contestant in CONTESTANTS.items() if contestant.in_threads)
 _QUICK_NAMES: Final = (OURS, FULL_LOOP, SINGLE_LOOP)
 
 
@@ -156,7 +155,7 @@ def report(rows: Sequence[Row]) -> str:
         about = next(
             (known.about for known in (*SCENARIOS.values(), QUICK) if known.name == scenario), scenario
         )
-        parts += [f"### {about}, {_told(pace)}", table.markdown(group, _TITLES, _IN_THREADS)]
+        parts += [f"### {about}, {_told(pace)}", table.markdown(group, _TITLES)]
         fates = [
             f"- {_TITLES[row['contestant']]}: {row['missing_id']}" for row in group if "missing_id" in row
         ]

@@ -71,15 +71,15 @@ PACES: Final = (EVERY_FEW_SECONDS, BY_DEFAULT)
 SCENARIOS: Final = {
     scenario.name: scenario
     for scenario in (
-        Scenario(name="1000", about="1,000 jobs, no limit", jobs=1000, deadline=120, default_deadline=150),
+        Scenario(name="1000", about="1,000 jobs, no limit", jobs=1000, deadline=240, default_deadline=240),
         Scenario(name="5000", about="5,000 jobs, no limit", jobs=5000, deadline=300, default_deadline=360),
         Scenario(
             name="1000-limited",
             about=f"1,000 jobs, {LIMIT:g} calls/s",
             jobs=1000,
             rate=LIMIT,
-            deadline=180,
-            default_deadline=180,
+            deadline=150,
+            default_deadline=240,
         ),
         Scenario(
             name="5000-limited",
@@ -94,7 +94,7 @@ SCENARIOS: Final = {
             about="1,000 jobs and an id that does not exist",
             jobs=1000,
             missing=True,
-            deadline=120,
+            deadline=90,
             default_deadline=150,
         ),
     )

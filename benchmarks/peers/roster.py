@@ -35,7 +35,6 @@ class Contestant:
         environment: Where it runs.
         order: What its script has to be told beside the usual.
         has_defaults: Whether it has a pace of its own; a plain loop has the one that it is given.
-        in_threads: Whether there is no event loop, so that the stall is that of another thread.
     """
 
     name: str
@@ -44,7 +43,6 @@ class Contestant:
     environment: Environment
     order: dict[str, Any] = field(default_factory=dict)
     has_defaults: bool = True
-    in_threads: bool = False
 
 
 _OURS: Final = Environment(name="awaitbatch", requirements=("--editable", f"{ROOT}[uvloop]"))
@@ -106,7 +104,6 @@ CONTESTANTS: Final[dict[str, Contestant]] = {
             about="Airflow BatchClientHook, threads",
             script="airflow_hook",
             environment=_AIRFLOW,
-            in_threads=True,
         ),
         Contestant(name="aio-aws", about="aio-aws", script="aio_aws_waiter", environment=_AIO_AWS),
         Contestant(
@@ -114,14 +111,12 @@ CONTESTANTS: Final[dict[str, Contestant]] = {
             about="miniwdl-aws, threads",
             script="miniwdl_describer",
             environment=_MINIWDL,
-            in_threads=True,
         ),
         Contestant(
             name="redun",
             about="redun",
             script="redun_monitor",
             environment=_REDUN,
-            in_threads=True,
         ),
         Contestant(
             name=NOBODY,

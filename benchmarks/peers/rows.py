@@ -123,7 +123,7 @@ def measured(
         "peak_mb": found["peak"] / 1e6,
         "grown_mb": grown / 1e6,
         "kb_per_job": grown / 1e3 / len(job_ids),
-        "longest_stall_ms": found["stall"] * 1e3,
+        "longest_stall_ms": None if found["stall"] is None else found["stall"] * 1e3,
         "seconds": found["seconds"],
         "cut_off": found["cut_off"],
         "why_died": _counted([deaths[job_id][1] for job_id in died], len(early)),
@@ -171,13 +171,12 @@ def shown(value: float | None, column: Column) -> str:
     return "-" if value is None else f"{value:,.{column.digits}f}"
 
 
-def markdown(rows: Sequence[Row], titles: Mapping[str, str], in_threads: Collection[str]) -> str:
+def markdown(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
     """The rows of one scenario and pace as a table.
 
     Args:
         rows: The rows.
         titles: What the table calls each contestant.
-        in_threads: Contestants whose stall is that of another thread, which is marked.
     """
     head = ["", *(column.title for column in COLUMNS)]
     body = []
@@ -187,8 +186,6 @@ def markdown(rows: Sequence[Row], titles: Mapping[str, str], in_threads: Collect
             body.append([title, row["error"].splitlines()[-1][:100], *("" for _ in COLUMNS[1:])])
             continue
         cells = [shown(row[column.key], column) for column in COLUMNS]
-        if row["contestant"] in in_threads:
-            cells[-1] += " (t)"
         body.append([title, *cells])
     widths = [max(len(line[place]) for line in (head, *body)) for place in range(len(head))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]

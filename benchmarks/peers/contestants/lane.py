@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-_TICK = 0.01
-"""Seconds between two looks at how late the event loop, or another thread, gets its turn."""
+_TICK = 0.1
+"""Seconds between two looks at how late an event loop gets its turn that cannot be watched from within."""
 _MOST_MEMORY = 10 * 2**30
 """Bytes at which a run is cut off, for the sake of the machine."""
 _STATUS = Path("/proc/self/status")
@@ -58,31 +58,33 @@ class Lane:
         self.job_ids: list[str] = []
         self._ended: dict[str, float] = {}
         self._died: dict[str, tuple[float, str]] = {}
-        self._stall = 0.0
-        self._ticked = 0.0
+        self._stall: float | None = None
+        self._busy_since: float | None = None
 
-    def start(self, *, ticker: bool = True) -> list[str]:
-        """Say that all is ready, get the jobs, and start the clocks.
-
-        Args:
-            ticker: Measure how late another thread gets its turn; `start_on_loop` measures the loop instead.
-        """
+    def start(self) -> list[str]:
+        """Say that all is ready, get the jobs, and start the clocks."""
         versions = {package: _version(package) for package in self._packages}
         self._tell({"python": platform.python_version(), "versions": versions})
         self.job_ids = json.loads(_read_line())
         self._begin = time.monotonic()
         self._base = _reset_peak()
         self._cpu = time.process_time()
-        self._ticked = self._begin
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
-        if ticker:
-            threading.Thread(target=self._tick_in_thread, name="ticker", daemon=True).start()
         return self.job_ids
 
     def start_on_loop(self) -> list[str]:
-        """The same on an event loop, whose stalls are measured."""
-        job_ids = self.start(ticker=False)
-        self._ticker = asyncio.get_running_loop().create_task(self._tick_on_loop())
+        """The same on an event loop, whose stalls are measured.
+
+        A ticker would be the largest cost of a contestant that sleeps most of the time. A round of asyncio's loop lasts
+        from one call of its selector to the next, and what is due meanwhile has to wait for so long.
+        """
+        job_ids = self.start()
+        self._stall = 0.0
+        selector = getattr(asyncio.get_running_loop(), "_selector", None)
+        if selector is None:
+            self._ticker = asyncio.get_running_loop().create_task(self._tick())
+        else:
+            self._time_rounds(selector)
         return job_ids
 
     def ended(self, job_id: str) -> None:
@@ -134,14 +136,15 @@ class Lane:
         with self._lock:
             now = time.monotonic()
             cpu = time.process_time() - self._cpu
-            late = now - self._ticked - _TICK
+            if self._stall is not None and self._busy_since is not None:
+                self._stall = max(self._stall, now - self._busy_since)
             self._tell(
                 {
                     "seconds": now - self._begin,
                     "cpu": cpu,
                     "base": self._base,
                     "peak": _peak(),
-                    "stall": max(self._stall, late),
+                    "stall": self._stall,
                     "ended": dict(self._ended),
                     "died": dict(self._died),
                     "cut_off": cut_off,
@@ -162,20 +165,24 @@ class Lane:
                 os._exit(3)
         self.finish(cut_off=True)
 
-    def _note(self) -> None:
-        now = time.monotonic()
-        self._stall = max(self._stall, now - self._ticked - _TICK)
-        self._ticked = now
+    def _time_rounds(self, selector: Any) -> None:  # noqa: ANN401
+        select_events = selector.select
 
-    def _tick_in_thread(self) -> None:
-        while True:
-            time.sleep(_TICK)
-            self._note()
+        def timed(timeout: float | None = None) -> Any:  # noqa: ANN401
+            begin, self._busy_since = self._busy_since, None
+            if begin is not None:
+                self._stall = max(self._stall or 0.0, time.monotonic() - begin)
+            events = select_events(timeout)
+            self._busy_since = time.monotonic()
+            return events
 
-    async def _tick_on_loop(self) -> None:
+        selector.select = timed
+
+    async def _tick(self) -> None:
         while True:
+            before = time.monotonic()
             await asyncio.sleep(_TICK)
-            self._note()
+            self._stall = max(self._stall or 0.0, time.monotonic() - before - _TICK)
 
 
 def _read_line() -> str:
