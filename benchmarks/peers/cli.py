@@ -19,7 +19,15 @@ from benchmarks.peers import rows as table
 from benchmarks.peers.course import BY_DEFAULT, EVERY_FEW_SECONDS, PACES, QUICK, QUICK_PACE, SCENARIOS
 from benchmarks.peers.environments import NoEnvironmentError, python_of
 from benchmarks.peers.race import RunError, run
-from benchmarks.peers.roster import CONTESTANTS, FULL_LOOP, NOBODY, OURS, OURS_ON_UVLOOP, SINGLE_LOOP
+from benchmarks.peers.roster import (
+    CONTESTANTS,
+    FULL_LOOP,
+    NOBODY,
+    OURS,
+    OURS_ON_UVLOOP,
+    OURS_STEADY,
+    SINGLE_LOOP,
+)
 from benchmarks.report import RESULTS, Figure, Result, machine
 
 if TYPE_CHECKING:
@@ -30,7 +38,7 @@ if TYPE_CHECKING:
     from benchmarks.peers.rows import Row
 
 _PATH: Final = RESULTS / "peers.json"
-_RIVALS: Final = frozenset(CONTESTANTS) - {OURS, OURS_ON_UVLOOP, NOBODY}
+_RIVALS: Final = frozenset(CONTESTANTS) - {OURS, OURS_ON_UVLOOP, OURS_STEADY, NOBODY}
 _TITLES: Final = {contestant.name: contestant.about for contestant in CONTESTANTS.values()}
 _QUICK_NAMES: Final = (OURS, FULL_LOOP, SINGLE_LOOP)
 
@@ -161,11 +169,19 @@ def report(rows: Sequence[Row]) -> str:
         ]
         if fates:
             parts.append("\n".join(("The missing id:", "", *fates)))
-    beaten = [
-        f"- {row['scenario']}, {row['pace']}: {_TITLES[row['contestant']]}, {column.title} "
-        f"{table.shown(row[column.key], column)} to our {table.shown(our_row[column.key], column)}"
-        for row, our_row, column in table.losses(rows, OURS, _RIVALS)
-    ]
+    steady = {
+        key[:2]: row for row in rows if (key := table.key_of(row))[2] == OURS_STEADY and "error" not in row
+    }
+    beaten = []
+    for row, our_row, column in table.losses(rows, OURS, _RIVALS):
+        line = (
+            f"- {row['scenario']}, {row['pace']}: {_TITLES[row['contestant']]}, {column.title} "
+            f"{table.shown(row[column.key], column)} to our {table.shown(our_row[column.key], column)}"
+        )
+        best = steady.get(table.key_of(row)[:2])
+        if best is not None:
+            line += f" ({table.shown(best[column.key], column)} at a steady rate)"
+        beaten.append(line)
     if beaten:
         parts.append("\n".join((f"### Where {OURS} is beaten", "", *beaten)))
     return "\n\n".join(parts)

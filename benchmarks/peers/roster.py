@@ -62,6 +62,7 @@ _REDUN: Final = Environment(name="redun", requirements=("redun==0.44.1",))
 
 OURS: Final = "awaitbatch"
 OURS_ON_UVLOOP: Final = "awaitbatch-uvloop"
+OURS_STEADY: Final = "awaitbatch-steady"
 FULL_LOOP: Final = "plain-100"
 SINGLE_LOOP: Final = "plain-1"
 NOBODY: Final = "nobody"
@@ -76,6 +77,14 @@ CONTESTANTS: Final[dict[str, Contestant]] = {
             script="awaitbatch_client",
             environment=_OURS,
             order={"loop": "uvloop"},
+        ),
+        Contestant(
+            name=OURS_STEADY,
+            about="awaitbatch, steady rate",
+            script="awaitbatch_client",
+            environment=_OURS,
+            order={"steady": True},
+            has_defaults=False,
         ),
         Contestant(
             name=FULL_LOOP,

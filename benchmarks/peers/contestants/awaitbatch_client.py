@@ -13,14 +13,23 @@ if TYPE_CHECKING:
 
 _CALLS_PER_SECOND = 50.0
 """Room for 5,000 jobs at 5 s, which are 10 to 20 calls a second; the default is 10."""
+_SEATS = 100
+_LITTLE = 1.0
+"""Seconds between looks; so few that the rate alone decides when the next one is."""
+
+
+def _client(lane: Lane) -> BatchClient:
+    if lane.interval is None:
+        return BatchClient()
+    if lane.order.get("steady"):
+        # As many calls as one look at each job takes, and all of them from the begin to the end.
+        rate = lane.jobs / _SEATS / lane.interval
+        return BatchClient(backoff=FixedInterval(_LITTLE), max_calls_per_second=rate)
+    return BatchClient(backoff=FixedInterval(lane.interval), max_calls_per_second=_CALLS_PER_SECOND)
 
 
 async def _race(lane: Lane) -> None:
-    if lane.interval is None:
-        client = BatchClient()
-    else:
-        client = BatchClient(backoff=FixedInterval(lane.interval), max_calls_per_second=_CALLS_PER_SECOND)
-    async with client:
+    async with _client(lane) as client:
         lane.start_on_loop()
         if lane.interval is None:
             await lane.task_each(client.wait_for_job)
