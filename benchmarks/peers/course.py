@@ -94,7 +94,7 @@ SCENARIOS: Final = {
             about="1,000 jobs and an id that does not exist",
             jobs=1000,
             missing=True,
-            deadline=90,
+            deadline=70,
             default_deadline=150,
         ),
     )

@@ -124,6 +124,7 @@ def measured(
         "grown_mb": grown / 1e6,
         "kb_per_job": grown / 1e3 / len(job_ids),
         "longest_stall_ms": None if found["stall"] is None else found["stall"] * 1e3,
+        "stalled_at": None if found["stall"] is None else found["stalled_at"],
         "seconds": found["seconds"],
         "cut_off": found["cut_off"],
         "why_died": _counted([deaths[job_id][1] for job_id in died], len(early)),

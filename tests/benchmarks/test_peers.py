@@ -23,7 +23,7 @@ def a_row(contestant: str, **numbers: Any) -> dict[str, Any]:
 def found(**changes: Any) -> dict[str, Any]:
     """What a contestant says that has seen nothing, but for the changes given."""
     empty = {"ended": {}, "died": {}, "base": 50_000_000, "peak": 60_000_000, "cpu": 2.0}
-    return empty | {"stall": 0.5, "seconds": 30.0, "cut_off": False} | changes
+    return empty | {"stall": 0.5, "stalled_at": 1.0, "seconds": 30.0, "cut_off": False} | changes
 
 
 STATISTICS = {

@@ -59,6 +59,7 @@ class Lane:
         self._ended: dict[str, float] = {}
         self._died: dict[str, tuple[float, str]] = {}
         self._stall: float | None = None
+        self._stalled_at = 0.0
         self._busy_since: float | None = None
 
     def start(self) -> list[str]:
@@ -137,7 +138,7 @@ class Lane:
             now = time.monotonic()
             cpu = time.process_time() - self._cpu
             if self._stall is not None and self._busy_since is not None:
-                self._stall = max(self._stall, now - self._busy_since)
+                self._note(self._busy_since, now)
             self._tell(
                 {
                     "seconds": now - self._begin,
@@ -145,6 +146,7 @@ class Lane:
                     "base": self._base,
                     "peak": _peak(),
                     "stall": self._stall,
+                    "stalled_at": self._stalled_at,
                     "ended": dict(self._ended),
                     "died": dict(self._died),
                     "cut_off": cut_off,
@@ -165,13 +167,17 @@ class Lane:
                 os._exit(3)
         self.finish(cut_off=True)
 
+    def _note(self, begin: float, end: float) -> None:
+        if self._stall is None or end - begin > self._stall:
+            self._stall, self._stalled_at = end - begin, begin - self._begin
+
     def _time_rounds(self, selector: Any) -> None:  # noqa: ANN401
         select_events = selector.select
 
         def timed(timeout: float | None = None) -> Any:  # noqa: ANN401
             begin, self._busy_since = self._busy_since, None
             if begin is not None:
-                self._stall = max(self._stall or 0.0, time.monotonic() - begin)
+                self._note(begin, time.monotonic())
             events = select_events(timeout)
             self._busy_since = time.monotonic()
             return events
@@ -182,7 +188,7 @@ class Lane:
         while True:
             before = time.monotonic()
             await asyncio.sleep(_TICK)
-            self._stall = max(self._stall or 0.0, time.monotonic() - before - _TICK)
+            self._note(before + _TICK, time.monotonic())
 
 
 def _read_line() -> str:
