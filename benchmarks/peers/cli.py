@@ -123,6 +123,12 @@ def _ratios(found: dict[str, Row]) -> Iterator[Figure]:
         unit="times the calls per job seen",
         at_least=70,
     )
+    yield Figure(
+        name=f"{FULL_LOOP} : {OURS}",
+        value=full["cpu_seconds"] / ours["cpu_seconds"],
+        unit="times the CPU",
+        at_least=1,
+    )
 
 
 def _dead(row: Row) -> Figure:
