@@ -38,7 +38,7 @@ format: $(TEST)/installed  ## mend what ruff can mend
 docs: $(TEST)/installed  ## draw the table of docs/failures.md from the code
 	@$(TEST)/bin/python -m docs.render
 
-bench: $(TEST)/installed  ## measure (ARGS are handed on)
+bench: $(TEST)/installed  ## measure, the peers too: an hour and more (ARGS=herd, ARGS="peers --quick", …)
 	@$(TEST)/bin/python -m benchmarks $(ARGS)
 
 clean:  ## remove the virtual environments and all caches

@@ -98,7 +98,7 @@ class Result:
             "about": self.about,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "quick": self.quick,
-            "machine": _machine(),
+            "machine": machine(),
             "versions": _versions(),
             "figures": [asdict(figure) | {"met": figure.met} for figure in self.figures],
             "details": self.details,
@@ -123,7 +123,8 @@ def _number(value: float) -> str:
     return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"  # noqa: PLR2004
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """What this runs on."""
     return {"cpu": _cpu_model(), "cores": os.cpu_count(), "system": platform.system()}
 
 

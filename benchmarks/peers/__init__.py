@@ -1,0 +1,1 @@
+"""The peers' race: awaitbatch beside what people use today to await AWS Batch jobs."""

@@ -1,0 +1,286 @@
+"""``python -m benchmarks peers``: the race, whole or piece by piece.
+
+Without options every contestant runs every scenario twice: looking at each job about every 5 s, and by its own
+defaults.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from benchmarks.peers import rows as table
+from benchmarks.peers.course import BY_DEFAULT, EVERY_FEW_SECONDS, PACES, QUICK, QUICK_PACE, SCENARIOS
+from benchmarks.peers.environments import NoEnvironmentError, python_of
+from benchmarks.peers.race import RunError, run
+from benchmarks.peers.roster import (
+    CONTESTANTS,
+    FULL_LOOP,
+    NOBODY,
+    OURS,
+    OURS_ON_UVLOOP,
+    OURS_STEADY,
+    SINGLE_LOOP,
+)
+from benchmarks.report import RESULTS, Figure, Result, machine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from benchmarks.peers.course import Pace, Scenario
+    from benchmarks.peers.roster import Contestant
+    from benchmarks.peers.rows import Row
+
+_PATH: Final = RESULTS / "peers.json"
+_RIVALS: Final = frozenset(CONTESTANTS) - {OURS, OURS_ON_UVLOOP, OURS_STEADY, NOBODY}
+_TITLES: Final = {contestant.name: contestant.about for contestant in CONTESTANTS.values()}
+_QUICK_NAMES: Final = (OURS, FULL_LOOP, SINGLE_LOOP)
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """One run that is to be made."""
+
+    contestant: Contestant
+    scenario: Scenario
+    pace: Pace
+
+    def __str__(self) -> str:
+        return f"{self.contestant.name}, {self.scenario.name}, {self.pace.name}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what the command line asks for; the exit code is 1 if a target of the short form was missed."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.quick:
+        result = asyncio.run(_quick())
+        print(result.report())
+        for figure in result.missed:
+            print(
+                f"missed: {figure.name}: {figure.value:.4g} {figure.unit}, target {figure.target}",
+                file=sys.stderr,
+            )
+        return 1 if result.missed else 0
+    try:
+        contestants = [CONTESTANTS[name] for name in _chosen(options.contestants, CONTESTANTS)]
+        scenarios = [SCENARIOS[name] for name in _chosen(options.scenarios, SCENARIOS, exact=True)]
+    except ValueError as error:
+        parser.error(str(error))
+    if options.show:
+        rows = load()
+    else:
+        paces = [
+            pace
+            for pace, wanted in ((EVERY_FEW_SECONDS, options.interval), (BY_DEFAULT, options.defaults))
+            if wanted
+        ]
+        heats = list(_heats(contestants, scenarios, paces or PACES))
+        rows = asyncio.run(_race(heats, save=options.save))
+    print(report(rows))
+    return 0
+
+
+async def _quick() -> Result:
+    """Run ours and the plain loops, in the environment of this interpreter, with a few short jobs."""
+    found = {}
+    for name in _QUICK_NAMES:
+        numbers = await run(CONTESTANTS[name], QUICK, QUICK_PACE, Path(sys.executable), inherit=True)
+        found[name] = _headed(Heat(CONTESTANTS[name], QUICK, QUICK_PACE)) | numbers
+    return Result(
+        name="peers",
+        about=f"{QUICK.about}, each looked at about every {QUICK_PACE.interval:g} s",
+        figures=[*_ratios(found), *(_dead(row) for row in found.values())],
+        quick=True,
+        extra=[report(list(found.values()))],
+    )
+
+
+def _ratios(found: dict[str, Row]) -> Iterator[Figure]:
+    """What does not depend on the machine."""
+    ours, full, single = (found[name] for name in _QUICK_NAMES)
+
+    def calls_per_job_seen(row: Row) -> float:
+        return float(row["calls"] / row["jobs_seen"])
+
+    # Until the last jobs end, calls carry fewer and fewer.
+    yield Figure(name=OURS, value=ours["ids_per_call"], unit="ids a call", at_least=70)
+    yield Figure(
+        name=f"{OURS} : {FULL_LOOP}",
+        value=calls_per_job_seen(ours) / calls_per_job_seen(full),
+        unit="times the calls per job seen",
+        at_most=1.1,
+    )
+    yield Figure(
+        name=f"{SINGLE_LOOP} : {OURS}",
+        value=calls_per_job_seen(single) / calls_per_job_seen(ours),
+        unit="times the calls per job seen",
+        at_least=70,
+    )
+    yield Figure(
+        name=f"{FULL_LOOP} : {OURS}",
+        value=full["cpu_seconds"] / ours["cpu_seconds"],
+        unit="times the CPU",
+        at_least=1,
+    )
+
+
+def _dead(row: Row) -> Figure:
+    name = f"{_TITLES[row['contestant']]}, {row['scenario']}, {row['pace']}"
+    return Figure(name=name, value=row["died"] + row["left"], unit="waits died or left", at_most=0)
+
+
+def load() -> list[Row]:
+    """The rows that are kept."""
+    if not _PATH.exists():
+        return []
+    rows: list[Row] = json.loads(_PATH.read_text())["rows"]
+    return rows
+
+
+def _save(new: Iterable[Row]) -> None:
+    order = [
+        (scenario, pace.name, contestant)
+        for scenario in SCENARIOS
+        for pace in PACES
+        for contestant in CONTESTANTS
+    ]
+    kept = {
+        "name": "peers",
+        "about": "awaitbatch beside what people use today; each row says when and on what it was taken",
+        "rows": table.merged(load(), new, order),
+    }
+    _PATH.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
+
+
+def report(rows: Sequence[Row]) -> str:
+    """All rows as tables, one for each scenario and pace, and where ours is beaten."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["scenario"], row["pace"]), []).append(row)
+    parts = []
+    for (scenario, pace), group in groups.items():
+        about = next(
+            (known.about for known in (*SCENARIOS.values(), QUICK) if known.name == scenario), scenario
+        )
+        parts += [f"### {about}, {_told(pace)}", table.markdown(group, _TITLES)]
+        fates = [
+            f"- {_TITLES[row['contestant']]}: {row['missing_id']}" for row in group if "missing_id" in row
+        ]
+        if fates:
+            parts.append("\n".join(("The missing id:", "", *fates)))
+    steady = {
+        key[:2]: row for row in rows if (key := table.key_of(row))[2] == OURS_STEADY and "error" not in row
+    }
+    beaten = []
+    for row, our_row, column in table.losses(rows, OURS, _RIVALS):
+        line = (
+            f"- {row['scenario']}, {row['pace']}: {_TITLES[row['contestant']]}, {column.title} "
+            f"{table.shown(row[column.key], column)} to our {table.shown(our_row[column.key], column)}"
+        )
+        best = steady.get(table.key_of(row)[:2])
+        if best is not None:
+            line += f" ({table.shown(best[column.key], column)} at a steady rate)"
+        beaten.append(line)
+    if beaten:
+        parts.append("\n".join((f"### Where {OURS} is beaten", "", *beaten)))
+    return "\n\n".join(parts)
+
+
+def _told(pace: str) -> str:
+    return "own defaults" if pace == BY_DEFAULT.name else f"looking about every {pace.removesuffix('s')} s"
+
+
+def _heats(
+    contestants: Iterable[Contestant], scenarios: Iterable[Scenario], paces: Iterable[Pace]
+) -> Iterator[Heat]:
+    contestants, paces = list(contestants), list(paces)
+    for scenario in scenarios:
+        for pace in paces:
+            for contestant in contestants:
+                if pace.interval is not None or contestant.has_defaults:
+                    yield Heat(contestant, scenario, pace)
+
+
+async def _race(heats: Sequence[Heat], *, save: bool) -> list[Row]:
+    """Run one after the other: CPU time is only worth something while nothing else runs."""
+    pythons: dict[str, Path | str] = {}
+    for environment in {
+        heat.contestant.environment.name: heat.contestant.environment for heat in heats
+    }.values():
+        try:
+            pythons[environment.name] = await python_of(environment)
+        except NoEnvironmentError as error:
+            pythons[environment.name] = str(error)
+    rows = []
+    for number, heat in enumerate(heats, start=1):
+        print(f"[{number}/{len(heats)}] {heat}", file=sys.stderr, flush=True)
+        row = _headed(heat)
+        python = pythons[heat.contestant.environment.name]
+        try:
+            if isinstance(python, str):
+                row["error"] = python
+            else:
+                row |= await run(heat.contestant, heat.scenario, heat.pace, python)
+        except RunError as error:
+            row["error"] = str(error)
+        rows.append(row)
+        if save:
+            # At once: the race is long, and what is cut off should cost what was under way alone.
+            _save([row])
+    return rows
+
+
+def _headed(heat: Heat) -> dict[str, Any]:
+    return {
+        "contestant": heat.contestant.name,
+        "scenario": heat.scenario.name,
+        "pace": heat.pace.name,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+    }
+
+
+def _chosen(text: str | None, known: Iterable[str], *, exact: bool = False) -> list[str]:
+    """The names in a list with commas; the beginning of a name stands for all that begin so.
+
+    Raises:
+        ValueError: One of them is no name.
+    """
+    known = list(known)
+    if text is None:
+        return known
+    chosen: list[str] = []
+    for word in text.split(","):
+        found = [name for name in known if name == word or (not exact and name.startswith(word + "-"))]
+        if not found:
+            message = f"{word!r} is none of {', '.join(known)}"
+            raise ValueError(message)
+        chosen += found
+    return [name for name in known if name in chosen]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks peers", description=__doc__)
+    parser.add_argument(
+        "--contestants",
+        metavar="NAME,…",
+        help=f"of {', '.join(CONTESTANTS)}; `plain` stands for both plain loops",
+    )
+    parser.add_argument("--scenarios", metavar="NAME,…", help=f"of {', '.join(SCENARIOS)}")
+    parser.add_argument("--interval", action="store_true", help="only looking at each job about every 5 s")
+    parser.add_argument("--defaults", action="store_true", help="only as often as each does by default")
+    parser.add_argument("--save", action="store_true", help=f"merge the rows into results/{_PATH.name}")
+    parser.add_argument("--show", action="store_true", help="run nothing, only show the rows that are kept")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="ours and the plain loops, short, installing nothing, with targets",
+    )
+    return parser

@@ -1,0 +1,4 @@
+"""The contestants: small scripts, each run by the Python of its own virtual environment.
+
+They import the standard library, `lane`, and the library that they drive; nothing else of this project is there.
+"""

@@ -1,0 +1,54 @@
+"""awaitbatch: a task a job, on asyncio's loop or on uvloop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from awaitbatch import BatchClient, FixedInterval
+from benchmarks.peers.contestants.lane import Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CALLS_PER_SECOND = 50.0
+"""Room for 5,000 jobs at 5 s, which are 10 to 20 calls a second; the default is 10."""
+_SEATS = 100
+_LITTLE = 1.0
+"""Seconds between looks; so few that the rate alone decides when the next one is."""
+
+
+def _client(lane: Lane) -> BatchClient:
+    if lane.interval is None:
+        return BatchClient()
+    if lane.order.get("steady"):
+        # As many calls as one look at each job takes, and all of them from the begin to the end.
+        rate = lane.jobs / _SEATS / lane.interval
+        return BatchClient(backoff=FixedInterval(_LITTLE), max_calls_per_second=rate)
+    return BatchClient(backoff=FixedInterval(lane.interval), max_calls_per_second=_CALLS_PER_SECOND)
+
+
+async def _race(lane: Lane) -> None:
+    async with _client(lane) as client:
+        lane.start_on_loop()
+        if lane.interval is None:
+            await lane.task_each(client.wait_for_job)
+        else:
+            await lane.task_each(lambda job_id: client.poll_for_job_complete(job_id, delay=0))
+        lane.finish()
+
+
+def main() -> None:
+    """Run the race on the loop that is ordered."""
+    lane = Lane("awaitbatch", "aiobotocore", "botocore", "aiohttp", "anyio", "msgspec", "uvloop")
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    if lane.order.get("loop") == "uvloop":
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(_race(lane))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""What one writes without a library: aiobotocore as it comes, one id a call and a task a job, or 100 ids a call."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiobotocore.session import get_session
+
+from benchmarks.peers.contestants.lane import Lane
+
+if TYPE_CHECKING:
+    from types_aiobotocore_batch import BatchClient
+
+_ENDS = frozenset({"SUCCEEDED", "FAILED"})
+_INTERVAL = 5.0
+_SEATS = 100
+
+
+async def _wait(client: BatchClient, job_id: str, interval: float) -> None:
+    while True:
+        answer = await client.describe_jobs(jobs=[job_id])
+        if answer["jobs"] and answer["jobs"][0]["status"] in _ENDS:
+            return
+        await asyncio.sleep(interval)
+
+
+async def _wait_for_all(client: BatchClient, lane: Lane, interval: float) -> None:
+    waiting = dict.fromkeys(lane.job_ids)
+    try:
+        while waiting:
+            job_ids = list(waiting)
+            for begin in range(0, len(job_ids), _SEATS):
+                answer = await client.describe_jobs(jobs=job_ids[begin : begin + _SEATS])
+                for job in answer["jobs"]:
+                    if job["status"] in _ENDS:
+                        lane.ended(job["jobId"])
+                        del waiting[job["jobId"]]
+            await asyncio.sleep(interval)
+    except Exception as error:  # noqa: BLE001
+        lane.all_died(waiting, error)
+
+
+async def _race(lane: Lane) -> None:
+    interval = lane.interval or _INTERVAL
+    async with get_session().create_client("batch") as client:
+        lane.start_on_loop()
+        if lane.order["seats"] == 1:
+            await lane.task_each(lambda job_id: _wait(client, job_id, interval))
+        else:
+            await _wait_for_all(client, lane, interval)
+        lane.finish()
+
+
+if __name__ == "__main__":
+    asyncio.run(_race(Lane("aiobotocore", "botocore", "aiohttp")))

@@ -1,0 +1,138 @@
+"""Who takes part, with what they need installed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """A virtual environment; contestants may share one.
+
+    Attributes:
+        name: Its directory.
+        requirements: What pip installs.
+        pythons: The versions of Python that it may have, the best first.
+    """
+
+    name: str
+    requirements: tuple[str, ...]
+    pythons: tuple[str, ...] = ("3.11", "3.12", "3.13")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contestant:
+    """One way to await jobs.
+
+    Attributes:
+        name: What the command line and the results call it.
+        about: What the table calls it.
+        script: The module below `contestants` that drives it.
+        environment: Where it runs.
+        order: What its script has to be told beside the usual.
+        has_defaults: Whether it has a pace of its own; a plain loop has the one that it is given.
+    """
+
+    name: str
+    about: str
+    script: str
+    environment: Environment
+    order: dict[str, Any] = field(default_factory=dict)
+    has_defaults: bool = True
+
+
+_OURS: Final = Environment(name="awaitbatch", requirements=("--editable", f"{ROOT}[uvloop]"))
+_PLAIN: Final = Environment(name="plain", requirements=("aiobotocore>=3.8.0",))
+_AIRFLOW: Final = Environment(
+    name="airflow",
+    requirements=("apache-airflow==3.3.2", "apache-airflow-providers-amazon[aiobotocore]>=9.39"),
+)
+_AIO_AWS: Final = Environment(
+    name="aio-aws",
+    requirements=("aio-aws==0.22.1",),
+    # The newest aiobotocore that its own requirements and this Python admit.
+    pythons=("3.9", "3.8", "3.10", "3.11"),
+)
+_MINIWDL: Final = Environment(name="miniwdl-aws", requirements=("miniwdl-aws==0.12.2",))
+_REDUN: Final = Environment(name="redun", requirements=("redun==0.44.1",))
+
+OURS: Final = "awaitbatch"
+OURS_ON_UVLOOP: Final = "awaitbatch-uvloop"
+OURS_STEADY: Final = "awaitbatch-steady"
+FULL_LOOP: Final = "plain-100"
+SINGLE_LOOP: Final = "plain-1"
+NOBODY: Final = "nobody"
+
+CONTESTANTS: Final[dict[str, Contestant]] = {
+    contestant.name: contestant
+    for contestant in (
+        Contestant(name=OURS, about="awaitbatch", script="awaitbatch_client", environment=_OURS),
+        Contestant(
+            name=OURS_ON_UVLOOP,
+            about="awaitbatch, uvloop",
+            script="awaitbatch_client",
+            environment=_OURS,
+            order={"loop": "uvloop"},
+        ),
+        Contestant(
+            name=OURS_STEADY,
+            about="awaitbatch, steady rate",
+            script="awaitbatch_client",
+            environment=_OURS,
+            order={"steady": True},
+            has_defaults=False,
+        ),
+        Contestant(
+            name=FULL_LOOP,
+            about="plain loop, 100 ids a call",
+            script="plain_loop",
+            environment=_PLAIN,
+            order={"seats": 100},
+            has_defaults=False,
+        ),
+        Contestant(
+            name=SINGLE_LOOP,
+            about="plain loop, 1 id a call",
+            script="plain_loop",
+            environment=_PLAIN,
+            order={"seats": 1},
+            has_defaults=False,
+        ),
+        Contestant(
+            name="airflow-trigger",
+            about="Airflow BatchJobTrigger",
+            script="airflow_trigger",
+            environment=_AIRFLOW,
+        ),
+        Contestant(
+            name="airflow-hook",
+            about="Airflow BatchClientHook, threads",
+            script="airflow_hook",
+            environment=_AIRFLOW,
+        ),
+        Contestant(name="aio-aws", about="aio-aws", script="aio_aws_waiter", environment=_AIO_AWS),
+        Contestant(
+            name="miniwdl-aws",
+            about="miniwdl-aws, threads",
+            script="miniwdl_describer",
+            environment=_MINIWDL,
+        ),
+        Contestant(
+            name="redun",
+            about="redun",
+            script="redun_monitor",
+            environment=_REDUN,
+        ),
+        Contestant(
+            name=NOBODY,
+            about="(nobody: the harness itself)",
+            script="nobody",
+            environment=_PLAIN,
+            has_defaults=False,
+        ),
+    )
+}
