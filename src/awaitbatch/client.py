@@ -29,7 +29,7 @@ from awaitbatch.failures import (
     leaves_open_whether_done,
     was_not_sent,
 )
-from awaitbatch.jobs import JobStatus, parse_job_id
+from awaitbatch.jobs import JobStatus, Known, order_of, parse_job_id
 from awaitbatch.life import Life
 from awaitbatch.reporter import tell
 from awaitbatch.transport import AiobotocoreTransport
@@ -433,18 +433,20 @@ class BatchClient:
             "status_retries": status_retries,
         }
         job = await self.poll_for_job_running(job_id, delay, **limits)
+        job_id, known = job["jobId"], Known(job["status"], order_of(job))
+        if known.status not in self._terminal_states:
+            # The wait may last for days, and a description takes more memory than all else of it.
+            job = {}
         if get_batch_log_fetcher is None:
-            return await self._wait_for_end(job, delay, limits)
-        async with self._life.log_fetchers.beside(get_batch_log_fetcher, job["jobId"]):
-            return await self._wait_for_end(job, delay, limits)
+            return job or await self._wait_for_end(job_id, known, delay, limits)
+        async with self._life.log_fetchers.beside(get_batch_log_fetcher, job_id):
+            return job or await self._wait_for_end(job_id, known, delay, limits)
 
     async def _wait_for_end(
-        self, job: dict[str, Any], delay: float | None, limits: dict[str, Any]
+        self, job_id: str, known: Known, delay: float | None, limits: dict[str, Any]
     ) -> dict[str, Any]:
-        if job["status"] in self._terminal_states:
-            return job
         rules = self._rules(self._terminal_states, **limits)
-        return await self._watch(job["jobId"], self._pause(delay), rules, known=job)
+        return await self._watch(job_id, self._pause(delay), rules, known=known)
 
     async def check_job_success(self, job_id: str) -> bool:
         """Look at the job once.
@@ -673,7 +675,7 @@ class BatchClient:
         return _drawn_pause(delay, self.DEFAULT_DELAY_MIN, self.DEFAULT_DELAY_MAX)
 
     async def _watch(
-        self, job_id: str, window: Window, rules: Rules, known: dict[str, Any] | None = None
+        self, job_id: str, window: Window, rules: Rules, known: Known | None = None
     ) -> dict[str, Any]:
         self._life.check_open(job_id)
         sighting = await self._life.coalescer.watch(parse_job_id(job_id), window, known=known, **rules)

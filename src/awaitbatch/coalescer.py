@@ -19,19 +19,19 @@ from awaitbatch._core.watch import Watch
 from awaitbatch._core.windows import Call, Windows
 from awaitbatch.answers import Answer
 from awaitbatch.failures import classify
-from awaitbatch.jobs import order_of
 from awaitbatch.reporter import Reporter
 from awaitbatch.sighting import Sighting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import Any, Unpack
+    from collections.abc import Iterable
+    from typing import Unpack
 
     from anyio.abc import TaskGroup
 
     from awaitbatch._core.backoff import Window
     from awaitbatch._core.watch import Rules
     from awaitbatch._core.windows import Change
+    from awaitbatch.jobs import Known
     from awaitbatch.transport import BatchTransport
 
 
@@ -129,14 +129,14 @@ class DescribeCoalescer:
             watch.deliver(watch, self._closed, None)
 
     async def watch(
-        self, job_id: str, window: Window, *, known: Mapping[str, Any] | None = None, **rules: Unpack[Rules]
+        self, job_id: str, window: Window, *, known: Known | None = None, **rules: Unpack[Rules]
     ) -> Sighting:
         """Wait until a job is seen as awaited, or will not be.
 
         Args:
             job_id: The job.
             window: When to look first, in seconds from now.
-            known: The job's latest known description, if there is one.
+            known: How far the job had come when it was seen last, if it was.
             rules: See `Watch`.
         """
         seen: asyncio.Future[tuple[Verdict, bytes | None]] = self._loop.create_future()
@@ -149,8 +149,8 @@ class DescribeCoalescer:
         watch = Watch(job_id, deliver, **rules)
         self._add(watch, window)
         if known is not None:
-            watch.last_status = known["status"]
-            self._windows.note(job_id, known["status"], order_of(known))
+            watch.last_status = known.status
+            self._windows.note(job_id, known.status, known.order)
         try:
             return Sighting(watch, *await seen)
         finally:

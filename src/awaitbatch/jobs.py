@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -108,6 +108,13 @@ class JobHead(msgspec.Struct, gc=False, rename="camel"):
 def order_of(job: Mapping[str, Any]) -> tuple[int, int]:
     """The same order, from a whole description."""
     return _order(job.get("status"), len(job.get("attempts") or job.get("eksAttempts") or ()))
+
+
+class Known(NamedTuple):
+    """How far a job had come when it was seen last; kept in place of its description, which takes 10 KB."""
+
+    status: str
+    order: tuple[int, int]
 
 
 def decode_description(item: bytes) -> dict[str, Any]:

@@ -241,6 +241,26 @@ async def test_ended_waits_are_no_garbage() -> None:
             gc.enable()
 
 
+async def test_a_wait_keeps_no_description() -> None:
+    """A wait for the end of a job that runs keeps nothing of the description in which it was seen running."""
+    server = make_server(default_life_cycle=replace(LONG, submitted=0, pending=0, runnable=0, starting=0))
+    job_ids = [server.add_job() for _ in range(50)]
+    async with make_client(server) as client:
+        waits = [asyncio.create_task(client.wait_for_job(job_id, 0)) for job_id in job_ids]
+        await asyncio.sleep(5)
+        assert client.statistics().jobs_described >= 50
+        gc.collect()
+        kept = [
+            thing
+            for thing in gc.get_objects()
+            if isinstance(thing, dict) and thing.get("status") == "RUNNING"
+        ]
+        assert not kept
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+
 async def test_describing_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
     """Somebody who describes a job again and again does not flood the log."""
     server = make_server()
