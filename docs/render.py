@@ -53,7 +53,7 @@ def drawn_into(page: str) -> str:
 
 def _signs(row: Row) -> Iterator[str]:
     if row.statuses:
-        yield f"HTTP {', '.join(_spans(row.statuses))}"
+        yield f"HTTP {', '.join(_spans(row.statuses))}{' without an error code of AWS' if row.bare else ''}"
     if row.codes:
         yield _quoted(row.codes)
     if row.texts:

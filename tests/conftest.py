@@ -6,7 +6,7 @@ A test's directory chooses its loop:
 |---|---|
 | `tests/core`, `tests/jobs` | none: plain functions with literal times |
 | `tests/shell`, `tests/survival`, the mark `virtual_time` | `VirtualTimeLoop`, on which no sleep takes real time |
-| `tests/server`, `tests/soak/test_chaos.py` | asyncio's and uvloop's, each test on both, with real sockets |
+| `tests/server`, and the files that `_BOTH_LOOPS` names | asyncio's and uvloop's, with real sockets |
 | anywhere else, as `tests/testing` | asyncio's, with real sockets |
 
 Tests with the mark `soak` take minutes of real time: `make soak` runs them, and nothing else does.
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 _HERE = Path(__file__).parent
+_BOTH_LOOPS = ("server", "soak/test_chaos.py", "testing/test_faults.py")
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -42,7 +43,7 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
     in_virtual_time = any(item.path.is_relative_to(_HERE / name) for name in ("shell", "survival"))
     if in_virtual_time or item.get_closest_marker("virtual_time"):
         return {"virtual": VirtualTimeLoop}
-    if any(item.path.is_relative_to(_HERE / name) for name in ("server", "soak/test_chaos.py")):
+    if any(item.path.is_relative_to(_HERE / name) for name in _BOTH_LOOPS):
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
 

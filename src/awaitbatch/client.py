@@ -163,7 +163,12 @@ class BatchClient:
         _refuse_contradictions(
             settings, profile_name=profile_name, session=session, client=client, transport=transport
         )
-        _require(lambda rate: rate > 0, "max_calls_per_second", max_calls_per_second, "more than 0")
+        _require(
+            lambda rate: 0 < rate < math.inf,
+            "max_calls_per_second",
+            max_calls_per_second,
+            "a positive number",
+        )
         _require(
             lambda bound: 0 < bound < math.inf, "call_timeout", call_timeout, "a positive number of seconds"
         )

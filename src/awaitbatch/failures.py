@@ -38,6 +38,7 @@ class Row:
         texts: How ``"code: text"`` of AWS's error begins.
         errors: Classes of the error.
         around: Only if aiobotocore wrapped an error of one of these classes.
+        bare: Only if the answer has no error code, so that it is not one of AWS.
         renewed: Only if expired credentials are replaced by fresh ones (True), or only if not (False).
         leaves_open: Whether AWS may have done what the call asked for.
     """
@@ -50,12 +51,16 @@ class Row:
     texts: tuple[str, ...] = ()
     errors: tuple[type[BaseException], ...] = ()
     around: tuple[type[BaseException], ...] = ()
+    bare: bool = False
     renewed: bool | None = None
     leaves_open: bool = False
 
     def fits(self, call: _Failed) -> bool:
         """Whether this is how the call failed."""
         if self.renewed is not None and self.renewed is not call.renewed:
+            return False
+        # botocore puts the status where there is no code.
+        if self.bare and call.code != str(call.http_status):
             return False
         if self.around and not isinstance(_wrapped(call.error), self.around):
             return False
@@ -138,18 +143,25 @@ TABLE: Final = (
         ),
     ),
     Row(
-        what="The credentials do not allow the call",
-        trouble=Trouble.FATAL,
-        advice="allow batch:DescribeJobs in the IAM policy of these credentials",
-        statuses=(401, 403),
-        codes=("AccessDeniedException", "AccessDenied"),
-    ),
-    Row(
         what="What answers is not AWS Batch",
         trouble=Trouble.FATAL,
         advice="check endpoint_url",
         statuses=(404,),
         codes=("UnknownOperationException",),
+    ),
+    Row(
+        what="Something on the way to AWS refuses the call, such as a proxy or a page to sign in to a network",
+        trouble=Trouble.TRANSIENT,
+        advice="check what stands between here and AWS, such as a proxy",
+        statuses=range(400, 500),
+        bare=True,
+    ),
+    Row(
+        what="The credentials do not allow the call",
+        trouble=Trouble.FATAL,
+        advice="allow batch:DescribeJobs in the IAM policy of these credentials",
+        statuses=(401, 403),
+        codes=("AccessDeniedException", "AccessDenied"),
     ),
     Row(
         what="There are no credentials, or only a new login brings them back",

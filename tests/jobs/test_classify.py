@@ -95,11 +95,13 @@ ANSWERS = [
     (403, "MissingAuthenticationTokenException", "", FATAL),
     (403, "ExpiredTokenException", "The security token included in the request is expired", EXPIRED),
     (403, "ExpiredToken", "", EXPIRED),
-    (403, None, "", FATAL),
+    (403, None, "", TRANSIENT),
+    (404, None, "", FATAL),
     (404, "UnknownOperationException", "", FATAL),
     (400, "SerializationException", "", FATAL),
-    (400, None, "", FATAL),
-    (413, None, "", FATAL),
+    (400, None, "", TRANSIENT),
+    (407, None, "", TRANSIENT),
+    (413, "RequestEntityTooLarge", "", FATAL),
 ]
 
 
@@ -123,7 +125,7 @@ def test_answers(status: int, code: str | None, message: str, trouble: Trouble) 
 
 @pytest.mark.parametrize(
     ("status", "trouble"),
-    [(429, THROTTLED), (500, TRANSIENT), (502, TRANSIENT), (503, TRANSIENT), (403, FATAL)],
+    [(429, THROTTLED), (500, TRANSIENT), (502, TRANSIENT), (503, TRANSIENT), (403, TRANSIENT), (404, FATAL)],
 )
 def test_answers_in_html(status: int, trouble: Trouble) -> None:
     """An answer of a proxy or a load balancer, in HTML, means what its status says."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 JOBS = 5000
 
 
-async def test_every_wait_ends_with_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_wait_ends_with_the_truth(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Of 5,000 jobs, retries among them, each wait ends once, with the outcome on record, and not before it."""
     random = Random(1)
     server = make_server(default_life_cycle=lambda _: lives_at_random(random, 5, 120), description_bytes=0)
@@ -35,9 +38,12 @@ async def test_every_wait_ends_with_the_truth(monkeypatch: pytest.MonkeyPatch) -
     server.inject(Fault.CONNECTION_REFUSED, begin=20, end=25)
     server.inject(Fault.CONNECTION_REFUSED, begin=60, end=100)
     ends = count_ends(monkeypatch)
-    async with make_client(server, backoff=FixedInterval(5), max_calls_per_second=50) as client:
-        endings = await wait_for_all(client, job_ids, delay=0)
-        numbers = client.statistics()
+    with caplog.at_level(logging.DEBUG, "awaitbatch"):
+        async with make_client(server, backoff=FixedInterval(5), max_calls_per_second=50) as client:
+            endings = await wait_for_all(client, job_ids, delay=0)
+            numbers = client.statistics()
+    for trouble in ("Could not connect", "Connection was closed", "no answer within", "not an answer to"):
+        assert trouble in caplog.text
     check_truth(server, endings)
     assert set(ends.values()) == {1}
     # Each wait looks for the start, and unless that showed the end, for the end.

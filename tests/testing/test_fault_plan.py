@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from random import Random
 from typing import Any
 
@@ -136,6 +135,9 @@ def test_throttles_count_as_throttled() -> None:
         (Fault.NO_STATUS, {"operations": ["ListJobs"]}, "no-status can befall DescribeJobs only"),
         (Fault.CONNECTION_REFUSED, {"probability": 0.5}, "goes by begin and end alone"),
         (Fault.CONNECTION_REFUSED, {"operations": ["ListJobs"]}, "goes by begin and end alone"),
+        (Fault.HANG, {"job_ids": "abc"}, "job_ids must be a collection"),
+        (Fault.HANG, {"operations": []}, "operations must be a collection"),
+        ("boredom", {}, "'boredom' is not a valid Fault"),
     ],
 )
 def test_orders_that_make_no_sense(fault: Fault, arguments: dict[str, Any], complaint: str) -> None:
@@ -147,18 +149,23 @@ def test_orders_that_make_no_sense(fault: Fault, arguments: dict[str, Any], comp
 
 
 def test_when_the_server_is_down() -> None:
-    """A plan knows when connections are refused, and when that changes next."""
+    """A plan knows when connections are refused."""
     plan = FaultPlan(Random(1))
-    assert (plan.is_down(0), plan.next_change(0)) == (False, math.inf)
+    assert not plan.is_down(0)
     plan.rules.append(FaultRule(fault=Fault.CONNECTION_REFUSED, begin=5, end=9))
     plan.rules.append(FaultRule(fault=Fault.CONNECTION_REFUSED, begin=20))
-    assert [(moment, plan.is_down(moment)) for moment in (0, 5, 9, 20)] == [
-        (0, False),
-        (5, True),
-        (9, False),
-        (20, True),
-    ]
-    assert [plan.next_change(moment) for moment in (0, 5, 9, 20)] == [5, 9, 20, math.inf]
+    moments = (0, 5, 9, 20, 1e9)
+    assert [moment for moment in moments if plan.is_down(moment)] == [5, 20, 1e9]
+
+
+def test_what_befalls_nothing_is_not_counted() -> None:
+    """A call that AWS refuses by itself uses up no fault of an answer."""
+    server = Server()
+    rule = server.inject(Fault.HTML, calls=1)
+    assert server.is_hit("not an id")
+    assert (rule.hits, server.statistics.faults) == (0, {})
+    assert server.ask("a").startswith(b"<html>")
+    assert rule.hits == 1
 
 
 def test_a_fault_changes_no_job() -> None:

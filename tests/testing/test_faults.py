@@ -119,7 +119,8 @@ async def test_a_server_that_goes_down_and_comes_back() -> None:
         await asyncio.sleep(0.2)
         assert server.endpoint_url == url
         assert job_id.encode() in await real.describe_jobs([job_id])
-        assert rule.hits == 0
+        # The call that hung when it went down, and the one that was refused in vain is nobody's to count.
+        assert rule.hits == server.statistics.faults[Fault.CONNECTION_REFUSED] == 1
 
 
 async def test_a_lost_answer_to_a_submission_is_a_submitted_job() -> None:
@@ -148,12 +149,55 @@ async def test_a_server_in_another_process() -> None:
                 statuses.append(response.status)
         assert statuses == [503, 503, 429]
         assert await server.control("GET", "faults") == [
-            {"fault": "bare-503", "hits": 2},
-            {"fault": "bare-429", "hits": 1},
+            {"fault": "bare-503", "probability": 1, "hits": 2},
+            {"fault": "bare-429", "probability": 1, "hits": 1},
         ]
         await server.control("DELETE", "faults")
         assert await server.control("GET", "faults") == []
         counts = await server.control("GET", "statistics")
         assert counts["faults"] == {"bare-503": 2, "bare-429": 1}
-        with pytest.raises(aiohttp.ClientResponseError):
-            await server.control("POST", "faults", {"fault": "boredom"})
+        for refused in ({"fault": "boredom"}, {"fault": "connection-refused"}):
+            with pytest.raises(aiohttp.ClientResponseError):
+                await server.control("POST", "faults", refused)
+
+
+async def test_without_a_network_a_call_under_way_is_lost_when_the_server_dies() -> None:
+    """A call that is on its way when the server goes down ends in a reset, on both faces."""
+    async with BatchServer() as server:
+        job_id = server.add_job()
+        calling = asyncio.create_task(server.transport(latency=0.2).describe_jobs([job_id]))
+        await asyncio.sleep(0.02)
+        rule = server.inject(Fault.CONNECTION_REFUSED)
+        with pytest.raises(EndpointConnectionError):
+            await calling
+        assert rule.hits == 1
+
+
+def test_a_server_of_several_loops() -> None:
+    """A server that was closed may be opened again on another event loop."""
+    server = BatchServer()
+
+    async def visit() -> None:
+        async with server, aiohttp.ClientSession(server.endpoint_url) as session:
+            server.inject(Fault.CONNECTION_REFUSED, end=0.05)
+            await asyncio.sleep(0.15)
+            async with session.post("/v1/describejobs", json={"jobs": ["a"]}) as response:
+                assert response.status == 200
+
+    asyncio.run(visit())
+    asyncio.run(visit())
+
+
+async def test_a_port_that_is_taken_meanwhile() -> None:
+    """When somebody else has the port as the server wants to be back, it is back as soon as the port is free."""
+    async with BatchServer() as server, aiohttp.ClientSession() as session:
+        url = server.endpoint_url
+        rule = server.inject(Fault.CONNECTION_REFUSED)
+        await asyncio.sleep(0.1)
+        async with BatchServer(port=int(url.rpartition(":")[2])):
+            server.heal(rule)
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)
+        async with session.post(f"{url}/v1/describejobs", json={"jobs": ["a"]}) as response:
+            assert response.status == 200
+        assert server.statistics.calls["DescribeJobs"] == 1

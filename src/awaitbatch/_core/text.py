@@ -8,15 +8,18 @@ from typing import Final
 MOST_CHARACTERS: Final = 400
 """Of a text that is longer, only so much is shown."""
 
-_USER_INFO: Final = re.compile(r"//[^/\s@]*@")
+_USER_INFO: Final = re.compile(r"//[^/\s]*@")
 
 
 def one_line(text: str) -> str:
     """Show a text in one line that it can not break out of, not too long, and without the passwords of URLs."""
     text = _USER_INFO.sub("//***@", text)
-    if len(text) > MOST_CHARACTERS:
-        text = f"{text[:MOST_CHARACTERS]}…"
-    return text if text.isprintable() else repr(text)
+    text = _cut(text)
+    return text if text.isprintable() else _cut(repr(text))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}…"
 
 
 def first_line(text: str) -> str:

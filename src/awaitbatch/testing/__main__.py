@@ -90,6 +90,9 @@ def _rate(text: str) -> tuple[float, float | None, str | None]:
 
 def _fault(text: str) -> tuple[Fault, float]:
     name, _, share = text.partition("=")
+    if name == Fault.CONNECTION_REFUSED:
+        # Nobody could reach the server to lift it.
+        raise ValueError(name)
     return Fault(name), float(share)
 
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aiohttp import web
 
-from awaitbatch.testing.faults import Fault  # noqa: TC001 msgspec reads the annotations
+from awaitbatch.testing.faults import Fault
 from awaitbatch.testing.life_cycle import LifeCycle, LifeCycleRanges
 
 if TYPE_CHECKING:
@@ -136,10 +136,16 @@ class _Control:
 
     def inject(self, body: bytes) -> None:
         injection = msgspec.json.decode(body, type=Injection)
+        if injection.fault is Fault.CONNECTION_REFUSED and injection.end is msgspec.UNSET:
+            message = f"{injection.fault} needs an end: nobody could reach the server to lift it"
+            raise ValueError(message)
         self._server.inject(**msgspec.to_builtins(injection) | {"fault": injection.fault})
 
     def faults(self, _: bytes) -> list[dict[str, object]]:
-        return [{"fault": rule.fault, "hits": rule.hits} for rule in self._server.faults]
+        return [
+            {"fault": rule.fault, "probability": rule.probability, "hits": rule.hits}
+            for rule in self._server.faults
+        ]
 
     def heal(self, _: bytes) -> None:
         self._server.heal()

@@ -186,8 +186,8 @@ class FaultRule:
             raise ValueError(message)
 
     def befalls(self, operation: str, body: bytes, now: float, random: Random) -> bool:
-        """Whether it befalls this call; if so, it is counted."""
-        applies = (
+        """Whether it befalls this call; `hit` counts it if the call gets that far."""
+        return (
             self.calls > 0
             and self.begin <= now < self.end
             and (self.operations is None or operation in self.operations)
@@ -195,10 +195,11 @@ class FaultRule:
             and (self.job_ids is None or any(f'"{job_id}"'.encode() in body for job_id in self.job_ids))
             and (self.probability == 1 or random.random() < self.probability)
         )
-        if applies:
-            self.hits += 1
-            self.calls -= 1
-        return applies
+
+    def hit(self, calls: int = 1) -> None:
+        """It has befallen so many calls."""
+        self.hits += calls
+        self.calls -= calls
 
 
 @dataclass(slots=True)
@@ -221,12 +222,8 @@ class FaultPlan:
 
     def is_down(self, now: float) -> bool:
         """Whether connections are refused."""
-        return any(rule.begin <= now < rule.end for rule in self._refusals())
+        return any(rule.begin <= now < rule.end for rule in self.refusals())
 
-    def next_change(self, now: float) -> float:
-        """When `is_down` may change next; inf if never."""
-        moments = [moment for rule in self._refusals() for moment in (rule.begin, rule.end) if moment > now]
-        return min(moments, default=math.inf)
-
-    def _refusals(self) -> Collection[FaultRule]:
+    def refusals(self) -> Collection[FaultRule]:
+        """The rules that say when the server is down."""
         return [rule for rule in self.rules if rule.fault is Fault.CONNECTION_REFUSED]

@@ -128,7 +128,7 @@ class InProcessTransport:
     async def _call(self, operation: str, request: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
         if self._server.is_down:
             await asyncio.sleep(0)
-            self._server.statistics.faults[Fault.CONNECTION_REFUSED] += 1
+            self._server.note_refusals(1)
             raise _refused()
         metadata: dict[str, Any] = {"RequestId": str(uuid4()), "HTTPHeaders": {}, "RetryAttempts": 0}
         try:
@@ -137,6 +137,9 @@ class InProcessTransport:
             raise _client_error(error, operation, metadata) from None
         if answer.mishap is not None:
             await _lose(answer.mishap)
+        if self._server.is_down:
+            self._server.note_refusals(1)
+            raise _reset()
         return answer.body, metadata | {"HTTPStatusCode": 200}
 
 
@@ -170,7 +173,13 @@ async def _lose(mishap: FaultRule) -> None:
         case Fault.RESET_IN_BODY:
             payload_error = aiohttp.ClientPayloadError("Response payload is not completed")
             raise botocore.exceptions.ConnectionClosedError(endpoint_url=_URL, error=payload_error)
-        case _:
+        case Fault.HANG:
             await asyncio.sleep(mishap.seconds)
-            reset = aiohttp.ClientOSError(errno.ECONNRESET, "Connection reset by peer")
-            raise botocore.exceptions.EndpointConnectionError(endpoint_url=_URL, error=reset)
+            raise _reset()
+        case Fault.RESET_BEFORE_BODY:
+            raise _reset()
+
+
+def _reset() -> botocore.exceptions.EndpointConnectionError:
+    error = aiohttp.ClientOSError(errno.ECONNRESET, "Connection reset by peer")
+    return botocore.exceptions.EndpointConnectionError(endpoint_url=_URL, error=error)

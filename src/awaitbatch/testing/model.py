@@ -128,26 +128,35 @@ class BatchModel:
             self.statistics.record_throttle(operation, now)
             raise too_many_requests()
         rule = self.faults.draw(operation, body, now)
-        if rule is not None:
-            self._befall(rule, operation, now)
+        error = error_of(rule.fault) if rule is not None else None
+        if rule is not None and error is not None:
+            self._count(rule)
+            if rule.fault in THROTTLES:
+                self.statistics.record_throttle(operation, now)
+            else:
+                self.statistics.refused[operation] += 1
+            raise error
         try:
             answered = perform(body, now)
         except ServiceError:
             self.statistics.refused[operation] += 1
             raise
         self.statistics.answered[operation] += 1
-        return Answer(answered) if rule is None else self._altered(answered, rule, now)
+        if rule is None:
+            return Answer(answered)
+        self._count(rule)
+        return self._altered(answered, rule, now)
 
-    def _befall(self, rule: FaultRule, operation: str, now: float) -> None:
-        self.statistics.faults[rule.fault] += 1
-        error = error_of(rule.fault)
-        if error is None:
-            return
-        if rule.fault in THROTTLES:
-            self.statistics.record_throttle(operation, now)
-        else:
-            self.statistics.refused[operation] += 1
-        raise error
+    def note_refusals(self, calls: int, now: float) -> None:
+        """Connections of so many calls were refused or reset because the server is down."""
+        for rule in self.faults.refusals():
+            if rule.begin <= now < rule.end:
+                self._count(rule, calls)
+                return
+
+    def _count(self, rule: FaultRule, calls: int = 1) -> None:
+        rule.hit(calls)
+        self.statistics.faults[rule.fault] += calls
 
     def _altered(self, body: bytes, rule: FaultRule, now: float) -> Answer:
         if rule.fault in ON_THE_WAY:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
@@ -15,7 +14,7 @@ from aiohttp import web
 
 from awaitbatch.testing.credentials import ClientArguments, client_arguments
 from awaitbatch.testing.description import Account
-from awaitbatch.testing.faults import DEFAULT_SECONDS, FaultRule
+from awaitbatch.testing.faults import DEFAULT_SECONDS, Fault, FaultRule
 from awaitbatch.testing.in_process import InProcessTransport
 from awaitbatch.testing.life_cycle import LifeCycle
 from awaitbatch.testing.model import BatchModel
@@ -29,13 +28,14 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from awaitbatch.jobs import JobStatus
-    from awaitbatch.testing.faults import Fault
     from awaitbatch.testing.model import Answer, LifeCycleSource
 
 Latency: TypeAlias = float | Callable[[], float]
 
 _DEFAULT_LIFE_CYCLE = LifeCycle()
 _SECONDS_FOR_LAST_ANSWERS = 1.0
+_GLANCE = 0.02
+"""Seconds between two looks at whether the server is to be down."""
 
 
 class BatchServer:
@@ -86,7 +86,6 @@ class BatchServer:
         self._address = (host, port)
         self._runner: web.AppRunner | None = None
         self._port = 0
-        self._faults_changed = asyncio.Event()
         self._resources = AsyncExitStack()
         self._model = BatchModel(
             account=Account(region_name, account_id),
@@ -174,9 +173,13 @@ class BatchServer:
             ValueError: An argument makes no sense, or does not fit the fault.
         """
         now = self._clock()
+        for name, names in (("operations", operations), ("job_ids", job_ids)):
+            if names is not None and (isinstance(names, str) or not names):
+                message = f"{name} must be a collection of at least one name, not {names!r}"
+                raise ValueError(message)
         self._check_operations(operations or ())
         rule = FaultRule(
-            fault=fault,
+            fault=Fault(fault),
             probability=probability,
             calls=calls,
             begin=now + begin,
@@ -186,24 +189,26 @@ class BatchServer:
             seconds=DEFAULT_SECONDS.get(fault, 0.0) if seconds is None else seconds,
         )
         self._model.faults.rules.append(rule)
-        self._faults_changed.set()
         return rule
 
     def heal(self, rule: FaultRule | None = None) -> None:
         """Inject no more of a rule, or of any; it is no error if the rule has ended."""
         rules = self._model.faults.rules
         rules[:] = [] if rule is None else [other for other in rules if other is not rule]
-        self._faults_changed.set()
 
     @property
     def faults(self) -> tuple[FaultRule, ...]:
-        """The rules that are in force or yet to come, in the order in which they are asked."""
+        """The rules in the order in which they are asked, those included whose time or calls are over."""
         return tuple(self._model.faults.rules)
 
     @property
     def is_down(self) -> bool:
         """Whether `Fault.CONNECTION_REFUSED` is in force."""
         return self._model.faults.is_down(self._clock())
+
+    def note_refusals(self, calls: int) -> None:
+        """Count calls whose connections were refused or reset because the server is down."""
+        self._model.note_refusals(calls, self._clock())
 
     def _check_operations(self, operations: Collection[str]) -> None:
         unknown = set(operations) - {*self.operations}
@@ -339,6 +344,8 @@ class BatchServer:
             self._port = runner.addresses[0][1]
             keeper = asyncio.create_task(self._keep_hours(runner, site), name="BatchServer")
             resources.push_async_callback(_end, keeper)
+            # Calls under way that hang would hold up the end.
+            resources.callback(reset_all, runner)
             self._runner = runner
             self._resources = resources.pop_all()
         return self
@@ -360,19 +367,16 @@ class BatchServer:
     async def _keep_hours(self, runner: web.AppRunner, site: web.TCPSite | None) -> None:
         """Listen, but for the times at which `Fault.CONNECTION_REFUSED` is in force."""
         while True:
-            self._faults_changed.clear()
             if self.is_down and site is not None:
                 await site.stop()
                 site = None
-                reset_all(runner)
+                self.note_refusals(reset_all(runner))
             elif not self.is_down and site is None:
-                site = await self._listen(runner)
-            now = self._clock()
-            pause = self._model.faults.next_change(now) - now
-            # Not wait_for, which on Python 3.11 may swallow a cancellation.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(pause, threading.TIMEOUT_MAX)):
-                    await self._faults_changed.wait()
+                # Somebody else may have the port for a moment.
+                with suppress(OSError):
+                    site = await self._listen(runner)
+            # The server's clock may be anything, so it can only be looked at.
+            await asyncio.sleep(_GLANCE)
 
     def __repr__(self) -> str:
         address = f" at {self.endpoint_url}" if self._runner is not None else ""

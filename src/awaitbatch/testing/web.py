@@ -10,7 +10,6 @@ import os
 import socket
 import struct
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -46,10 +45,12 @@ def create_app(server: BatchServer) -> web.Application:
     return app
 
 
-def reset_all(runner: web.AppRunner) -> None:
-    """Reset every open connection, as when a server dies."""
-    for connection in runner.server.connections if runner.server is not None else ():
+def reset_all(runner: web.AppRunner) -> int:
+    """Reset every open connection, as when a server dies; how many there were."""
+    connections = runner.server.connections if runner.server is not None else []
+    for connection in connections:
         _reset(connection.transport)
+    return len(connections)
 
 
 def _answering(server: BatchServer, operation: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -73,10 +74,7 @@ async def _lose(request: web.Request, answer: Answer, mishap: FaultRule) -> web.
     response.content_length = size = len(answer.body)
     match mishap.fault:
         case Fault.HANG:
-            # Not asyncio.sleep, which uvloop refuses to do for ever.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_bounded(mishap.seconds)):
-                    await asyncio.Event().wait()
+            await asyncio.sleep(_bounded(mishap.seconds))
         case Fault.RESET_IN_BODY:
             await response.prepare(request)
             await response.write(answer.body[: size // 2])
@@ -84,8 +82,9 @@ async def _lose(request: web.Request, answer: Answer, mishap: FaultRule) -> web.
         case Fault.TRICKLE:
             await response.prepare(request)
             drop = size // _DROPS + 1
-            for begin in range(0, size, drop):
-                await asyncio.sleep(_bounded(mishap.seconds) / _DROPS)
+            begins = range(0, size, drop)
+            for begin in begins:
+                await asyncio.sleep(_bounded(mishap.seconds) / len(begins))
                 await response.write(answer.body[begin : begin + drop])
             return response
     _reset(request.transport)
@@ -96,9 +95,9 @@ def _bounded(seconds: float) -> float:
     return min(seconds, threading.TIMEOUT_MAX)
 
 
-def _reset(transport: asyncio.BaseTransport | None) -> None:
+def _reset(transport: asyncio.Transport | None) -> None:
     """End a connection as a crash does: the other end sees a reset, not the end of a stream."""
-    if not isinstance(transport, asyncio.Transport) or transport.is_closing():
+    if transport is None or transport.is_closing():
         return
     number = transport.get_extra_info("socket").fileno()
     # A twin of the socket, since that of the transport can not be set on every event loop.
