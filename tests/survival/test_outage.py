@@ -60,7 +60,7 @@ async def test_a_minute_without_a_server(fault: Fault, interval: float, grace: f
 async def test_an_outage_under_load() -> None:
     """With more work than the rate allows, the return is one orderly sweep: no job is asked for twice in it."""
     server = make_server(description_bytes=0)
-    job_ids = [server.add_job(life_cycle=LONG) for _ in range(4 * JOBS)]
+    job_ids = [server.add_job(life_cycle=LONG) for _ in range(3 * JOBS)]
     log = Log(server.transport())
     loop = asyncio.get_running_loop()
     async with (
@@ -71,7 +71,7 @@ async def test_an_outage_under_load() -> None:
         server.inject(Fault.CONNECTION_REFUSED, end=60)
         await asyncio.sleep(60)
         back = loop.time()
-        await asyncio.sleep(4 * JOBS / 100 / RATE + 1)
+        await asyncio.sleep(3 * JOBS / 100 / RATE + 1)
         assert log.seen_between(back, loop.time()) == set(job_ids)
     assert log.excess(RATE) < 1e-6
 

@@ -114,7 +114,7 @@ async def test_one_call_a_second_for_ten_thousand_jobs() -> None:
         BatchClient(transport=transport, backoff=FixedInterval(1), max_calls_per_second=100) as client,
         waiting(client, job_ids),
     ):
-        await asyncio.sleep(900)
+        await asyncio.sleep(500)
         unseen.extend(loop.time() - moment for moment in last_seen.values())
         assert len(last_seen) == 10_000
         assert max(unseen) <= 1.2 * 100
@@ -194,5 +194,5 @@ async def test_other_limits(rate: float, least_used: float) -> None:
     async with busy_client(server) as client, waiting(client, job_ids):
         await asyncio.sleep(60)
         steady = Span(server)
-        await asyncio.sleep(100)
+        await asyncio.sleep(60)
         assert steady.used(rate) >= least_used
