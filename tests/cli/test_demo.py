@@ -32,9 +32,9 @@ PLAN = Plan(
 
 @pytest.fixture
 def running() -> Iterator[subprocess.Popen[str]]:
-    """A demo of a thousand jobs that has just begun; standard error is no terminal either."""
+    """A demo of hundreds of jobs that has just begun; standard error is no terminal either."""
     with subprocess.Popen(
-        (*COMMAND, "--jobs", "1000"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        (*COMMAND, "--jobs", "300"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
             yield process
