@@ -186,7 +186,7 @@ async def test_beside_a_naive_neighbour() -> None:
 
 
 @pytest.mark.usefixtures("small_calls")
-@pytest.mark.parametrize(("rate", "least_used"), [(1, 0.8), (2, 0.9), (50, 0.9)])
+@pytest.mark.parametrize(("rate", "least_used"), [(1, 0.8), (2, 0.9), (50, 0.8)])
 async def test_other_limits(rate: float, least_used: float) -> None:
     """Also of limits that are low, and of those that are high, most is used."""
     server = make_server(bucket=TokenBucket(rate), description_bytes=0)
