@@ -118,7 +118,7 @@ async def test_a_server_that_goes_down_and_comes_back() -> None:
         assert server.is_down
         with pytest.raises(EndpointConnectionError):
             await real.describe_jobs([job_id])
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.6)
         assert server.endpoint_url == url
         assert job_id.encode() in await real.describe_jobs([job_id])
         # The call that hung when it went down, and the one that was refused in vain is nobody's to count.
@@ -182,7 +182,7 @@ def test_a_server_of_several_loops() -> None:
     async def visit() -> None:
         async with server, aiohttp.ClientSession(server.endpoint_url) as session:
             server.inject(Fault.CONNECTION_REFUSED, end=0.05)
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.5)
             async with session.post("/v1/describejobs", json={"jobs": ["a"]}) as response:
                 assert response.status == 200
 
@@ -195,11 +195,11 @@ async def test_a_port_that_is_taken_meanwhile() -> None:
     async with BatchServer() as server, aiohttp.ClientSession() as session:
         url = server.endpoint_url
         rule = server.inject(Fault.CONNECTION_REFUSED)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)
         async with BatchServer(port=int(url.rpartition(":")[2])):
             server.heal(rule)
-            await asyncio.sleep(0.1)
-        await asyncio.sleep(0.1)
+            await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)
         async with session.post(f"{url}/v1/describejobs", json={"jobs": ["a"]}) as response:
             assert response.status == 200
         assert server.statistics.calls["DescribeJobs"] == 1
