@@ -130,7 +130,7 @@ class Account:
 
     def _end(self, sender: Sender, number: int, passes: bool, now: float) -> None:  # noqa: FBT001
         if passes:
-            sender.throttle.answered()
+            sender.throttle.answered(number)
         else:
             sender.throttle.congested(number)
         sender.in_flight -= 1

@@ -117,7 +117,7 @@ class Herd:
             self._throttle.congested(call.number)
             self._windows.fail(call, _THROTTLED, now)
             return
-        self._throttle.answered()
+        self._throttle.answered(call.number)
         self._windows.answer(call, dict.fromkeys(call.job_ids, _RUNNING), now)
         for job_id in call.job_ids:
             self.longest_unseen = max(self.longest_unseen, now - self._seen.get(job_id, now))

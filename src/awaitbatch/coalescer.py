@@ -260,7 +260,7 @@ class DescribeCoalescer:
 
     def _on_answer(self, call: Call, answer: Answer) -> list[Change]:
         now = self._loop.time()
-        self._throttle.answered()
+        self._throttle.answered(call.number)
         self._jobs_described += len(answer.heads)
         ended, changes = self._windows.answer(call, answer.heads, now)
         for watch, verdict in ended:

@@ -173,7 +173,7 @@ class Herd(RuleBasedStateMachine):
     def answer(self, place: int, missing: int) -> None:
         """A call is answered, perhaps without some jobs, in any order of the calls."""
         flight = self.flights.pop(place % len(self.flights))
-        self.throttle.answered()
+        self.throttle.answered(flight.call.number)
         jobs = {
             job_id: seen(STATES[state])
             for number, (job_id, state) in enumerate(flight.states.items())

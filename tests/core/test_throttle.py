@@ -77,7 +77,7 @@ def test_never_above_the_limit(max_rate: float, events: list[tuple[str, float]])
         elif event == "wait":
             now += seconds
         elif event == "answered":
-            throttle.answered()
+            throttle.answered(number)
         else:
             throttle.congested(number)
         assert min(MIN_RATE, max_rate) <= throttle.rate <= max_rate
@@ -109,16 +109,15 @@ def test_a_high_rate_is_reached_within_two_seconds(latency: float) -> None:
     """Under steady demand 50 calls a second are reached within two seconds."""
     throttle = AdaptiveThrottle(50, STEADY)
     now, number = 0.0, 0
-    answers: list[float] = []
+    answers: list[tuple[float, int]] = []
     while throttle.rate < 50:
-        now = max(now, min(throttle.ready_at, answers[0] if answers else math.inf))
-        if answers and answers[0] <= now:
-            heappop(answers)
-            throttle.answered()
+        now = max(now, min(throttle.ready_at, answers[0][0] if answers else math.inf))
+        if answers and answers[0][0] <= now:
+            throttle.answered(heappop(answers)[1])
         elif throttle.ready_at <= now:
             number += 1
             throttle.sent(number, now, OVERDUE)
-            heappush(answers, now + latency)
+            heappush(answers, (now + latency, number))
         assert now < 2.0
 
 
@@ -129,7 +128,7 @@ def test_growth_is_multiplicative_until_the_first_congestion() -> None:
     for number in range(2, 6):
         send_one(throttle, number)
         before = throttle.rate
-        throttle.answered()
+        throttle.answered(number)
         assert throttle.rate == pytest.approx(before * FAST_GROWTH)
 
 
@@ -144,7 +143,7 @@ def test_growth_is_additive_after(start: float) -> None:
     while now < begin + 20:
         number += 1
         now = send_one(throttle, number)
-        throttle.answered()
+        throttle.answered(number)
     gained = (throttle.rate - start) / (now - begin)
     assert gained == pytest.approx(INCREASE, rel=0.15)
     assert INCREASE == 0.25
@@ -155,7 +154,7 @@ def use_for(throttle: AdaptiveThrottle, seconds: float, rate: float) -> None:
     for number in range(2, 2 + math.ceil(seconds * rate)):
         throttle.rate = rate
         send_one(throttle, number)
-        throttle.answered()
+        throttle.answered(number)
     throttle.rate = rate
 
 
@@ -163,7 +162,7 @@ def gain(throttle: AdaptiveThrottle) -> float:
     """What the next good answer adds to the rate, as calls a second gained each second."""
     send_one(throttle, 1000)
     before = throttle.rate
-    throttle.answered()
+    throttle.answered(1000)
     return (throttle.rate - before) * before
 
 
@@ -201,7 +200,7 @@ def test_congestion_ends_the_calm() -> None:
     throttle.congested(1000)
     throttle.rate = 9.0
     send_one(throttle, 1001)
-    throttle.answered()
+    throttle.answered(1001)
     assert throttle.rate == pytest.approx(9 + INCREASE / 9)
 
 
@@ -209,7 +208,7 @@ def cut_at(throttle: AdaptiveThrottle, rate: float) -> None:
     """Have a call answered and the next one rejected at a rate."""
     throttle.rate = rate
     send_one(throttle, 10)
-    throttle.answered()
+    throttle.answered(10)
     throttle.rate = rate
     send_one(throttle, 11)
     assert throttle.congested(11)
@@ -222,7 +221,7 @@ def test_steps_are_small_at_a_low_limit() -> None:
     cut_at(throttle, 1.0)
     assert throttle.rate == pytest.approx(LOW_CUT)
     send_one(throttle, 12)
-    throttle.answered()
+    throttle.answered(12)
     assert throttle.rate == pytest.approx(LOW_CUT * (1 + LOW_INCREASE))
     assert (LOW_RATE, LOW_CUT, LOW_INCREASE) == (2, 0.85, 0.0075)
 
@@ -243,7 +242,7 @@ def test_small_steps_end() -> None:
     cut_at(throttle, 1.0)
     for number in range(12, 12 + LOW_ANSWERS):
         send_one(throttle, number)
-        throttle.answered()
+        throttle.answered(number)
     reached = LOW_CUT * (1 + LOW_INCREASE) ** LOW_ANSWERS
     assert throttle.rate == pytest.approx(reached)
     assert gain(throttle) == pytest.approx(INCREASE + SEARCH * reached)
@@ -266,7 +265,7 @@ def test_the_first_congestion_is_no_low_limit() -> None:
     """A first congestion says that fast growth went too far, not where the limit is."""
     throttle = AdaptiveThrottle(1.5, STEADY)
     send_one(throttle, 1)
-    throttle.answered()
+    throttle.answered(1)
     send_one(throttle, 2)
     assert throttle.congested(2)
     assert throttle.rate == pytest.approx(1.5 * CUT)
@@ -295,7 +294,7 @@ def test_a_low_limit_is_used(limit: float) -> None:
             continue
         token_at = now + 1 / limit
         passed += 1
-        throttle.answered()
+        throttle.answered(number)
     assert passed / (limit * now) >= 0.84
 
 
@@ -305,7 +304,7 @@ def test_growth_from_the_floor_is_careful() -> None:
     cut_once(throttle)
     throttle.rate = MIN_RATE
     send_one(throttle, 2)
-    throttle.answered()
+    throttle.answered(2)
     assert MIN_RATE < throttle.rate <= MIN_RATE * FAST_GROWTH
 
 
@@ -318,7 +317,7 @@ def test_a_rate_that_is_not_used_does_not_grow(cut_before: bool) -> None:
     before = throttle.rate
     for number in range(2, 100):
         send_one(throttle, number, due=NO_DEMAND)
-        throttle.answered()
+        throttle.answered(number)
     assert throttle.rate == before
 
 
@@ -326,10 +325,10 @@ def test_growth_begins_with_demand() -> None:
     """A call that had to wait for the throttle makes good answers count."""
     throttle = AdaptiveThrottle(1000, STEADY)
     throttle.sent(1, 10, 10)
-    throttle.answered()
+    throttle.answered(1)
     assert throttle.rate == START_RATE
     throttle.sent(2, throttle.ready_at, 10.001)
-    throttle.answered()
+    throttle.answered(2)
     assert throttle.rate > START_RATE
 
 
@@ -389,7 +388,7 @@ def test_it_recovers_from_the_floor() -> None:
     now = begin = throttle.ready_at
     for number in range(100, 400):
         now = send_one(throttle, number)
-        throttle.answered()
+        throttle.answered(number)
         if throttle.rate >= 5:
             break
     assert throttle.rate >= 5
@@ -462,15 +461,34 @@ def test_rejections_in_a_row_put_off_the_next_call_by_a_little() -> None:
     assert 10 <= min(delays) < 10.5
     assert 10 * (1 + DRIFT) - 0.5 < max(delays) <= 10 * (1 + DRIFT)
     now = send_one(throttle, 200)
-    throttle.answered()
+    throttle.answered(200)
     assert throttle.ready_at == pytest.approx(now + 10)
+
+
+@pytest.mark.parametrize("rate", [1.0, 10.0])
+def test_answers_to_calls_sent_before_a_cut_say_nothing(rate: float) -> None:
+    """They neither raise the new rate, nor show that a call can be answered at it."""
+    throttle = AdaptiveThrottle(100, Random(1))
+    cut_once(throttle)
+    throttle.rate = rate
+    for number in range(2, 6):
+        send_one(throttle, number)
+    assert throttle.congested(2)
+    cut = throttle.rate
+    for number in range(3, 6):
+        throttle.answered(number)
+    assert throttle.rate == cut
+    now = send_one(throttle, 6)
+    assert throttle.congested(6)
+    assert throttle.rate == pytest.approx(cut * CUT)
+    assert throttle.ready_at > now + 1 / throttle.rate
 
 
 def test_a_rejection_among_answers_puts_off_nothing() -> None:
     """Where calls are answered as well, the rate alone says when the next one goes."""
     throttle = AdaptiveThrottle(10, Random(1))
     send_one(throttle, 1)
-    throttle.answered()
+    throttle.answered(1)
     now = send_one(throttle, 2)
     assert throttle.congested(2)
     assert throttle.ready_at == now + 1 / throttle.rate
@@ -484,7 +502,7 @@ def test_no_moment_is_the_wrong_one_for_ever() -> None:
         now = send_one(throttle, number)
         # A token comes every 50 ms, and is taken within 5.
         if now % 0.05 < 0.005:
-            throttle.answered()
+            throttle.answered(number)
             answered += 1
         else:
             throttle.congested(number)

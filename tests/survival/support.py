@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from awaitbatch import BatchClient
-from awaitbatch._core.windows import Windows
+from awaitbatch._core.watch import Watch
 from awaitbatch.testing import BatchServer, Fault, LifeCycle
 
 if TYPE_CHECKING:
@@ -58,20 +58,19 @@ def make_trouble(server: BatchServer, share: float) -> None:
         server.inject(fault, probability=probability, seconds=40)
 
 
-def count_ends(monkeypatch: pytest.MonkeyPatch) -> Counter[object]:
-    """Count from now on how often each request ends; one that ends twice would be found here."""
-    ends: Counter[object] = Counter()
+def count_ends(monkeypatch: pytest.MonkeyPatch) -> Counter[Watch]:
+    """Count from now on how often each request is told that it has ended."""
+    ends: Counter[Watch] = Counter()
 
-    def counted(method: Any) -> Any:
-        def count(*arguments: Any) -> Any:
-            result = method(*arguments)
-            ends.update(request for request, _ in (result[0] if isinstance(result, tuple) else result))
-            return result
+    class CountedWatch(Watch):
+        def __init__(self, job_id: str, deliver: Any, **rules: Any) -> None:
+            def count(watch: Watch, *end: Any) -> None:
+                ends[watch] += 1
+                deliver(watch, *end)
 
-        return count
+            super().__init__(job_id, count, **rules)
 
-    for name in ("answer", "fail", "refuse"):
-        monkeypatch.setattr(Windows, name, counted(getattr(Windows, name)))
+    monkeypatch.setattr("awaitbatch.coalescer.Watch", CountedWatch)
     return ends
 
 

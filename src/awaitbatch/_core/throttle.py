@@ -44,8 +44,8 @@ class AdaptiveThrottle:
 
     The rate grows by a factor for each good answer until the first congestion, then by `INCREASE` calls a second
     each second; both only while it is the throttle that calls wait for, since a rate that is not used has not been
-    tried. One congestion event cuts the rate once: rejections of calls that were on their way when the rate was
-    last cut say nothing about the new rate, so they are ignored (as QUIC's congestion control does).
+    tried. One congestion event cuts the rate once: neither rejections nor answers of calls that were on their way when
+    the rate was last cut say anything about the new rate, so they are ignored (as QUIC's congestion control does).
 
     The growth and the cut are additive increase, multiplicative decrease, which makes several clients of one
     account converge to equal shares without knowing of each other (Chiu and Jain, 1989). Two cases depart from it:
@@ -135,8 +135,15 @@ class AdaptiveThrottle:
         self._sent_at = now
         self._drift = 0.0
 
-    def answered(self) -> None:
-        """A call was answered, so the rate may grow."""
+    def answered(self, number: int) -> None:
+        """A call was answered, so the rate may grow.
+
+        Args:
+            number: The call's number.
+        """
+        if number <= self._last_cut:
+            # It left at the rate of before, and says nothing about the new one.
+            return
         self._has_answer = True
         if self._is_bottleneck:
             self.rate = min(self.max_rate, self._grown())

@@ -254,7 +254,6 @@ class Windows(Generic[R]):
         if call.bisection is not None:
             call.bisection.parts_in_flight -= 1
         if failure.trouble is Trouble.EXPIRED:
-            self._parts.clear()
             return self._tell(list(self), failure, now)
         if call.bisection is not None and failure.trouble is Trouble.THROTTLED:
             # The part stays together, to be tried again; only those whose tries are used up leave it.
