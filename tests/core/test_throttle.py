@@ -133,8 +133,8 @@ def test_growth_is_multiplicative_until_the_first_congestion() -> None:
 
 
 @pytest.mark.parametrize("start", [2.0, 7.0, 20.0])
-def test_growth_is_additive_after(start: float) -> None:
-    """After the first congestion a rate in use gains about a quarter call a second each second."""
+def test_growth_is_inverse_after(start: float) -> None:
+    """After the first congestion a rate in use gains 1/rate calls a second each second, so its square grows evenly."""
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
     throttle.rate = start
@@ -144,9 +144,9 @@ def test_growth_is_additive_after(start: float) -> None:
         number += 1
         now = send_one(throttle, number)
         throttle.answered(number)
-    gained = (throttle.rate - start) / (now - begin)
-    assert gained == pytest.approx(INCREASE, rel=0.15)
-    assert INCREASE == 0.25
+    gained = (throttle.rate**2 - start**2) / (now - begin)
+    assert gained == pytest.approx(2 * INCREASE, rel=0.15)
+    assert INCREASE == 1
 
 
 def use_for(throttle: AdaptiveThrottle, seconds: float, rate: float) -> None:
@@ -166,29 +166,34 @@ def gain(throttle: AdaptiveThrottle) -> float:
     return (throttle.rate - before) * before
 
 
+def usual_gain(rate: float) -> float:
+    """What it adds where no special case applies."""
+    return min(INCREASE / rate, (FAST_GROWTH - 1) * rate**2)
+
+
 def test_a_calm_rate_above_the_last_congestion_grows_faster() -> None:
-    """After 20 s of use without congestion a rate that was never tried before gains 5 % a second more."""
+    """After 20 s of use without congestion a rate that was never tried before gains 6 % a second more."""
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
     use_for(throttle, CALM + 1, 8.0)
-    assert gain(throttle) == pytest.approx(INCREASE + SEARCH * 8)
-    assert (CALM, SEARCH) == (20, 0.05)
+    assert gain(throttle) == pytest.approx(usual_gain(8) + SEARCH * 8)
+    assert (CALM, SEARCH) == (20, 0.06)
 
 
 def test_a_calm_rate_below_the_last_congestion_does_not() -> None:
-    """However calm it is, the way back to the rate of the last congestion is additive."""
+    """However calm it is, the way back to the rate of the last congestion takes its time."""
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
     use_for(throttle, 10 * CALM, START_RATE)
-    assert gain(throttle) == pytest.approx(INCREASE)
+    assert gain(throttle) == pytest.approx(usual_gain(START_RATE))
 
 
 def test_calm_takes_its_time() -> None:
-    """Before 20 s of use are over growth is additive, above the rate of the last congestion too."""
+    """Before 20 s of use are over nothing is added, above the rate of the last congestion too."""
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
     use_for(throttle, CALM - 1, 8.0)
-    assert gain(throttle) == pytest.approx(INCREASE)
+    assert gain(throttle) == pytest.approx(usual_gain(8))
 
 
 def test_congestion_ends_the_calm() -> None:
@@ -201,7 +206,7 @@ def test_congestion_ends_the_calm() -> None:
     throttle.rate = 9.0
     send_one(throttle, 1001)
     throttle.answered(1001)
-    assert throttle.rate == pytest.approx(9 + INCREASE / 9)
+    assert throttle.rate == pytest.approx(9 + INCREASE / 9**2)
 
 
 def cut_at(throttle: AdaptiveThrottle, rate: float) -> None:
@@ -232,7 +237,7 @@ def test_a_limit_from_two_calls_a_second_is_not_low() -> None:
     cut_once(throttle)
     cut_at(throttle, LOW_RATE)
     assert throttle.rate == pytest.approx(LOW_RATE * CUT)
-    assert gain(throttle) == pytest.approx(INCREASE)
+    assert gain(throttle) == pytest.approx(usual_gain(LOW_RATE * CUT))
 
 
 def test_small_steps_end() -> None:
@@ -245,7 +250,7 @@ def test_small_steps_end() -> None:
         throttle.answered(number)
     reached = LOW_CUT * (1 + LOW_INCREASE) ** LOW_ANSWERS
     assert throttle.rate == pytest.approx(reached)
-    assert gain(throttle) == pytest.approx(INCREASE + SEARCH * reached)
+    assert gain(throttle) == pytest.approx(usual_gain(reached))
     assert LOW_ANSWERS == 32
 
 
@@ -258,7 +263,7 @@ def test_a_storm_is_no_low_limit() -> None:
     send_one(throttle, 12)
     assert throttle.congested(12)
     assert throttle.rate == pytest.approx(1.5 * CUT)
-    assert gain(throttle) == pytest.approx(INCREASE)
+    assert gain(throttle) == pytest.approx(usual_gain(1.5 * CUT))
 
 
 def test_the_first_congestion_is_no_low_limit() -> None:
@@ -278,7 +283,7 @@ def test_rest_ends_small_steps() -> None:
     cut_at(throttle, 1.0)
     throttle.sent(12, 1e6, NO_DEMAND)
     assert throttle.rate == START_RATE
-    assert gain(throttle) == pytest.approx(INCREASE)
+    assert gain(throttle) == pytest.approx(usual_gain(START_RATE))
 
 
 @pytest.mark.parametrize("limit", [0.2, 0.5, 1.0, 1.25])

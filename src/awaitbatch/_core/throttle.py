@@ -16,9 +16,9 @@ MIN_RATE: Final = 0.1
 """Calls a second below which congestion never pushes us, so that waiting never turns into giving up."""
 FAST_GROWTH: Final = 1.5
 """Factor on the rate for each good answer until the first congestion."""
-INCREASE: Final = 0.25
-"""Calls a second that the rate gains each second after it."""
-CUT: Final = 0.7
+INCREASE: Final = 1.0
+"""By how much the rate grows after it: INCREASE / rate calls a second each second."""
+CUT: Final = 0.75
 """Factor on the rate for each congestion event."""
 
 DRIFT: Final = 0.5
@@ -26,7 +26,7 @@ DRIFT: Final = 0.5
 
 CALM: Final = 20.0
 """Seconds of use without congestion after which a rate that was never tried before grows faster."""
-SEARCH: Final = 0.05
+SEARCH: Final = 0.06
 """Share of the rate that it then gains each second on top of `INCREASE`."""
 
 LOW_RATE: Final = 2.0
@@ -42,13 +42,14 @@ LOW_ANSWERS: Final = 32
 class AdaptiveThrottle:
     """Spaces calls and learns how far apart they have to be.
 
-    The rate grows by a factor for each good answer until the first congestion, then by `INCREASE` calls a second
+    The rate grows by a factor for each good answer until the first congestion, then by `INCREASE` / rate calls a second
     each second; both only while it is the throttle that calls wait for, since a rate that is not used has not been
     tried. One congestion event cuts the rate once: neither rejections nor answers of calls that were on their way when
     the rate was last cut say anything about the new rate, so they are ignored (as QUIC's congestion control does).
 
-    The growth and the cut are additive increase, multiplicative decrease, which makes several clients of one
-    account converge to equal shares without knowing of each other (Chiu and Jain, 1989). Two cases depart from it:
+    The growth and the cut are inverse increase, multiplicative decrease, one of the binomial controls that make several
+    clients of one account converge to equal shares without knowing of each other (Bansal and Balakrishnan, 2001): whoever
+    has more grows less, which evens out what chance did faster than additive increase does. Two cases depart from it:
 
     - After `CALM` seconds without congestion, a rate above that of the last congestion grows faster: the limit has
       been raised, or a neighbour has left.
@@ -157,7 +158,7 @@ class AdaptiveThrottle:
         if self._low_answers:
             self._low_answers -= 1
             return self.rate * (1 + LOW_INCREASE)
-        increase = INCREASE
+        increase = INCREASE / self.rate
         if self._calm > CALM and self.rate > self._peak:
             increase += SEARCH * self.rate
         # At the floor a call stands for a long time, and one good answer is thin evidence.
