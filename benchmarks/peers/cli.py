@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks.peers import rows as table
 from benchmarks.peers.course import BY_DEFAULT, EVERY_FEW_SECONDS, PACES, QUICK, QUICK_PACE, SCENARIOS
 from benchmarks.peers.environments import NoEnvironmentError, python_of
+from benchmarks.peers.programme import Heat, heats, reason_to_skip, seconds_for
 from benchmarks.peers.race import RunError, run
 from benchmarks.peers.roster import (
     CONTESTANTS,
@@ -28,13 +29,11 @@ from benchmarks.peers.roster import (
     OURS_STEADY,
     SINGLE_LOOP,
 )
-from benchmarks.report import RESULTS, Figure, Result, machine
+from benchmarks.report import RESULTS, Figure, Result, finish, machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from benchmarks.peers.course import Pace, Scenario
-    from benchmarks.peers.roster import Contestant
     from benchmarks.peers.rows import Row
 
 _PATH: Final = RESULTS / "peers.json"
@@ -43,48 +42,61 @@ _TITLES: Final = {contestant.name: contestant.about for contestant in CONTESTANT
 _QUICK_NAMES: Final = (OURS, FULL_LOOP, SINGLE_LOOP)
 
 
-@dataclass(frozen=True, slots=True)
-class Heat:
-    """One run that is to be made."""
-
-    contestant: Contestant
-    scenario: Scenario
-    pace: Pace
-
-    def __str__(self) -> str:
-        return f"{self.contestant.name}, {self.scenario.name}, {self.pace.name}"
-
-
 def main(arguments: Sequence[str]) -> int:
-    """Run what the command line asks for; the exit code is 1 if a target of the short form was missed."""
+    """Run what the command line asks for.
+
+    Returns:
+        The exit code: 1 if a target of the short form was missed, or a contestant that was only tried did not
+        work; 130 after Ctrl-C.
+    """
     parser = _parser()
     options = parser.parse_args(arguments)
+    try:
+        return _perform(parser, options)
+    except KeyboardInterrupt:
+        print("stopped; rows that were saved are kept, and nothing runs any more", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def _perform(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     if options.quick:
-        result = asyncio.run(_quick())
-        print(result.report())
-        for figure in result.missed:
-            print(
-                f"missed: {figure.name}: {figure.value:.4g} {figure.unit}, target {figure.target}",
-                file=sys.stderr,
-            )
-        return 1 if result.missed else 0
+        return finish(asyncio.run(_quick()), save=False)
     try:
         contestants = [CONTESTANTS[name] for name in _chosen(options.contestants, CONTESTANTS)]
         scenarios = [SCENARIOS[name] for name in _chosen(options.scenarios, SCENARIOS, exact=True)]
     except ValueError as error:
         parser.error(str(error))
     if options.show:
-        rows = load()
-    else:
-        paces = [
-            pace
-            for pace, wanted in ((EVERY_FEW_SECONDS, options.interval), (BY_DEFAULT, options.defaults))
-            if wanted
-        ]
-        heats = list(_heats(contestants, scenarios, paces or PACES))
-        rows = asyncio.run(_race(heats, save=options.save))
-    print(report(rows))
+        print(report(load()))
+        return 0
+    if options.attempt:
+        rows = asyncio.run(
+            _race([Heat(contestant, QUICK, QUICK_PACE) for contestant in contestants], save=False)
+        )
+        print(report(rows))
+        return 1 if any(map(_did_not_work, rows)) else 0
+    wanted = ((EVERY_FEW_SECONDS, options.interval), (BY_DEFAULT, options.defaults))
+    paces = [pace for pace, is_wanted in wanted if is_wanted]
+    planned = list(heats(contestants, scenarios, paces or PACES))
+    if not planned:
+        parser.error("none of these contestants takes part in these scenarios at this pace")
+    if options.list:
+        print("\n".join([*map(str, planned), _outlook(planned)]))
+        return 0
+    print(report(asyncio.run(_race(planned, save=options.save))))
     return 0
+
+
+def _did_not_work(row: Row) -> bool:
+    # Nobody awaits no job, and is cut off at none.
+    return "error" in row or (row["contestant"] != NOBODY and row["died"] + row["left"] > 0)
+
+
+def _outlook(planned: Sequence[Heat]) -> str:
+    minutes = max(1, round(seconds_for(planned, load()) / 60))
+    return (
+        f"{len(planned)} runs, about {minutes} min, and some minutes more where something is to be installed"
+    )
 
 
 async def _quick() -> Result:
@@ -197,44 +209,54 @@ def _told(pace: str) -> str:
     return "own defaults" if pace == BY_DEFAULT.name else f"looking about every {pace.removesuffix('s')} s"
 
 
-def _heats(
-    contestants: Iterable[Contestant], scenarios: Iterable[Scenario], paces: Iterable[Pace]
-) -> Iterator[Heat]:
-    contestants, paces = list(contestants), list(paces)
-    for scenario in scenarios:
-        for pace in paces:
-            for contestant in contestants:
-                if pace.interval is not None or contestant.has_defaults:
-                    yield Heat(contestant, scenario, pace)
-
-
-async def _race(heats: Sequence[Heat], *, save: bool) -> list[Row]:
+async def _race(planned: Sequence[Heat], *, save: bool) -> list[Row]:
     """Run one after the other: CPU time is only worth something while nothing else runs."""
+    _say(_outlook(planned))
+    environments = {heat.contestant.environment.name: heat.contestant.environment for heat in planned}
     pythons: dict[str, Path | str] = {}
-    for environment in {
-        heat.contestant.environment.name: heat.contestant.environment for heat in heats
-    }.values():
+    for name, environment in environments.items():
         try:
-            pythons[environment.name] = await python_of(environment)
+            pythons[name] = await python_of(environment)
         except NoEnvironmentError as error:
-            pythons[environment.name] = str(error)
-    rows = []
-    for number, heat in enumerate(heats, start=1):
-        print(f"[{number}/{len(heats)}] {heat}", file=sys.stderr, flush=True)
+            pythons[name] = str(error)
+            _say(f"[{name}] {error}")
+    rows: list[Row] = []
+    kept = load()
+    for number, heat in enumerate(planned):
+        minutes = seconds_for(planned[number:], kept) / 60
+        _say(f"[{number + 1}/{len(planned)}] {heat} (about {minutes:.0f} min left)")
         row = _headed(heat)
-        python = pythons[heat.contestant.environment.name]
         try:
-            if isinstance(python, str):
-                row["error"] = python
-            else:
-                row |= await run(heat.contestant, heat.scenario, heat.pace, python)
+            row |= await _run(heat, pythons[heat.contestant.environment.name], rows)
         except RunError as error:
             row["error"] = str(error)
+        _say(f"    {_in_short(row)}")
         rows.append(row)
         if save:
             # At once: the race is long, and what is cut off should cost what was under way alone.
             _save([row])
     return rows
+
+
+async def _run(heat: Heat, python: Path | str, rows: Iterable[Row]) -> Row:
+    """Make a run unless it cannot be, or is in vain."""
+    reason = python if isinstance(python, str) else reason_to_skip(heat, rows)
+    if isinstance(python, str) or reason is not None:
+        raise RunError(reason)
+    return await run(heat.contestant, heat.scenario, heat.pace, python)
+
+
+def _in_short(row: Row) -> str:
+    if "error" in row:
+        return str(row["error"].splitlines()[-1])
+    cut_off = ", cut off" if row["cut_off"] else ""
+    return (
+        f"{row['seconds']:.0f} s, {row['calls']:,} calls, {row['died']:,} died, {row['left']:,} left{cut_off}"
+    )
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
 
 
 def _headed(heat: Heat) -> dict[str, Any]:
@@ -278,6 +300,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--defaults", action="store_true", help="only as often as each does by default")
     parser.add_argument("--save", action="store_true", help=f"merge the rows into results/{_PATH.name}")
     parser.add_argument("--show", action="store_true", help="run nothing, only show the rows that are kept")
+    parser.add_argument(
+        "--list", action="store_true", help="run nothing, only say what would be run, and how long it takes"
+    )
+    parser.add_argument(
+        "--try",
+        dest="attempt",
+        action="store_true",
+        help="install what is missing, and let each contestant await a few short jobs once, to see that it works",
+    )
     parser.add_argument(
         "--quick",
         action="store_true",

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import tempfile
-from contextlib import asynccontextmanager, suppress
+from subprocess import PIPE
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from awaitbatch.testing import ServerProcess
-from benchmarks.peers.course import DESCRIPTION_BYTES, MISSING, SEED
+from benchmarks.peers.course import DESCRIPTION_BYTES, MISSING, MISSING_DEADLINE, SEED
+from benchmarks.peers.processes import started
 from benchmarks.peers.roster import ROOT
 from benchmarks.peers.rows import measured
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from benchmarks.peers.course import Pace, Scenario
@@ -53,32 +53,67 @@ async def run(
     arguments = ["--seed", str(SEED), "--description-bytes", str(DESCRIPTION_BYTES)]
     if scenario.rate is not None:
         arguments += ["--rate", str(scenario.rate)]
-    with tempfile.TemporaryDirectory(prefix="race-") as scratch:
-        async with ServerProcess(*arguments) as server:
-            order = {
-                "endpoint_url": server.endpoint_url,
-                "region_name": server.region_name,
-                "interval": pace.interval,
-                "jobs": scenario.jobs,
-                "deadline": pace.deadline(scenario),
-                "longest_job": scenario.longest_job,
-                "scratch": scratch,
-                **contestant.order,
-            }
-            surroundings = _surroundings(server, inherit=inherit)
-            async with _started(contestant, python, surroundings) as process:
-                about = await _ask(process, order, _SECONDS_TO_START)
-                # Their lives begin when the contestant is ready.
-                job_ids = await _add_jobs(server, scenario)
-                awaited = [*job_ids]
-                if scenario.missing:
-                    awaited.insert(len(awaited) // 2, MISSING)
-                found = await _ask(process, awaited, order["deadline"] + _SECONDS_TO_ANSWER)
-            ends, statistics = await server.ended(), await server.control("GET", "statistics")
-    return {
-        **about,
-        **measured(found, statistics, ends, job_ids, MISSING if scenario.missing else None),
-    }
+    job_ids: list[str] = []
+    missing = MISSING if scenario.missing else None
+
+    async def add_jobs() -> list[str]:
+        # Their lives begin when the contestant is ready.
+        job_ids.extend(await _add_jobs(server, scenario))
+        middle = len(job_ids) // 2
+        return job_ids if missing is None else [*job_ids[:middle], missing, *job_ids[middle:]]
+
+    async with ServerProcess(*arguments) as server:
+        order = {
+            "endpoint_url": server.endpoint_url,
+            "region_name": server.region_name,
+            "interval": pace.interval,
+            "jobs": scenario.jobs,
+            "deadline": pace.deadline(scenario),
+            "longest_job": scenario.longest_job,
+            "missing": missing,
+            "missing_deadline": MISSING_DEADLINE,
+        }
+        surroundings = surroundings_of(server, inherit=inherit)
+        about, found = await compete(contestant, python, surroundings, order, add_jobs)
+        ends, statistics = await server.ended(), await server.control("GET", "statistics")
+    return {**about, **measured(found, statistics, ends, job_ids, missing)}
+
+
+async def compete(
+    contestant: Contestant,
+    python: Path,
+    surroundings: dict[str, str],
+    order: dict[str, Any],
+    add_jobs: Callable[[], Awaitable[list[str]]],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Let a contestant await jobs in a process of its own, and return what it says of itself and of the jobs.
+
+    Args:
+        contestant: Who.
+        python: The Python that runs it.
+        surroundings: Its environment variables.
+        order: What it is told when it starts.
+        add_jobs: Called once it is ready; returns the ids that it is to await.
+
+    Raises:
+        RunError: It failed altogether.
+    """
+    with tempfile.TemporaryDirectory(prefix="race-") as scratch, tempfile.TemporaryFile() as errors:
+        async with started(
+            python,
+            "-m",
+            f"benchmarks.peers.contestants.{contestant.script}",
+            cwd=ROOT,
+            env=surroundings,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=errors,
+            limit=_LONGEST_LINE,
+        ) as process:
+            order = {**order, "scratch": scratch, **contestant.order}
+            about = await _ask(process, errors, order, _SECONDS_TO_START)
+            found = await _ask(process, errors, await add_jobs(), order["deadline"] + _SECONDS_TO_ANSWER)
+    return about, found
 
 
 async def _add_jobs(server: ServerProcess, scenario: Scenario) -> list[str]:
@@ -87,7 +122,7 @@ async def _add_jobs(server: ServerProcess, scenario: Scenario) -> list[str]:
     return job_ids
 
 
-def _surroundings(server: ServerProcess, *, inherit: bool) -> dict[str, str]:
+def surroundings_of(server: ServerProcess, *, inherit: bool) -> dict[str, str]:
     """The environment variables of a contestant: nothing of AWS but the local server."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_THEM)}
     if not inherit:
@@ -106,48 +141,9 @@ def _surroundings(server: ServerProcess, *, inherit: bool) -> dict[str, str]:
     }
 
 
-class _Process:
-    """A contestant's process, with what it writes to standard error."""
-
-    def __init__(self, process: asyncio.subprocess.Process, errors: IO[bytes]) -> None:
-        self.process = process
-        self._errors = errors
-
-    def last_words(self) -> str:
-        """The end of its standard error."""
-        self._errors.seek(0, os.SEEK_END)
-        self._errors.seek(max(0, self._errors.tell() - 2000))
-        return self._errors.read().decode(errors="replace").strip()
-
-
-@asynccontextmanager
-async def _started(
-    contestant: Contestant, python: Path, surroundings: dict[str, str]
-) -> AsyncIterator[_Process]:
-    with tempfile.TemporaryFile() as errors:
-        process = await asyncio.create_subprocess_exec(
-            python,
-            "-m",
-            f"benchmarks.peers.contestants.{contestant.script}",
-            cwd=ROOT,
-            env=surroundings,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=errors,
-            limit=_LONGEST_LINE,
-            # So that all that it may start can be ended with it, and Ctrl-C reaches the harness alone.
-            start_new_session=True,
-        )
-        try:
-            yield _Process(process, errors)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-
-
-async def _ask(contestant: _Process, question: object, seconds: float) -> dict[str, Any]:
-    process = contestant.process
+async def _ask(
+    process: asyncio.subprocess.Process, errors: IO[bytes], question: object, seconds: float
+) -> dict[str, Any]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -156,13 +152,20 @@ async def _ask(contestant: _Process, question: object, seconds: float) -> dict[s
             await process.stdin.drain()
             answer = await process.stdout.readline()
     except TimeoutError:
-        message = f"{contestant.last_words()}\nno answer within {seconds:g} s"
+        message = f"{_last_words(errors)}\nno answer within {seconds:g} s"
         raise RunError(message.strip()) from None
     except ConnectionError:
         answer = b""
     if not answer:
         await process.wait()
-        message = f"{contestant.last_words()}\n(exit code {process.returncode})"
+        message = f"{_last_words(errors)}\n(exit code {process.returncode})"
         raise RunError(message.strip())
     found: dict[str, Any] = json.loads(answer)
     return found
+
+
+def _last_words(errors: IO[bytes]) -> str:
+    """The end of a contestant's standard error."""
+    errors.seek(0, os.SEEK_END)
+    errors.seek(max(0, errors.tell() - 2000))
+    return errors.read().decode(errors="replace").strip()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import itertools
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
 
 from awaitbatch import BatchClient, FixedInterval
 from benchmarks.peers.contestants.lane import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
 _CALLS_PER_SECOND = 50.0
 """Room for 5,000 jobs at 5 s, which are 10 to 20 calls a second; the default is 10."""
@@ -18,23 +20,35 @@ _LITTLE = 1.0
 """Seconds between looks; so few that the rate alone decides when the next one is."""
 
 
-def _client(lane: Lane) -> BatchClient:
+def _client(lane: Lane, endpoint_url: str) -> BatchClient:
     if lane.interval is None:
-        return BatchClient()
+        return BatchClient(endpoint_url=endpoint_url)
     if lane.order.get("steady"):
         # As many calls as one look at each job takes, and all of them from the begin to the end.
         rate = lane.jobs / _SEATS / lane.interval
-        return BatchClient(backoff=FixedInterval(_LITTLE), max_calls_per_second=rate)
-    return BatchClient(backoff=FixedInterval(lane.interval), max_calls_per_second=_CALLS_PER_SECOND)
+        return BatchClient(
+            endpoint_url=endpoint_url, backoff=FixedInterval(_LITTLE), max_calls_per_second=rate
+        )
+    return BatchClient(
+        endpoint_url=endpoint_url,
+        backoff=FixedInterval(lane.interval),
+        max_calls_per_second=_CALLS_PER_SECOND,
+    )
 
 
 async def _race(lane: Lane) -> None:
-    async with _client(lane) as client:
-        lane.start_on_loop()
-        if lane.interval is None:
-            await lane.task_each(client.wait_for_job)
-        else:
-            await lane.task_each(lambda job_id: client.poll_for_job_complete(job_id, delay=0))
+    # One server mostly; jobs are dealt out to several as cards are.
+    endpoint_urls = lane.order.get("endpoint_urls", [lane.endpoint_url])
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(_client(lane, url)) for url in endpoint_urls]
+        client_of = dict(zip(lane.start_on_loop(), itertools.cycle(clients), strict=False))
+
+        def wait(job_id: str) -> Coroutine[Any, Any, dict[str, Any]]:
+            if lane.interval is None:
+                return client_of[job_id].wait_for_job(job_id)
+            return client_of[job_id].poll_for_job_complete(job_id, delay=0)
+
+        await lane.task_each(wait, outcome=lambda job: str(job["status"]))
         lane.finish()
 
 

@@ -56,6 +56,7 @@ class Lane:
         self.interval: float | None = self.order["interval"]
         self.jobs: int = self.order["jobs"]
         self.job_ids: list[str] = []
+        self._outcomes: dict[str, str] = {}
         self._ended: dict[str, float] = {}
         self._died: dict[str, tuple[float, str]] = {}
         self._stall: float | None = None
@@ -97,16 +98,25 @@ class Lane:
         told = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
         self._died.setdefault(job_id, (time.monotonic() - self._begin, told[:200]))
 
-    async def task_each(self, wait: Callable[[str], Awaitable[object]]) -> None:
-        """Run `wait` in a task for each job, until all have ended or died."""
+    async def task_each(
+        self, wait: Callable[[str], Awaitable[Any]], outcome: Callable[[Any], str] | None = None
+    ) -> None:
+        """Run `wait` in a task for each job, until all have ended or died.
+
+        Args:
+            wait: Returns when the job has ended.
+            outcome: Reads from what `wait` returns in which state it did.
+        """
 
         async def run(job_id: str) -> None:
             try:
-                await wait(job_id)
+                found = await wait(job_id)
             except Exception as error:  # noqa: BLE001
                 self.died(job_id, error)
             else:
                 self.ended(job_id)
+                if outcome is not None:
+                    self._outcomes[job_id] = outcome(found)
 
         await asyncio.gather(*(run(job_id) for job_id in self.job_ids))
 
@@ -149,6 +159,7 @@ class Lane:
                     "stalled_at": self._stalled_at,
                     "ended": dict(self._ended),
                     "died": dict(self._died),
+                    "outcomes": dict(self._outcomes),
                     "cut_off": cut_off,
                 }
             )
@@ -161,11 +172,18 @@ class Lane:
     def _watch(self) -> None:
         """End the run at its deadline, or with the harness."""
         end = time.monotonic() + self.order["deadline"]
-        while time.monotonic() < end and _peak() < _MOST_MEMORY:
+        while time.monotonic() < end and _peak() < _MOST_MEMORY and not self._is_idle():
             readable, _, _ = select.select([0], [], [], min(1.0, max(0.0, end - time.monotonic())))
             if readable:
                 os._exit(3)
         self.finish(cut_off=True)
+
+    def _is_idle(self) -> bool:
+        """Whether it has long waited for nothing but the id that does not exist."""
+        return (
+            time.monotonic() > self._begin + self.order["missing_deadline"]
+            and len(self._ended) + len(self._died) >= self.jobs
+        )
 
     def _note(self, begin: float, end: float) -> None:
         if self._stall is None or end - begin > self._stall:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import heapq
+import io
 import itertools
 import json
 import logging
@@ -38,10 +39,12 @@ from awaitbatch.testing.control import PREFIX
 from awaitbatch.testing.life_cycle import LifeCycle
 from awaitbatch.testing.moto import JOB_DEFINITION, JOB_QUEUE
 from awaitbatch.testing.process import ANNOUNCEMENT
+from awaitbatch.testing.server_statistics import ServerStatistics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
+_DESCRIBE_JOBS = "DescribeJobs"
 _ARRAY_STATES = frozenset({JobStatus.SUBMITTED, JobStatus.PENDING}) | TERMINAL
 
 
@@ -188,15 +191,51 @@ def create_resources(region_name: str) -> None:
     )
 
 
+class CallCounts:
+    """Counts the DescribeJobs calls that moto gets, as `BatchServer` counts its own."""
+
+    def __init__(self) -> None:
+        self._statistics = ServerStatistics()
+        # moto answers each call in a thread of its own.
+        self._lock = threading.Lock()
+
+    def record(self, body: bytes, status: str) -> None:
+        """Count a call by what it asked and by the status line of its answer."""
+        with self._lock:
+            self._statistics.record_call(_DESCRIBE_JOBS, time.time())
+            if status.startswith("200 "):
+                self._statistics.answered[_DESCRIBE_JOBS] += 1
+                self._statistics.ids_described += len(json.loads(body)["jobs"])
+            else:
+                self._statistics.refused[_DESCRIBE_JOBS] += 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """All counts, as `BatchServer` gives them."""
+        with self._lock:
+            return self._statistics.to_dict()
+
+
 def with_control(application: Any, driver: JobDriver) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:  # noqa: ANN401
-    """Put the one control call that moto needs, ``GET /_awaitbatch/ended``, before its own application."""
+    """Put ``GET /_awaitbatch/ended`` and ``GET /_awaitbatch/statistics`` before what moto itself answers."""
+    counts = CallCounts()
 
     def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401
-        if environ["PATH_INFO"] == f"{PREFIX}ended":
+        path = environ["PATH_INFO"]
+        if path in {f"{PREFIX}ended", f"{PREFIX}statistics"}:
+            found = driver.ended.copy() if path.endswith("ended") else counts.to_dict()
             start_response("200 OK", [("Content-Type", "application/json")])
-            return [json.dumps(driver.ended.copy()).encode()]
-        answered: Iterator[bytes] = application(environ, start_response)
-        return answered
+            return [json.dumps(found).encode()]
+        if path != f"/v1/{_DESCRIBE_JOBS.lower()}":
+            answered: Iterable[bytes] = application(environ, start_response)
+            return answered
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+
+        def count_and_start(status: str, *rest: Any) -> Any:  # noqa: ANN401
+            counts.record(body, status)
+            return start_response(status, *rest)
+
+        described: Iterable[bytes] = application({**environ, "wsgi.input": io.BytesIO(body)}, count_and_start)
+        return described
 
     return answer
 

@@ -1,0 +1,87 @@
+"""Which runs a race is made of, how long they take, and which are not worth making. Pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.peers.course import SCENARIOS
+from benchmarks.peers.rows import key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from benchmarks.peers.course import Pace, Scenario
+    from benchmarks.peers.roster import Contestant
+    from benchmarks.peers.rows import Row
+
+_SECONDS_AROUND: Final = 5.0
+"""What it takes to start a server and a contestant, and to end them, roughly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """One run that is to be made."""
+
+    contestant: Contestant
+    scenario: Scenario
+    pace: Pace
+
+    def __str__(self) -> str:
+        return f"{self.contestant.name}, {self.scenario.name}, {self.pace.name}"
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What its row is about, as `rows.key_of` has it."""
+        return self.scenario.name, self.pace.name, self.contestant.name
+
+
+def heats(
+    contestants: Iterable[Contestant], scenarios: Iterable[Scenario], paces: Iterable[Pace]
+) -> Iterator[Heat]:
+    """All runs that these make, the contestants of one scenario and pace after each other."""
+    contestants, paces = list(contestants), list(paces)
+    for scenario in scenarios:
+        for pace in paces:
+            for contestant in contestants:
+                is_told = pace.interval is not None or (contestant.has_defaults and scenario.has_defaults)
+                if is_told and (contestant.scenarios is None or scenario.name in contestant.scenarios):
+                    yield Heat(contestant, scenario, pace)
+
+
+def seconds_for(planned: Sequence[Heat], rows: Iterable[Row]) -> float:
+    """About how long some runs will take, going by rows of earlier ones where there are any."""
+    took: dict[tuple[str, str, str], float] = {
+        key_of(row): row["seconds"] for row in rows if "error" not in row
+    }
+    return sum(
+        _SECONDS_AROUND
+        + min(
+            heat.pace.deadline(heat.scenario),
+            took.get(heat.key, heat.scenario.longest_job + heat.pace.patience / 2),
+        )
+        for heat in planned
+    )
+
+
+def reason_to_skip(heat: Heat, rows: Iterable[Row]) -> str | None:
+    """Why a run is in vain, going by the rows of this race; None if it is not.
+
+    Who could not cope with so many jobs when there was no limit will not with one, nor at another pace.
+    """
+    for row in rows:
+        scenario = SCENARIOS.get(row["scenario"])
+        if (
+            row["contestant"] == heat.contestant.name
+            and scenario is not None
+            and scenario.jobs == heat.scenario.jobs
+            and scenario.rate is None
+            and not scenario.missing
+            and row.get("left", 0) > scenario.jobs / 2
+            and key_of(row) != heat.key
+        ):
+            return (
+                f"not run: in {scenario.name}, {row['pace']} it was cut off "
+                f"with {row['left']:,} of {scenario.jobs:,} waits left"
+            )
+    return None
