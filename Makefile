@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test soak lint format docs bench clean
+.PHONY: help demo test soak lint format docs bench bench-quick load-moto clean
 
 IS_NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3, \
@@ -38,14 +38,20 @@ format: $(TEST)/installed  ## mend what ruff can mend
 docs: $(TEST)/installed  ## draw the table of docs/failures.md from the code
 	@$(TEST)/bin/python -m docs.render
 
-bench: $(TEST)/installed  ## measure, the peers too: an hour and more (ARGS=herd, ARGS="peers --quick", …)
+bench: $(TEST)/installed  ## measure, the peers too: more than an hour (ARGS=herd, ARGS="peers --list", …)
 	@$(TEST)/bin/python -m benchmarks $(ARGS)
+
+bench-quick: $(TEST)/installed  ## the same in a minute, installing nothing: ratios that hold on any machine
+	@$(TEST)/bin/python -m benchmarks --quick $(ARGS)
+
+load-moto: $(TEST)/installed  ## await 5,000 jobs on moto servers: two minutes, the columns of the peers' race
+	@$(TEST)/bin/python -m benchmarks load-moto $(ARGS)
 
 clean:  ## remove the virtual environments and all caches
 	rm -rf .venvs .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 
 help:  ## this list
-	@sed -nE 's/^([a-z]+):.*  ## (.*)/  make \1	\2/p' $(MAKEFILE_LIST)
+	@sed -nE 's/^([a-z-]+):.*  ## (.*)/  make \1	\2/p' $(MAKEFILE_LIST)
 
 $(DEMO)/installed: EXTRAS := demo
 $(TEST)/installed: EXTRAS := test,lint

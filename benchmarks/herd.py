@@ -66,7 +66,13 @@ class Herd:
         full = 97 if self.jobs >= 100 else self.jobs  # noqa: PLR2004
         found = [
             Figure(name=title, value=self.ids_per_call, unit="ids a call", at_least=full),
-            Figure(name=title, value=self.calls / self.seen, unit="calls per job seen", at_most=1 / full),
+            Figure(
+                name=title,
+                value=self.calls / self.seen,
+                unit="calls per job seen",
+                # One call may be under way at the end, which has seen nothing yet.
+                at_most=1 / full + 1 / self.seen,
+            ),
         ]
         if "Fixed" in self.backoff:
             looks = self.seen / self.jobs / (self.seconds / INTERVAL)

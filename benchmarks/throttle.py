@@ -21,6 +21,8 @@ JOBS: Final = 2000
 _INTERVAL: Final = 0.5
 _CLIENT_LIMIT: Final = 100.0
 _FORMING: Final = 10.0
+_SECONDS_TO_SPARE: Final = 2.0
+"""From the end of the measurement to the first end of a job."""
 _SECONDS_FOR_ENDS: Final = 3.0
 """The jobs end within so many seconds once the measurement is over."""
 
@@ -31,26 +33,29 @@ async def measure(*, quick: bool) -> Result:
     Args:
         quick: Measure for a shorter time.
     """
-    seconds = 20.0 if quick else 60.0
-    end = _FORMING + seconds + 1
-    async with ServerProcess("--rate", str(ALLOWED)) as server:
-        job_ids = await add_running_jobs(server, JOBS, running=(end, end + _SECONDS_FOR_ENDS))
-        async with BatchClient(
+    seconds = 12.0 if quick else 60.0
+    end = _FORMING + seconds + _SECONDS_TO_SPARE
+    async with (
+        ServerProcess("--rate", str(ALLOWED)) as server,
+        BatchClient(
             **arguments_for(server),
             backoff=FixedInterval(_INTERVAL),
             max_calls_per_second=_CLIENT_LIMIT,
-        ) as client:
-            waits = [asyncio.create_task(client.poll_for_job_complete(job_id, delay=0)) for job_id in job_ids]
-            await asyncio.sleep(_FORMING)
-            # What the server has seen, because it is the judge of what comes too fast.
-            first = await server.control("GET", "statistics")
-            await server.control("DELETE", "statistics")
-            before = client.statistics()
-            await asyncio.sleep(seconds)
-            seen = await server.control("GET", "statistics")
-            after = client.statistics()
-            ended_early = sum(wait.done() for wait in waits)
-            ends = await asyncio.gather(*waits, return_exceptions=True)
+        ) as client,
+    ):
+        # Only now, because their time runs and a client takes some to start.
+        job_ids = await add_running_jobs(server, JOBS, running=(end, end + _SECONDS_FOR_ENDS))
+        waits = [asyncio.create_task(client.poll_for_job_complete(job_id, delay=0)) for job_id in job_ids]
+        await asyncio.sleep(_FORMING)
+        # What the server has seen, because it is the judge of what comes too fast.
+        first = await server.control("GET", "statistics")
+        await server.control("DELETE", "statistics")
+        before = client.statistics()
+        await asyncio.sleep(seconds)
+        seen = await server.control("GET", "statistics")
+        after = client.statistics()
+        ended_early = sum(wait.done() for wait in waits)
+        ends = await asyncio.gather(*waits, return_exceptions=True)
     calls, throttled = _counts(seen)
     failed = sum(isinstance(end, BaseException) or end["status"] != "SUCCEEDED" for end in ends)
     return Result(
@@ -63,7 +68,8 @@ async def measure(*, quick: bool) -> Result:
                 name="allowed rate used",
                 value=100 * (calls - throttled) / (ALLOWED * seconds),
                 unit="%",
-                at_least=90,
+                # After its first cuts the rate grows slowly, so that the short form sees less of the allowed one used.
+                at_least=80 if quick else 90,
             ),
             Figure(
                 name="ids per call",

@@ -88,5 +88,5 @@ SCENARIOS: Final = {
     )
 }
 
-QUICK: Final = Scenario(name="200-quick", about="200 jobs, no limit", jobs=200, running=(3.0, 6.0))
+QUICK: Final = Scenario(name="200-quick", about="200 jobs, no limit", jobs=200, running=(2.0, 4.0))
 QUICK_PACE: Final = Pace("1s", 1.0, 30.0)

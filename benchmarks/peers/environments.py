@@ -78,21 +78,13 @@ async def _make(environment: Environment, base: Path, place: Path) -> None:
     except NoEnvironmentError as error:
         message = f"{base} cannot make {place}: {error}"
         raise NoEnvironmentError(message) from None
-    pip = (
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        "--progress-bar",
-        "off",
-        "--log",
-        str(_log(place)),
-    )
+    pip = ("-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off")
+    log = str(_log(place))
     try:
-        await _run(place / "bin" / "python", *pip, *environment.requirements, told=environment)
+        await _run(place / "bin" / "python", *pip, "--log", log, *environment.requirements, told=environment)
     except NoEnvironmentError as error:
         message = (
-            f"pip cannot install {' '.join(environment.requirements)}; all that it said is in {_log(place)}, "
+            f"pip cannot install {' '.join(environment.requirements)}; all that it said is in {log}, "
             f"and the next run tries again: {error}"
         )
         raise NoEnvironmentError(message) from None
