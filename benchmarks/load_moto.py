@@ -26,7 +26,7 @@ from awaitbatch import BatchClient
 from awaitbatch.testing import LifeCycle, MotoServer
 from benchmarks.ground import arguments_for
 from benchmarks.peers import rows as table
-from benchmarks.peers.course import EVERY_FEW_SECONDS, MISSING_DEADLINE, QUICK, QUICK_PACE, RUNNING, SEED
+from benchmarks.peers.course import EVERY_FEW_SECONDS, QUICK, QUICK_PACE, RUNNING, SEED
 from benchmarks.peers.race import compete, surroundings_of
 from benchmarks.peers.roster import CONTESTANTS, OURS
 from benchmarks.report import Figure, Result
@@ -220,16 +220,16 @@ async def _await_all(
     async def hand_over() -> list[str]:
         return job_ids
 
+    deadline = longest_job + load.pace.patience
     order = {
         "endpoint_url": servers[0].endpoint_url,
         "endpoint_urls": [server.endpoint_url for server in servers],
         "region_name": servers[0].region_name,
         "interval": load.pace.interval,
         "jobs": len(job_ids),
-        "deadline": longest_job + load.pace.patience,
+        "deadline": deadline,
         "longest_job": longest_job,
-        "missing": None,
-        "missing_deadline": MISSING_DEADLINE,
+        "missing_deadline": deadline,
     }
     surroundings = surroundings_of(servers[0], inherit=True)
     async with _telling(words):

@@ -121,7 +121,8 @@ def _ratios(found: dict[str, Row]) -> Iterator[Figure]:
         name=f"{OURS} : {FULL_LOOP}",
         value=calls_per_job_seen(ours) / calls_per_job_seen(full),
         unit="times the calls per job seen",
-        at_most=1.1,
+        # Each makes about ten calls, so one more or less is a tenth.
+        at_most=1.25,
     )
     yield Figure(
         name=f"{SINGLE_LOOP} : {OURS}",

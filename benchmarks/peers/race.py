@@ -70,8 +70,7 @@ async def run(
             "jobs": scenario.jobs,
             "deadline": pace.deadline(scenario),
             "longest_job": scenario.longest_job,
-            "missing": missing,
-            "missing_deadline": MISSING_DEADLINE,
+            "missing_deadline": MISSING_DEADLINE if scenario.missing else pace.deadline(scenario),
         }
         surroundings = surroundings_of(server, inherit=inherit)
         about, found = await compete(contestant, python, surroundings, order, add_jobs)

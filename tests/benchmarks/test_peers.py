@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,20 @@ def test_unknown_names_are_refused(option: str, capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         main([option, "nonesuch"])
     assert "'nonesuch' is none of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "settled", "idle"),
+    [(61, {"x", "y"}, True), (61, {"x"}, False), (59, {"x", "y"}, False)],
+    ids=["only the missing id is left", "a job is left", "it is early"],
+)
+def test_who_waits_only_for_the_missing_id_is_cut_off(seconds: float, settled: set[str], idle: bool) -> None:
+    """After a while, and only if all jobs are told of."""
+    one = lane.Lane.__new__(lane.Lane)
+    one.order, one.jobs, one._begin = {"missing_deadline": 60.0}, 2, time.monotonic() - seconds
+    one._ended = dict.fromkeys(settled & {"x"}, 0.0)
+    one._died = dict.fromkeys(settled & {"y"}, (1.0, "an error"))
+    assert one._is_idle() is idle
 
 
 def test_a_contestant_needs_nothing_but_its_library_and_python() -> None:
