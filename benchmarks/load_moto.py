@@ -164,8 +164,8 @@ def _figures(load: Load, row: Row, wrong: int) -> Iterable[Figure]:
         name="longest stall of the loop",
         value=row["longest_stall_ms"],
         unit="ms",
-        # All waits begin in one round of the loop, 55 µs each; where other programs want the cores as well it took 160.
-        at_most=max(300.0, 0.2 * load.jobs),
+        # All waits begin in one round of the loop, 50 µs each where nothing else runs.
+        at_most=max(300.0, 0.1 * load.jobs),
     )
 
 

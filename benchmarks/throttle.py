@@ -68,8 +68,9 @@ async def measure(*, quick: bool) -> Result:
                 name="allowed rate used",
                 value=100 * (calls - throttled) / (ALLOWED * seconds),
                 unit="%",
-                # After its first cuts the rate grows slowly, so that the short form sees less of the allowed one used.
-                at_least=80 if quick else 90,
+                # After its first cuts the rate grows slowly, and one cut more takes a quarter of it: the short form
+                # sees whether it holds, and not yet how close to the limit it comes.
+                at_least=60 if quick else 90,
             ),
             Figure(
                 name="ids per call",
