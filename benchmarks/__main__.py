@@ -7,7 +7,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
-from benchmarks import cpu, herd, simulate_throttle, throttle
+from benchmarks import cpu, herd, scale, simulate_throttle, throttle
 from benchmarks.peers import cli as peers
 
 if TYPE_CHECKING:
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
     from benchmarks.report import Result
 
-_MEASUREMENTS = {"herd": herd.measure, "cpu": cpu.measure, "throttle": throttle.measure}
+_MEASUREMENTS = {
+    "herd": herd.measure,
+    "cpu": cpu.measure,
+    "throttle": throttle.measure,
+    "scale": scale.measure,
+}
 _PEERS = "peers"
 
 

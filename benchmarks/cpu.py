@@ -29,7 +29,7 @@ from aiobotocore.session import AioSession
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.testing import ServerProcess
 from awaitbatch.transport import AiobotocoreTransport
-from benchmarks.ground import add_running_jobs, arguments_for
+from benchmarks.ground import add_running_jobs, arguments_for, ask_own_process
 from benchmarks.report import Figure, Result
 
 if TYPE_CHECKING:
@@ -219,19 +219,7 @@ async def _in_own_process(
         "forming": forming,
         "seconds": seconds,
     }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", __name__, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        output, _ = await process.communicate(json.dumps(order).encode())
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        message = f"the contestant {name!r} ended with exit code {process.returncode}; its error is above"
-        raise RuntimeError(message)
-    return Cost(**json.loads(output))
+    return Cost(**await ask_own_process(__name__, order))
 
 
 async def _compete(

@@ -48,8 +48,9 @@ class AdaptiveThrottle:
     the rate was last cut say anything about the new rate, so they are ignored (as QUIC's congestion control does).
 
     The growth and the cut are inverse increase, multiplicative decrease, one of the binomial controls that make several
-    clients of one account converge to equal shares without knowing of each other (Bansal and Balakrishnan, 2001): whoever
-    has more grows less, which evens out what chance did faster than additive increase does. Two cases depart from it:
+    clients of one account converge to equal shares without knowing of each other (Bansal and Balakrishnan, 2001).
+    Whoever has more grows less, which evens out what chance did faster than additive increase does. Two cases depart
+    from it:
 
     - After `CALM` seconds without congestion, a rate above that of the last congestion grows faster: the limit has
       been raised, or a neighbour has left.
