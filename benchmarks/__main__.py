@@ -7,7 +7,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
-from benchmarks import cpu, herd, scale, simulate_throttle, throttle
+from benchmarks import cpu, herd, scale, simulate_throttle, throttle, wakeup
 from benchmarks.peers import cli as peers
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ _MEASUREMENTS = {
     "herd": herd.measure,
     "cpu": cpu.measure,
     "throttle": throttle.measure,
+    "wakeup": wakeup.measure,
     "scale": scale.measure,
 }
 _PEERS = "peers"
