@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from awaitbatch.testing.service_error import ServiceError
+from awaitbatch.testing.service_error import ServiceError, too_many_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -81,7 +81,7 @@ class Fault(StrEnum):
 
 
 _ERRORS: Final[dict[Fault, Callable[[], ServiceError]]] = {
-    Fault.TOO_MANY_REQUESTS: lambda: ServiceError(429, "TooManyRequestsException", "Too Many Requests"),
+    Fault.TOO_MANY_REQUESTS: too_many_requests,
     Fault.BARE_429: lambda: ServiceError(429, None, body=b""),
     Fault.THROTTLING_EXCEPTION: lambda: ServiceError(400, "ThrottlingException", "Rate exceeded"),
     Fault.SERVER_EXCEPTION: lambda: ServiceError(500, "ServerException", "An internal error has occurred"),
