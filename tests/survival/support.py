@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from awaitbatch import BatchClient
 from awaitbatch._core.windows import Windows
 from awaitbatch.testing import BatchServer, Fault, LifeCycle
+from awaitbatch.testing.faults import DEFAULT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -52,10 +53,15 @@ def trouble(share: float) -> Iterator[tuple[Fault, float]]:
         yield SURVIVED[-left], each / passed
 
 
+def lasting(fault: Fault, seconds: float) -> dict[str, Any]:
+    """An order for a fault, by which it takes that long if it takes any time."""
+    return {"seconds": seconds} if fault in DEFAULT_SECONDS else {}
+
+
 def make_trouble(server: BatchServer, share: float) -> None:
     """Let so large a share of all calls fail, in each of the ways that a wait survives equally often."""
     for fault, probability in trouble(share):
-        server.inject(fault, probability=probability, seconds=40)
+        server.inject(fault, probability=probability, **lasting(fault, 40))
 
 
 def count_ends(monkeypatch: pytest.MonkeyPatch) -> Counter[object]:

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from awaitbatch.failures import classify
 from awaitbatch.testing import BatchServer, Fault, LifeCycle, ServerProcess
-from awaitbatch.testing.faults import JOB_FAULTS
+from awaitbatch.testing.faults import DEFAULT_SECONDS, JOB_FAULTS
 from awaitbatch.transport import AiobotocoreTransport
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ async def test_both_faces_tell_the_same(fault: Fault) -> None:
         job_id = server.add_job()
         async with opened(server) as real:
             good = await outcome_of(real, job_id)
-            server.inject(fault, seconds=0.05)
+            server.inject(fault, seconds=0.05 if fault in DEFAULT_SECONDS else None)
             # A server that is told to be down looks at its orders every few moments.
             await asyncio.sleep(0.5 if fault is Fault.CONNECTION_REFUSED else 0)
             ours = await outcome_of(server.transport(latency=0), job_id)

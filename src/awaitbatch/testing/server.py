@@ -14,7 +14,7 @@ from aiohttp import web
 
 from awaitbatch.testing.credentials import ClientArguments, client_arguments
 from awaitbatch.testing.description import Account
-from awaitbatch.testing.faults import DEFAULT_SECONDS, Fault, FaultRule
+from awaitbatch.testing.faults import Fault, FaultRule
 from awaitbatch.testing.in_process import InProcessTransport
 from awaitbatch.testing.life_cycle import LifeCycle
 from awaitbatch.testing.model import BatchModel
@@ -164,7 +164,8 @@ class BatchServer:
             operations: The operations that it befalls; None for all that it can.
             job_ids: Only calls that name one of these jobs and, if the fault is about jobs in an answer, only these
                 jobs; None for all calls, and jobs drawn at random.
-            seconds: How long a `Fault.HANG` (for ever if None) or a `Fault.TRICKLE` (30 if None) takes.
+            seconds: How long a `Fault.HANG` (for ever if None) or a `Fault.TRICKLE` (30 if None) takes; no other fault
+                takes time.
 
         Returns:
             The rule, whose ``hits`` count the calls that it has befallen.
@@ -186,7 +187,7 @@ class BatchServer:
             end=now + end,
             operations=None if operations is None else frozenset(operations),
             job_ids=None if job_ids is None else frozenset(job_ids),
-            seconds=DEFAULT_SECONDS.get(fault, 0.0) if seconds is None else seconds,
+            seconds=seconds,
         )
         self._model.faults.rules.append(rule)
         return rule
