@@ -1,0 +1,46 @@
+"""What tests of several directories share: servers, clients that do not dawdle, jobs, and orders for faults."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from awaitbatch import BatchClient
+from awaitbatch.testing import BatchServer, Fault, LifeCycle
+from awaitbatch.testing.faults import DEFAULT_SECONDS
+
+if TYPE_CHECKING:
+    from awaitbatch import BatchTransport
+
+LONG: Final = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=float("inf"))
+"""A job that runs from the start and does not end by itself."""
+
+ENDED: Final = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=0)
+"""A job that has ended when it is submitted."""
+
+
+class PromptClient(BatchClient):
+    """A client whose polls look at once unless they are told otherwise."""
+
+    # A delay of 0 seconds would not do: as in Airflow, it means up to one.
+    DEFAULT_DELAY_MIN = 0
+    DEFAULT_DELAY_MAX = 0
+
+
+def make_server(**settings: Any) -> BatchServer:
+    """A server on the clock of the running loop."""
+    return BatchServer(**{"clock": asyncio.get_running_loop().time, "seed": 1, **settings})
+
+
+def make_client(server: BatchServer | BatchTransport, **settings: Any) -> BatchClient:
+    """A client of that server without a network, on which calls take 20 ms, or over a transport of one's own.
+
+    The server's client takes its credentials for such as renew themselves.
+    """
+    transport = server.transport(refreshes_credentials=True) if isinstance(server, BatchServer) else server
+    return BatchClient(transport=transport, **settings)
+
+
+def lasting(fault: Fault, seconds: float) -> dict[str, Any]:
+    """An order for a fault, by which it takes that long if it takes any time."""
+    return {"seconds": seconds} if fault in DEFAULT_SECONDS else {}
