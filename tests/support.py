@@ -10,6 +10,8 @@ from awaitbatch.testing import BatchServer, Fault, LifeCycle
 from awaitbatch.testing.faults import DEFAULT_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from awaitbatch import BatchTransport
 
 LONG: Final = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=float("inf"))
@@ -44,3 +46,9 @@ def make_client(server: BatchServer | BatchTransport, **settings: Any) -> BatchC
 def lasting(fault: Fault, seconds: float) -> dict[str, Any]:
     """An order for a fault, by which it takes that long if it takes any time."""
     return {"seconds": seconds} if fault in DEFAULT_SECONDS else {}
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for what comes with time; if it does not come, the test hangs and is shown where."""
+    while not holds():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from awaitbatch import BatchClient, DescribeError, FixedInterval, MaxRetriesExceededError
 from awaitbatch.testing import BatchServer, Fault, TokenBucket
-from tests.support import LONG
+from tests.support import LONG, until
 
 if TYPE_CHECKING:
     from aiobotocore.session import AioSession
@@ -32,11 +32,9 @@ async def test_a_describe_is_one_attempt(mode: str, session: AioSession) -> None
         async with BatchClient(session=session, **server.client_arguments, config=config) as client:
             await client.describe(job_id)
             describing = asyncio.create_task(client.describe(job_id))
-            while not client.statistics().throttled:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+            await until(lambda: client.statistics().throttled > 0)
             describing.cancel()
-            while client.statistics().in_flight:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+            await until(lambda: client.statistics().in_flight == 0)
             calls = server.statistics.calls["DescribeJobs"]
             assert calls == client.statistics().calls
             with pytest.raises(ClientError, match="TooManyRequests"):
@@ -96,8 +94,7 @@ async def test_throttled_describes_slow_no_other_call(session: AioSession) -> No
             waiting = asyncio.create_task(
                 client.poll_job_status(job_id, ["FAILED"], backoff=FixedInterval(0.01))
             )
-            while client.statistics().throttled < 3:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+            await until(lambda: client.statistics().throttled >= 3)
             begin = time.monotonic()
             for _ in range(10):
                 await client.terminate_job("another", "enough")

@@ -23,7 +23,7 @@ from awaitbatch import (
     SubmitUncertainError,
 )
 from awaitbatch.testing import BatchServer, Fault, LifeCycle, LifeCycleRanges, ServerProcess, TokenBucket
-from tests.support import ENDED, LONG, PromptClient, lasting
+from tests.support import ENDED, LONG, PromptClient, lasting, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -157,8 +157,7 @@ async def test_closing_waits_for_no_answer(server: BatchServer, session: AioSess
     rule = server.inject(Fault.HANG)
     async with BatchClient(session=session, **server.client_arguments, call_timeout=60) as client:
         waiting = asyncio.create_task(client.describe("j"))
-        while not rule.hits:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until(lambda: rule.hits > 0)
         begin = time.monotonic()
     assert time.monotonic() - begin < 20
     with pytest.raises(ClientClosedError):
@@ -192,8 +191,7 @@ async def test_no_socket_outlives_the_client(session: AioSession) -> None:
                 assert (await client.describe(job_id))["jobId"] == job_id
                 await server.control("POST", "faults", {"fault": fault, **lasting(fault, 5)})
                 waits = [asyncio.create_task(client.poll_for_job_complete(job_id)) for _ in range(3)]
-                while client.statistics().calls < 3:  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
+                await until(lambda: client.statistics().calls >= 3)
             await asyncio.gather(*waits, return_exceptions=True)
             # A transport that was told to close does so in the next turns of the loop.
             deadline = time.monotonic() + 20
@@ -222,8 +220,7 @@ async def test_a_blocking_join_blocks_nobody(server: BatchServer, session: AioSe
     turns = 0
     async with PromptClient(session=session, **server.client_arguments, backoff=FixedInterval(0.2)) as client:
         cancelled = asyncio.create_task(client.wait_for_job(running, None, lambda _: fetchers[0]))
-        while not fetchers[0].is_alive():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until(fetchers[0].is_alive)
         cancelled.cancel()
         joined = asyncio.create_task(client.wait_for_job(ended, None, lambda _: fetchers[1]))
         while fetchers[0].is_alive():

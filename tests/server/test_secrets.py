@@ -15,7 +15,7 @@ from botocore.exceptions import ParamValidationError
 
 from awaitbatch import AwaitBatchError, BatchClient, DescribeError, FixedInterval, SubmitUncertainError
 from awaitbatch.failures import classify
-from tests.support import PromptClient
+from tests.support import PromptClient, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -244,7 +244,7 @@ async def test_jobs_that_are_seen(client: BatchClient, server: Server, heard: He
 async def test_closing(client: BatchClient, heard: Heard) -> None:
     """A wait that closing ends shows nothing."""
     polling = asyncio.ensure_future(client.poll_for_job_complete("j", max_retries=1e9))
-    await asyncio.sleep(0.2)
+    await until(lambda: client.statistics().calls > 1)
     await client.aclose()
     assert isinstance(await heard.outcome(polling), AwaitBatchError)
     heard.reprs(client)
