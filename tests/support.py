@@ -1,4 +1,4 @@
-"""What tests of several directories share: servers, clients that do not dawdle, jobs, and orders for faults."""
+"""What tests of several directories share: servers and clients without a network, jobs, and how to wait and look."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from awaitbatch.testing import BatchServer, Fault, LifeCycle
 from awaitbatch.testing.faults import DEFAULT_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from awaitbatch import BatchTransport
 
@@ -52,3 +52,33 @@ async def until(holds: Callable[[], bool]) -> None:
     """Wait for what comes with time; if it does not come, the test hangs and is shown where."""
     while not holds():  # noqa: ASYNC110
         await asyncio.sleep(0.01)
+
+
+class Log:
+    """When which jobs were asked for and answered, as a transport sees it from now on."""
+
+    def __init__(self, transport: BatchTransport) -> None:
+        self.transport = transport
+        self.sent: list[float] = []
+        self.answered: list[tuple[float, Sequence[str]]] = []
+        self._describe_jobs = transport.describe_jobs
+        transport.describe_jobs = self._describe  # type: ignore[method-assign]
+
+    async def _describe(self, job_ids: Sequence[str]) -> bytes:
+        loop = asyncio.get_running_loop()
+        self.sent.append(loop.time())
+        body = await self._describe_jobs(job_ids)
+        self.answered.append((loop.time(), job_ids))
+        return body
+
+    def seen_between(self, begin: float, end: float) -> set[str]:
+        """The jobs that answers brought in that time."""
+        return {job_id for moment, job_ids in self.answered if begin <= moment <= end for job_id in job_ids}
+
+    def excess(self, rate: float) -> float:
+        """By how much the calls of some span of t seconds exceed 1 + rate * t; at most 0 if they never do."""
+        return max(
+            last - first - rate * (self.sent[last] - begin)
+            for first, begin in enumerate(self.sent)
+            for last in range(first, min(first + 200, len(self.sent)))
+        )

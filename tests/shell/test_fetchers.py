@@ -10,8 +10,9 @@ import anyio
 import pytest
 
 from awaitbatch import ClientClosedError, FixedInterval
+from tests.support import ENDED, LONG, make_client, make_server
 
-from .support import ENDED, LONG, QUICK, make_client, make_server
+from .support import QUICK
 
 if TYPE_CHECKING:
     from collections.abc import Callable

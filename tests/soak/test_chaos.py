@@ -13,7 +13,8 @@ import pytest
 
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.testing import Fault, ServerProcess
-from tests.survival.support import SURVIVED, count_ends, lasting, lives_at_random, trouble, wait_for_all
+from tests.support import lasting
+from tests.survival.support import SURVIVED, count_ends, lives_at_random, trouble, wait_for_all
 
 from .support import add_jobs, recorded_outcomes, refreshing_session
 

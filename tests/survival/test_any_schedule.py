@@ -23,9 +23,10 @@ from awaitbatch import (
     JobNotFoundError,
 )
 from awaitbatch.testing import Fault
+from tests.support import lasting, make_client, make_server
 from tests.virtual_time import VirtualTimeLoop
 
-from .support import SURVIVED, Ending, lasting, lives_at_random, make_client, make_server, note
+from .support import SURVIVED, Ending, lives_at_random, note
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

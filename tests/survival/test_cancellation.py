@@ -11,8 +11,9 @@ import pytest
 
 from awaitbatch import FixedInterval
 from awaitbatch.testing import Fault, LifeCycle
+from tests.support import LONG, lasting, make_client, make_server
 
-from .support import LONG, check_truth, lasting, lives_at_random, make_client, make_server, make_trouble, note
+from .support import check_truth, lives_at_random, make_trouble, note
 
 if TYPE_CHECKING:
     from awaitbatch import BatchClient

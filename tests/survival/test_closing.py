@@ -9,8 +9,9 @@ import pytest
 
 from awaitbatch import BatchClient, ClientClosedError, FixedInterval
 from awaitbatch.testing import Fault
+from tests.support import LONG, lasting, make_client, make_server
 
-from .support import LONG, lasting, make_client, make_server, make_trouble
+from .support import make_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
