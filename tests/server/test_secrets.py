@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from aiobotocore.session import AioSession
 from aiohttp import web
-from botocore.exceptions import ParamValidationError
+from botocore.exceptions import ClientError, ParamValidationError
 
 from awaitbatch import AwaitBatchError, BatchClient, DescribeError, FixedInterval, SubmitUncertainError
 from awaitbatch.failures import classify
@@ -268,6 +268,16 @@ async def test_submitting(client: BatchClient, server: Server, heard: Heard, fau
     heard.texts.append(repr(client))
     heard.check()
     assert isinstance(error, SubmitUncertainError) is (FAULTS[fault][0] in {200, 500, 502, 503})
+
+
+@pytest.mark.parametrize("operation", ["cancel_job", "terminate_job"])
+async def test_ending_a_job(client: BatchClient, server: Server, heard: Heard, operation: str) -> None:
+    """What AWS quotes of the request when it refuses to end a job is in no error, botocore's own included."""
+    server.faults = [FAULTS["a wrong signature"]]
+    error = await heard.outcome(getattr(client, operation)("j", "enough"))
+    heard.check()
+    assert isinstance(error, ClientError)
+    assert error.response["Error"]["Code"] == "InvalidSignatureException"
 
 
 async def test_a_submission_that_botocore_refuses(client: BatchClient, heard: Heard) -> None:
