@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from awaitbatch import BatchClient
@@ -27,6 +28,26 @@ class PromptClient(BatchClient):
     # A delay of 0 seconds would not do: as in Airflow, it means up to one.
     DEFAULT_DELAY_MIN = 0
     DEFAULT_DELAY_MAX = 0
+
+
+class Fetcher:
+    """A log fetcher that notes what is called; `join` blocks its thread for a moment."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def start(self) -> None:
+        """Note it."""
+        self.calls.append("start")
+
+    def stop(self) -> None:
+        """Note it."""
+        self.calls.append("stop")
+
+    def join(self) -> None:
+        """Block, as a thread's join does."""
+        time.sleep(0.01)
+        self.calls.append("join")
 
 
 def make_server(**settings: Any) -> BatchServer:

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from awaitbatch import FixedInterval, JobFailedError, JobNotCompleteError, JobNotFoundError
 from awaitbatch.testing import LifeCycle, MotoServer
-from tests.support import PromptClient
+from tests.support import Fetcher, PromptClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -130,23 +130,12 @@ async def test_descriptions_and_ends(
 
 async def test_a_retried_job_with_a_fetcher(moto: MotoServer, client: BatchClient) -> None:
     """A job that fails twice has two attempts and a log; its fetcher is started, stopped and joined."""
-    calls: list[str] = []
-
-    class Fetcher:
-        def start(self) -> None:
-            calls.append("start")
-
-        def stop(self) -> None:
-            calls.append("stop")
-
-        def join(self) -> None:
-            calls.append("join")
-
+    fetcher = Fetcher()
     life_cycle = replace(SHORT, attempts=2, outcome="FAILED", exit_code=3)
     job_id = await submit(client, moto, life_cycle, retryStrategy={"attempts": 2})
-    job = await client.wait_for_job(job_id, get_batch_log_fetcher=lambda _: Fetcher())
+    job = await client.wait_for_job(job_id, get_batch_log_fetcher=lambda _: fetcher)
     assert (job["status"], len(job["attempts"])) == ("FAILED", 2)
-    assert calls == ["start", "stop", "join"]
+    assert fetcher.calls == ["start", "stop", "join"]
     infos = await client.get_job_all_awslogs_info(job_id)
     assert infos
     assert {(info["awslogs_group"], info["awslogs_region"]) for info in infos} == {

@@ -19,7 +19,7 @@ from awaitbatch import (
 )
 from awaitbatch.sighting import Sighting
 from awaitbatch.testing import Fault
-from tests.support import ENDED, LONG, make_client, make_server, until
+from tests.support import ENDED, LONG, Fetcher, make_client, make_server, until
 
 from .support import QUICK, FaultyTransport
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from awaitbatch import BatchClient
-    from awaitbatch.fetchers import BatchLogFetcher
 
 
 async def test_a_stray_cancellation_is_a_failed_call() -> None:
@@ -172,21 +171,11 @@ async def test_a_description_that_can_not_be_decoded() -> None:
 
 async def test_closing_while_a_fetcher_is_made() -> None:
     """A fetcher that is made while the client closes is not started, and the wait ends as closed."""
-    calls: list[str] = []
+    fetcher = Fetcher()
 
-    class Fetcher:
-        def start(self) -> None:
-            calls.append("start")
-
-        def stop(self) -> None:
-            calls.append("stop")
-
-        def join(self) -> None:
-            calls.append("join")
-
-    async def factory(_: str) -> BatchLogFetcher:
+    async def factory(_: str) -> Fetcher:
         await asyncio.sleep(3)
-        return Fetcher()
+        return fetcher
 
     server = make_server()
     client = make_client(server)
@@ -199,7 +188,7 @@ async def test_closing_while_a_fetcher_is_made() -> None:
     with pytest.raises(ClientClosedError):
         await wait
     assert (await other)["status"] == "SUCCEEDED"
-    assert calls == ["start", "stop", "join"]
+    assert fetcher.calls == ["start", "stop", "join"]
 
 
 async def test_a_set_that_raises_is_asked_in_the_caller() -> None:
