@@ -87,7 +87,7 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
-class _Conditions:
+class Conditions:
     """Under what all scenes are run: with how many seeds, and how far away the server is."""
 
     seeds: int
@@ -109,7 +109,7 @@ class _Conditions:
         return [one.senders for one in accounts]
 
 
-_Scene: TypeAlias = "Callable[[_Conditions], Iterator[Measure]]"
+_Scene: TypeAlias = "Callable[[Conditions], Iterator[Measure]]"
 
 
 def measure(progress: Progress, *, quick: bool, seeds: int = 20) -> Result:
@@ -121,8 +121,8 @@ def measure(progress: Progress, *, quick: bool, seeds: int = 20) -> Result:
         seeds: Runs of each scene.
     """
     seeds = min(seeds, 2) if quick else seeds
-    near = list(_measures(_Conditions(seeds, NEAR), progress))
-    far = [] if quick else list(_measures(_Conditions(seeds, FAR), progress))
+    near = list(_measures(Conditions(seeds, NEAR), progress))
+    far = [] if quick else list(_measures(Conditions(seeds, FAR), progress))
     return Result(
         name="simulate_throttle",
         about=f"AdaptiveThrottle in virtual time, {seeds} seeds",
@@ -135,20 +135,25 @@ def measure(progress: Progress, *, quick: bool, seeds: int = 20) -> Result:
             "one_way_seconds": {"near": NEAR, "far": FAR},
             "near": [asdict(found) for found in near],
             "far": [asdict(found) for found in far],
-            "course": _course(),
+            "course": course(),
         },
     )
 
 
-def _measures(conditions: _Conditions, progress: Progress) -> Iterator[Measure]:
-    scenes: tuple[_Scene, ...] = (_steady, _changing, _shared, _beside_a_naive_neighbour, _herd)
-    for scene in scenes:
-        for found in scene(conditions):
-            progress.tell(f"throttle: {found.scene}")
-            yield found
+def _measures(conditions: Conditions, progress: Progress) -> Iterator[Measure]:
+    scenes: dict[str, _Scene] = {
+        "a limit that stays": _steady,
+        "a limit that changes": changing,
+        "four clients": _shared,
+        "four clients and a neighbour": _beside_a_naive_neighbour,
+        "many jobs": _herd,
+    }
+    for title, scene in scenes.items():
+        progress.tell(f"throttle, {title}")
+        yield from scene(conditions)
 
 
-def _steady(conditions: _Conditions) -> Iterator[Measure]:
+def _steady(conditions: Conditions) -> Iterator[Measure]:
     end = _FORMING + _STEADY
     for rate in _STEADY_RATES:
         runs = conditions.runs(end, rate=rate)
@@ -157,7 +162,8 @@ def _steady(conditions: _Conditions) -> Iterator[Measure]:
         yield from _throttled_and_used(f"{rate:g} calls/s", found, tolerated, _ENOUGH if tolerated else None)
 
 
-def _changing(conditions: _Conditions) -> Iterator[Measure]:
+def changing(conditions: Conditions) -> Iterator[Measure]:
+    """The limit falls from 20 calls/s to 5 and returns."""
     runs = conditions.runs(3 * PHASE, rate=RATE, changes=_CHANGES)
     for begin, rate in _CHANGES:
         scene = f"fall to {rate:g}" if rate == LOW_RATE else f"return to {rate:g}"
@@ -178,9 +184,9 @@ def _back_after(senders: Sequence[Sender], begin: float, rate: float) -> float:
     return PHASE
 
 
-def _course() -> dict[str, Any]:
+def course() -> dict[str, Any]:
     """What one seed did while the limit fell and returned, step by step, to be drawn."""
-    [[sender]] = _Conditions(1, NEAR).runs(3 * PHASE, rate=RATE, changes=_CHANGES)
+    [[sender]] = Conditions(1, NEAR).runs(3 * PHASE, rate=RATE, changes=_CHANGES)
     begins = [step * COURSE_STEP for step in range(round(3 * PHASE / COURSE_STEP))]
     return {
         "step_seconds": COURSE_STEP,
@@ -190,7 +196,7 @@ def _course() -> dict[str, Any]:
     }
 
 
-def _shared(conditions: _Conditions) -> Iterator[Measure]:
+def _shared(conditions: Conditions) -> Iterator[Measure]:
     begin, scene = PHASE - 60, "four clients at 20"
     runs = conditions.runs(PHASE, rate=RATE, begins=_BEGINS)
     equality = [jain([count(sender.answered, begin, PHASE) for sender in senders]) for senders in runs]
@@ -199,13 +205,13 @@ def _shared(conditions: _Conditions) -> Iterator[Measure]:
     yield from _throttled_and_used(scene, found, 0.03, _ENOUGH)
 
 
-def _beside_a_naive_neighbour(conditions: _Conditions) -> Iterator[Measure]:
+def _beside_a_naive_neighbour(conditions: Conditions) -> Iterator[Measure]:
     runs = conditions.runs(_NAIVE, rate=RATE, begins=_BEGINS, naive=True)
     answered = [min(len(sender.answered) for sender in senders) for senders in runs]
     yield _least("and a naive neighbour", "answered to the least in 10 min", "calls", answered, at_least=1)
 
 
-def _herd(conditions: _Conditions) -> Iterator[Measure]:
+def _herd(conditions: Conditions) -> Iterator[Measure]:
     longest = []
     for seed in range(conditions.seeds):
         herd = Herd(_HERD, FixedInterval(1), first=lambda: Window(0, 0))
