@@ -37,8 +37,8 @@ RATES: Final = (1.0, 5.0, 10.0, 50.0)
 """Calls a second that the account lets through."""
 MOST_JOBS: Final = 2_000_000
 """A waiting job takes 0.9 KB, so these take 1.8 GB."""
-RATES_ALLOWED: Final = (0.1, CLIENT_LIMIT)
-"""The least at which the throttle never rests, and the most that the client may send."""
+RATES_ALLOWED: Final = (1.0, CLIENT_LIMIT)
+"""From the least for which anything is promised to the most that the client may send."""
 _TRIED: Final = 41
 """Looks after which the default backoff has reached its longest pause."""
 _FORMING: Final = 60.0
@@ -53,8 +53,10 @@ _LONG_ROUND: Final = 1.2
 _SHORT_ROUND: Final = 1 / CUT
 """How many times the best possible otherwise: the whole round may come right after a cut."""
 _MANY_CALLS: Final = 100
-_FULL_FROM: Final = 1_000
-"""Jobs with which calls must be full."""
+_FEW_CALLS: Final = 10
+"""Calls in a round, with fewer of which a single one that is throttled doubles it, so that nothing is promised."""
+_FULL: Final = 99
+"""Ids in a call at least, in per cent of those that it has if all jobs are seen in as few calls as possible."""
 _TOLERABLE: Final = {"5 s": 5.0, "1 min": 60.0, "10 min": 600.0, "1 h": 3600.0}
 
 _WHEN: Final = """\
@@ -89,7 +91,7 @@ class Schedule:
 
     def least(self, jobs: int, rate: float) -> float:
         """The longest that a job goes unseen at best, in seconds, if the interval does not matter."""
-        return jobs / SEATS / rate + self.spread
+        return least_unseen(jobs, rate) + self.spread
 
     def is_beyond(self, jobs: int, rate: float) -> bool:
         """Whether so many calls a second are too few to keep the interval, so that they decide instead of it."""
@@ -127,7 +129,7 @@ class Scene:
         seconds: How long it was measured after that.
         calls: Calls that were answered meanwhile.
         throttled: Calls that were throttled meanwhile.
-        seats_used: The share of seats in answered calls that had a job in them.
+        seats_used: The share of the seats in answered calls that had a job in them.
         unseen_p50: Seconds between two looks at a job: the median of all.
         unseen_p99: The same: what one in a hundred exceeds.
         unseen_max: The longest, the time from the last look to the end included.
@@ -159,10 +161,11 @@ class Scene:
             yield Figure(name=title, value=self.excess, unit="x the interval unseen", at_most=_KEPT)
         elif self._is_round_long:
             yield Figure(name=title, value=self.excess, unit="x the best, long rounds", at_most=_LONG_ROUND)
-        else:
+        elif self.jobs >= _FEW_CALLS * SEATS:
             yield Figure(name=title, value=self.excess, unit="x the best, short rounds", at_most=_SHORT_ROUND)
-        if self.jobs >= _FULL_FROM:
-            yield Figure(name=title, value=100 * self.seats_used, unit="% of seats used", at_least=99)
+        possible = self.jobs / math.ceil(self.jobs / SEATS) / SEATS
+        full = 100 * self.seats_used / possible
+        yield Figure(name=title, value=full, unit="% of the seats that can be used", at_least=_FULL)
 
     @property
     def _is_round_long(self) -> bool:
@@ -208,6 +211,11 @@ def measure(
         quick=quick,
         details={"scenes": [asdict(scene) for scene in scenes]},
     )
+
+
+def least_unseen(jobs: int, rate: float) -> float:
+    """The least seconds between two looks at each job that so many calls a second make possible."""
+    return max(1.0, jobs / SEATS) / rate
 
 
 def distinct(schedules: Sequence[Schedule], jobs: int, rate: float) -> Iterator[Schedule]:
@@ -259,7 +267,7 @@ def simulate(jobs: int, rate: float, schedule: Schedule, progress: Progress, tit
         seconds=now - begin,
         calls=herd.calls,
         throttled=len(sender.throttled) - throttled,
-        seats_used=herd.seats / herd.calls / min(SEATS, jobs),
+        seats_used=herd.seats / herd.calls / SEATS,
         unseen_p50=unseen[len(unseen) // 2],
         unseen_p99=unseen[len(unseen) * 99 // 100],
         unseen_max=herd.longest_unseen(now),
@@ -282,7 +290,7 @@ def longest(scenes: Sequence[Scene]) -> list[tuple[str, ...]]:
     for jobs in sorted({scene.jobs for scene in scenes}):
         cells = (
             # What was not run can not be better than this.
-            _seconds(by_jobs[jobs]) if jobs in by_jobs else f"> {_seconds(jobs / SEATS / rate)}"
+            _seconds(by_jobs[jobs]) if jobs in by_jobs else f"> {_seconds(least_unseen(jobs, rate))}"
             for rate, by_jobs in found.items()
         )
         rows.append((f"{jobs:,}", *cells))
@@ -301,8 +309,14 @@ def most(scenes: Sequence[Scene]) -> list[tuple[str, ...]]:
 
 def worst_multiple(scenes: Sequence[Scene]) -> float:
     """How many times the least possible a job went unseen at worst, when looked at as often as the limit allows."""
-    fixed = [scene.excess for scene in scenes if scene.limit_decides and scene.backoff != DEFAULT.name]
-    return max(fixed, default=_LONG_ROUND)
+    return max(
+        [
+            scene.excess
+            for scene in scenes
+            if scene.limit_decides and scene.backoff != DEFAULT.name and scene.jobs >= _FEW_CALLS * SEATS
+        ],
+        default=_SHORT_ROUND,
+    )
 
 
 def verdict(scenes: Sequence[Scene]) -> list[str]:

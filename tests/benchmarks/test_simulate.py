@@ -220,11 +220,13 @@ def test_a_limit_shows_in_the_times() -> None:
         ({"limit_decides": False, "unseen_max": 109.0}, True),
         ({"limit_decides": False, "unseen_max": 115.0}, False),
         ({"seats_used": 0.98}, False),
-        ({"jobs": 100, "seats_used": 0.98}, True),
+        ({"jobs": 10_010, "seats_used": 0.99}, True),
+        ({"jobs": 150, "seats_used": 0.75, "unseen_max": 999.0}, True),
+        ({"jobs": 150, "seats_used": 0.70}, False),
     ],
 )
 def test_targets(changes: dict[str, Any], is_met: bool) -> None:
-    """Short rounds may come right after a cut; where the limit is none, the interval holds; few jobs fill no call."""
+    """Short rounds may come right after a cut; where the limit is none, the interval holds; few jobs fill few seats."""
     assert all(figure.met for figure in a_scene(**changes).figures()) is is_met
 
 
@@ -232,7 +234,7 @@ def test_of_each_kind_the_worst_figure_is_shown() -> None:
     """It stands for the others."""
     scenes = [a_scene(), a_scene(unseen_max=130.0, seats_used=0.995), a_scene(seats_used=0.5)]
     worst = {figure.unit: figure.value for figure in jobs.worst_figures(scenes)}
-    assert worst == {"x the best, long rounds": 1.3, "% of seats used": 50.0}
+    assert worst == {"x the best, long rounds": 1.3, "% of the seats that can be used": 50.0}
 
 
 def test_the_verdict_says_how_many_and_how_long() -> None:
@@ -317,7 +319,7 @@ def test_the_course_of_a_fall_and_return() -> None:
         ["--jobs", "2000001"],
         ["--jobs", "1e3"],
         ["--jobs", "5,"],
-        ["--rates", "0"],
+        ["--rates", "0.9"],
         ["--rates", "101"],
         ["--rates", "nan"],
         ["--rates", "fast"],
