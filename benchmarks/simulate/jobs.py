@@ -54,7 +54,7 @@ _SHORT_ROUND: Final = 1 / CUT
 """How many times the best possible otherwise: the whole round may come right after a cut."""
 _MANY_CALLS: Final = 100
 _FEW_CALLS: Final = 10
-"""Calls in a round, with fewer of which a single one that is throttled doubles it, so that nothing is promised."""
+"""Calls in a round, with fewer of which a single one that is throttled counts so much that nothing is promised."""
 _FULL: Final = 99
 """Ids in a call at least, in per cent of those that it has if all jobs are seen in as few calls as possible."""
 _TOLERABLE: Final = {"5 s": 5.0, "1 min": 60.0, "10 min": 600.0, "1 h": 3600.0}
