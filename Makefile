@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test soak lint format docs bench clean
+.PHONY: help demo test soak lint format docs bench simulate plots clean
 
 IS_NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3, \
@@ -8,6 +8,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3, \
 
 DEMO := .venvs/demo
 TEST := .venvs/test
+BENCH := .venvs/bench
 
 demo: ARGS ?= --jobs 1000 --server moto
 demo: $(DEMO)/installed  ## await a thousand jobs (ARGS="--jobs 1000 --server moto")
@@ -41,6 +42,12 @@ docs: $(TEST)/installed  ## draw the table of docs/failures.md from the code
 bench: $(TEST)/installed  ## measure, the peers too: an hour and more (ARGS=herd, ARGS="peers --quick", …)
 	@$(TEST)/bin/python -m benchmarks $(ARGS)
 
+simulate: $(TEST)/installed  ## the core in virtual time: limits nobody told it, a million jobs (ARGS="--jobs 50000 --rates 5")
+	@$(TEST)/bin/python -m benchmarks.simulate $(ARGS)
+
+plots: $(BENCH)/installed  ## draw docs/images from benchmarks/results
+	@$(BENCH)/bin/python -m benchmarks.plots
+
 clean:  ## remove the virtual environments and all caches
 	rm -rf .venvs .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 
@@ -49,6 +56,7 @@ help:  ## this list
 
 $(DEMO)/installed: EXTRAS := demo
 $(TEST)/installed: EXTRAS := test,lint
+$(BENCH)/installed: EXTRAS := bench
 
 # The stamp is newer than pyproject.toml once an installation has succeeded, so a second run installs nothing.
 .venvs/%/installed: pyproject.toml

@@ -7,13 +7,12 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
-from benchmarks import cpu, herd, scale, simulate_throttle, throttle, wakeup
+from benchmarks import cpu, herd, scale, throttle, wakeup
 from benchmarks.peers import cli as peers
+from benchmarks.report import conclude
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from benchmarks.report import Result
 
 _MEASUREMENTS = {
     "herd": herd.measure,
@@ -35,8 +34,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unknown = set(options.names) - {*_MEASUREMENTS, _PEERS}
     if unknown:
         parser.error(f"no such measurement: {', '.join(sorted(unknown))}")
-    if options.simulate:
-        return _finish(simulate_throttle.measure(quick=options.quick, seeds=options.seeds), save=options.save)
     # One after the other: CPU time is only worth something while nothing else runs. A miss does not end the run.
     codes = [
         _run(name, quick=options.quick, save=options.save)
@@ -49,20 +46,7 @@ def _run(name: str, *, quick: bool, save: bool) -> int:
     if name == _PEERS:
         flags = {"--quick": quick, "--save": save}
         return peers.main([flag for flag, given in flags.items() if given])
-    return _finish(asyncio.run(_MEASUREMENTS[name](quick=quick)), save=save)
-
-
-def _finish(result: Result, *, save: bool) -> int:
-    """Show what was found, keep it if asked to, and say with what code to exit."""
-    print(result.report(), end="\n\n", flush=True)
-    if save:
-        result.save()
-    for figure in result.missed:
-        print(
-            f"missed: {result.name}, {figure.name}: {figure.value:.4g} {figure.unit}, target {figure.target}",
-            file=sys.stderr,
-        )
-    return 1 if result.missed else 0
+    return conclude(asyncio.run(_MEASUREMENTS[name](quick=quick)), save=save)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,12 +60,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quick", action="store_true", help="short, for CI; the targets are the same")
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/NAME.json")
-    parser.add_argument(
-        "--simulate",
-        action="store_true",
-        help="only simulate the throttle, in virtual time",
-    )
-    parser.add_argument("--seeds", type=int, default=20, help="runs of each simulated scene (%(default)s)")
     return parser
 
 

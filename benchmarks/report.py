@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -105,6 +106,19 @@ class Result:
         }
         path.write_text(json.dumps(kept, indent=2) + "\n")
         return path
+
+
+def conclude(result: Result, *, save: bool) -> int:
+    """Show what was found, keep it if asked to, and say with what code to exit: 1 if a target was missed."""
+    print(result.report(), end="\n\n", flush=True)
+    if save:
+        result.save()
+    for figure in result.missed:
+        print(
+            f"missed: {result.name}, {figure.name}: {figure.value:.4g} {figure.unit}, target {figure.target}",
+            file=sys.stderr,
+        )
+    return 1 if result.missed else 0
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -28,7 +28,7 @@ from benchmarks.peers.roster import (
     OURS_STEADY,
     SINGLE_LOOP,
 )
-from benchmarks.report import RESULTS, Figure, Result, machine
+from benchmarks.report import RESULTS, Figure, Result, conclude, machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -60,14 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.quick:
-        result = asyncio.run(_quick())
-        print(result.report())
-        for figure in result.missed:
-            print(
-                f"missed: {figure.name}: {figure.value:.4g} {figure.unit}, target {figure.target}",
-                file=sys.stderr,
-            )
-        return 1 if result.missed else 0
+        return conclude(asyncio.run(_quick()), save=False)
     try:
         contestants = [CONTESTANTS[name] for name in _chosen(options.contestants, CONTESTANTS)]
         scenarios = [SCENARIOS[name] for name in _chosen(options.scenarios, SCENARIOS, exact=True)]

@@ -16,9 +16,9 @@ MIN_RATE: Final = 0.1
 """Calls a second below which congestion never pushes us, so that waiting never turns into giving up."""
 FAST_GROWTH: Final = 1.5
 """Factor on the rate for each good answer until the first congestion."""
-INCREASE: Final = 1.0
+INCREASE: Final = 0.7
 """By how much the rate grows after it: INCREASE / rate calls a second each second."""
-CUT: Final = 0.75
+CUT: Final = 0.8
 """Factor on the rate for each congestion event."""
 
 DRIFT: Final = 0.5
