@@ -56,16 +56,19 @@ async def test_one_line_in_waits_that_follow_each_other(caplog: pytest.LogCaptur
     ]
 
 
-def test_what_was_told_takes_no_memory_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_was_told_takes_no_memory_for_ever(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of jobs long gone the reporter forgets what it has told."""
+    monkeypatch.setattr("awaitbatch.reporter._REMEMBERED", 200)
     reporter = Reporter()
     with caplog.at_level(logging.INFO, "awaitbatch"):
-        for number in range(25_000):
+        for number in range(250):
             all(reporter.changed([Change(f"job-{number}", None, "RUNNING")]))
         told = len(caplog.records)
-        all(reporter.changed([Change("job-24999", None, "RUNNING"), Change("job-0", None, "RUNNING")]))
+        all(reporter.changed([Change("job-249", None, "RUNNING"), Change("job-0", None, "RUNNING")]))
     assert [record.getMessage() for record in caplog.records[told:]] == ["AWS Batch job (job-0) is RUNNING"]
-    assert len(reporter._told) == 20_000
+    assert len(reporter._told) == 200
 
 
 async def test_a_short_outage_is_over_when_it_is(caplog: pytest.LogCaptureFixture) -> None:
@@ -131,7 +134,7 @@ async def test_trouble_does_not_flood_the_log(
 ) -> None:
     """A ten-minute outage: a WARNING at first, at most one a minute, and one line when it is over."""
     server = make_server()
-    job_ids = [server.add_job(life_cycle=LONG) for _ in range(500)]
+    job_ids = [server.add_job(life_cycle=LONG) for _ in range(150)]
     server.inject(fault, begin=10, end=610)
     with caplog.at_level(logging.INFO, "awaitbatch"):
         async with make_client(server, backoff=FixedInterval(5)) as client:

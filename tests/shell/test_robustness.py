@@ -241,7 +241,7 @@ async def test_a_wait_keeps_no_description() -> None:
         assert client.statistics().jobs_described >= 50
         gc.collect()
         dicts = [thing for thing in gc.get_objects() if isinstance(thing, dict)]
-        kept = [thing for thing in dicts if thing.get("jobId") in set(job_ids)]
+        kept = [thing for thing in dicts if thing.get("jobId") in job_ids]
         assert not kept
         for wait in waits:
             wait.cancel()

@@ -79,7 +79,10 @@ async def test_a_real_client_sees_its_own_mistakes() -> None:
 
 async def test_the_control_surface_adds_jobs_and_tells_their_ends() -> None:
     """Another process may add jobs one by one or at random, and ask when they ended."""
-    async with BatchServer() as server, aiohttp.ClientSession(server.endpoint_url) as session:
+    async with (
+        BatchServer(clock=lambda: 7.0) as server,
+        aiohttp.ClientSession(server.endpoint_url) as session,
+    ):
         one = {"job_id": "mine", "life_cycle": {"running": 0, "outcome": "FAILED"}}
         async with session.post("/_awaitbatch/jobs", json=[one, {}]) as response:
             mine, other = await response.json()
@@ -90,7 +93,7 @@ async def test_the_control_surface_adds_jobs_and_tells_their_ends() -> None:
             assert len(set(await response.json())) == 20
         server.add_job("done", life_cycle=ENDED)
         async with session.get("/_awaitbatch/ended") as response:
-            assert await response.json() == {"done": server.ended_at("done")}
+            assert await response.json() == {"done": 7.0}
 
 
 async def test_the_control_surface_changes_throttle_latency_and_counts() -> None:
