@@ -170,7 +170,8 @@ class Scene:
     @property
     def _is_round_long(self) -> bool:
         """Whether a round has many calls, so that one that is throttled hardly counts, and makes good for a cut."""
-        tooth = (1 - CUT) * self.rate / INCREASE
+        # The rate's square grows by 2 * INCREASE a second.
+        tooth = (1 - CUT**2) * self.rate**2 / (2 * INCREASE)
         return self.jobs >= _MANY_CALLS * SEATS and self.best >= tooth
 
 
