@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test soak lint format docs bench bench-quick load-moto clean
+.PHONY: help demo test soak lint format docs bench bench-quick load-moto simulate plots clean
 
 IS_NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3, \
@@ -8,6 +8,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3, \
 
 DEMO := .venvs/demo
 TEST := .venvs/test
+BENCH := .venvs/bench
 
 demo: ARGS ?= --jobs 1000 --server moto
 demo: $(DEMO)/installed  ## await a thousand jobs (ARGS="--jobs 1000 --server moto")
@@ -41,11 +42,17 @@ docs: $(TEST)/installed  ## draw the table of docs/failures.md from the code
 bench: $(TEST)/installed  ## measure, the peers too: more than an hour (ARGS=herd, ARGS="peers --list", …)
 	@$(TEST)/bin/python -m benchmarks $(ARGS)
 
-bench-quick: $(TEST)/installed  ## the same in a minute, installing nothing: ratios that hold on any machine
+bench-quick: $(TEST)/installed  ## the same in a minute and a half, installing nothing: ratios that hold on any machine
 	@$(TEST)/bin/python -m benchmarks --quick $(ARGS)
 
 load-moto: $(TEST)/installed  ## await 5,000 jobs on moto servers: two minutes, the columns of the peers' race
 	@$(TEST)/bin/python -m benchmarks load-moto $(ARGS)
+
+simulate: $(TEST)/installed  ## the core in virtual time: limits nobody told it, a million jobs (ARGS="--jobs 50000 --rates 5")
+	@$(TEST)/bin/python -m benchmarks.simulate $(ARGS)
+
+plots: $(BENCH)/installed  ## draw docs/images from benchmarks/results
+	@$(BENCH)/bin/python -m benchmarks.plots
 
 clean:  ## remove the virtual environments and all caches
 	rm -rf .venvs .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
@@ -55,6 +62,7 @@ help:  ## this list
 
 $(DEMO)/installed: EXTRAS := demo
 $(TEST)/installed: EXTRAS := test,lint
+$(BENCH)/installed: EXTRAS := bench
 
 # The stamp is newer than pyproject.toml once an installation has succeeded, so a second run installs nothing.
 .venvs/%/installed: pyproject.toml

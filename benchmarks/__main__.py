@@ -8,9 +8,9 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from benchmarks import cpu, herd, load_moto, simulate_throttle, throttle
+from benchmarks import cpu, herd, load_moto, scale, throttle, wakeup
 from benchmarks.peers import cli as peers
-from benchmarks.report import finish
+from benchmarks.report import conclude
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,11 +21,12 @@ _MEASUREMENTS = {
     "herd": herd.measure,
     "cpu": cpu.measure,
     "throttle": throttle.measure,
+    "wakeup": wakeup.measure,
+    "scale": scale.measure,
     "load-moto": load_moto.measure,
 }
 _LIGHT = ("herd", "throttle", "load-moto")
 """They leave the machine idle most of the time and measure no CPU time, so they may run at once where time is short."""
-_HEAVY = ("cpu",)
 _PEERS = "peers"
 
 
@@ -46,8 +47,6 @@ def _perform(arguments: Sequence[str]) -> int:
     unknown = set(options.names) - {*_MEASUREMENTS, _PEERS}
     if unknown:
         parser.error(f"no such measurement: {', '.join(sorted(unknown))}")
-    if options.simulate:
-        return finish(simulate_throttle.measure(quick=options.quick, seeds=options.seeds), save=options.save)
     names = options.names or (*_MEASUREMENTS, _PEERS)
     return _run_briefly(names, save=options.save) if options.quick else _run(names, save=options.save)
 
@@ -57,7 +56,7 @@ def _run(names: Sequence[str], *, save: bool) -> int:
     return max(
         peers.main(["--save"] if save else [])
         if name == _PEERS
-        else finish(asyncio.run(_MEASUREMENTS[name](quick=False)), save=save)
+        else conclude(asyncio.run(_MEASUREMENTS[name](quick=False)), save=save)
         for name in names
     )
 
@@ -67,9 +66,9 @@ def _run_briefly(names: Sequence[str], *, save: bool) -> int:
         return await asyncio.gather(*(_MEASUREMENTS[name](quick=True) for name in group))
 
     code = 0
-    for group in (_LIGHT, _HEAVY):
+    for group in (_LIGHT, *((name,) for name in _MEASUREMENTS if name not in _LIGHT)):
         for result in asyncio.run(at_once([name for name in group if name in names])):
-            code = max(code, finish(result, save=save))
+            code = max(code, conclude(result, save=save))
     return max(code, peers.main(["--quick"])) if _PEERS in names else code
 
 
@@ -83,15 +82,9 @@ def _parser() -> argparse.ArgumentParser:
         help=f"of {names}; all of them by default; `{_PEERS} --help` tells its own options",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="under a minute, for CI; ratios of CPU time get more room"
+        "--quick", action="store_true", help="a minute and a half, for CI; ratios of CPU time get more room"
     )
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/NAME.json")
-    parser.add_argument(
-        "--simulate",
-        action="store_true",
-        help="only simulate the throttle, in virtual time",
-    )
-    parser.add_argument("--seeds", type=int, default=20, help="runs of each simulated scene (%(default)s)")
     return parser
 
 

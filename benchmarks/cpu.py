@@ -29,8 +29,9 @@ from aiobotocore.session import AioSession
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.testing import ServerProcess
 from awaitbatch.transport import AiobotocoreTransport
-from benchmarks.ground import add_running_jobs, arguments_for
+from benchmarks.ground import add_running_jobs, arguments_for, ask_own_process
 from benchmarks.report import Figure, Result
+from benchmarks.signed_http import SignedHttp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -128,17 +129,30 @@ async def _transport(server: dict[str, Any], job_ids: Sequence[str]) -> AsyncIte
         await transport.aclose()
 
 
+@asynccontextmanager
+async def _signed_http(
+    server: dict[str, Any], job_ids: Sequence[str]
+) -> AsyncIterator[Callable[[], Progress]]:
+    async with (
+        SignedHttp(**server) as http,
+        _looping(http.describe_jobs, job_ids, SEATS) as progress,
+    ):
+        yield progress
+
+
 _OURS: Final = "awaitbatch"
 _FULL: Final = "plain loop, 100 ids a call"
 _SINGLE: Final = "plain loop, 1 id a call"
-_FLOOR: Final = "awaitbatch's transport alone"
+_TRANSPORT: Final = "awaitbatch's transport alone"
+_FLOOR: Final = "signed HTTP and msgspec"
 _CONTESTANTS: Final[
     dict[str, Callable[[dict[str, Any], Sequence[str]], AbstractAsyncContextManager[Callable[[], Progress]]]]
 ] = {
     _OURS: _awaitbatch,
     _FULL: lambda server, job_ids: _plain(server, job_ids, SEATS),
     _SINGLE: lambda server, job_ids: _plain(server, job_ids, 1),
-    _FLOOR: _transport,
+    _TRANSPORT: _transport,
+    _FLOOR: _signed_http,
 }
 
 
@@ -227,19 +241,7 @@ async def _in_own_process(
         "forming": forming,
         "seconds": seconds,
     }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", __name__, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        output, _ = await process.communicate(json.dumps(order).encode())
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        message = f"the contestant {name!r} ended with exit code {process.returncode}; its error is above"
-        raise RuntimeError(message)
-    return Cost(**json.loads(output))
+    return Cost(**await ask_own_process(__name__, order))
 
 
 async def _compete(

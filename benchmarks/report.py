@@ -108,7 +108,7 @@ class Result:
         return path
 
 
-def finish(result: Result, *, save: bool) -> int:
+def conclude(result: Result, *, save: bool) -> int:
     """Show what was found, keep it if asked to, and say with what code to exit: 1 if a target was missed."""
     print(result.report(), end="\n\n", flush=True)
     if save:

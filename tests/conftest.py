@@ -27,8 +27,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvloop
+from aiobotocore.session import AioSession
 from blockbuster import blockbuster_ctx
 
+from awaitbatch._core import throttle
 from tests.virtual_time import VirtualTimeLoop
 
 if TYPE_CHECKING:
@@ -72,6 +74,18 @@ def _no_blocking_calls() -> Iterator[None]:
             # Of the first client of a session, what cannot leave the loop's thread.
             function.can_block_in("aiobotocore/session.py", {"_create_client", "create_client"})
         yield
+
+
+@pytest.fixture(scope="session")
+def session() -> AioSession:
+    """What takes most of the time that it takes to make a client, shared."""
+    return AioSession()
+
+
+@pytest.fixture
+def _no_slow_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a client begin with all the calls a second that it may make; failures would not teach it to make more."""
+    monkeypatch.setattr(throttle, "START_RATE", 1000.0)
 
 
 @pytest.fixture(autouse=True)

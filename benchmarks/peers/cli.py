@@ -28,7 +28,7 @@ from benchmarks.peers.roster import (
     OURS_STEADY,
     SINGLE_LOOP,
 )
-from benchmarks.report import RESULTS, Figure, Result, finish, machine
+from benchmarks.report import RESULTS, Figure, Result, conclude, machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.quick:
-        return finish(asyncio.run(_quick()), save=False)
+        return conclude(asyncio.run(_quick()), save=False)
     try:
         contestants = [CONTESTANTS[name] for name in _chosen(options.contestants, CONTESTANTS)]
         scenarios = [SCENARIOS[name] for name in _chosen(options.scenarios, SCENARIOS, exact=True)]

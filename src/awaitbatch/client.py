@@ -6,6 +6,7 @@ import itertools
 import logging
 import math
 import os
+from contextlib import nullcontext
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -35,7 +36,7 @@ from awaitbatch.reporter import tell
 from awaitbatch.transport import AiobotocoreTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Iterable
+    from collections.abc import Callable, Collection, Container, Coroutine, Iterable
     from types import TracebackType
 
     from aiobotocore.config import AioConfig
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from awaitbatch._core.watch import Rules
     from awaitbatch.coalescer import Statistics
     from awaitbatch.fetchers import GetBatchLogFetcher
+    from awaitbatch.sighting import Sighting
     from awaitbatch.transport import BatchTransport
 
 _random = Random()  # noqa: S311
@@ -262,7 +264,7 @@ class BatchClient:
             ClientClosedError: The client is not open.
         """
         rules = self._rules(None)
-        return await self._watch(job_id, self._describe_window, rules)
+        return (await self._watch(job_id, self._describe_window, rules)).description()
 
     async def get_job_description(self, job_id: str) -> dict[str, Any]:
         """The same as `describe`, by Airflow's name."""
@@ -336,7 +338,7 @@ class BatchClient:
         awaited = frozenset([match_status] if isinstance(match_status, str) else match_status)
         _require(lambda _: bool(awaited), "match_status", match_status, "at least one status")
         rules = self._rules(awaited, backoff=backoff, max_retries=max_retries, status_retries=status_retries)
-        await self._watch(job_id, self._describe_window, rules)
+        (await self._watch(job_id, self._describe_window, rules)).description()
         return True
 
     async def poll_for_job_running(
@@ -373,7 +375,7 @@ class BatchClient:
         rules = self._rules(
             match_status, backoff=backoff, max_retries=max_retries, status_retries=status_retries
         )
-        return await self._watch(job_id, self._pause(delay), rules)
+        return (await self._watch(job_id, self._pause(delay), rules)).description()
 
     async def poll_for_job_complete(
         self,
@@ -394,7 +396,7 @@ class BatchClient:
         rules = self._rules(
             self._terminal_states, backoff=backoff, max_retries=max_retries, status_retries=status_retries
         )
-        return await self._watch(job_id, self._pause(delay), rules)
+        return (await self._watch(job_id, self._pause(delay), rules)).description()
 
     async def wait_for_job(
         self,
@@ -442,16 +444,16 @@ class BatchClient:
         if known.status not in self._terminal_states:
             # The wait may last for days, and a description takes more memory than all else of it.
             job = {}
-        if get_batch_log_fetcher is None:
-            return job or await self._wait_for_end(job_id, known, delay, limits)
-        async with self._life.log_fetchers.beside(get_batch_log_fetcher, job_id):
-            return job or await self._wait_for_end(job_id, known, delay, limits)
-
-    async def _wait_for_end(
-        self, job_id: str, known: Known, delay: float | None, limits: dict[str, Any]
-    ) -> dict[str, Any]:
-        rules = self._rules(self._terminal_states, **limits)
-        return await self._watch(job_id, self._pause(delay), rules, known=known)
+        fetching = (
+            nullcontext()
+            if get_batch_log_fetcher is None
+            else self._life.log_fetchers.beside(get_batch_log_fetcher, job_id)
+        )
+        async with fetching:
+            if job:
+                return job
+            rules = self._rules(self._terminal_states, **limits)
+            return (await self._watch(job_id, self._pause(delay), rules, known=known)).description()
 
     async def check_job_success(self, job_id: str) -> bool:
         """Look at the job once.
@@ -679,12 +681,12 @@ class BatchClient:
         """The pause before a first check, as a window: jobs that pause at the same time can share calls."""
         return _drawn_pause(delay, self.DEFAULT_DELAY_MIN, self.DEFAULT_DELAY_MAX)
 
-    async def _watch(
+    def _watch(
         self, job_id: str, window: Window, rules: Rules, known: Known | None = None
-    ) -> dict[str, Any]:
+    ) -> Coroutine[Any, Any, Sighting]:
+        # No coroutine function itself: a frame fewer for each of many thousand waits.
         self._life.check_open(job_id)
-        sighting = await self._life.coalescer.watch(parse_job_id(job_id), window, known=known, **rules)
-        return sighting.description()
+        return self._life.coalescer.watch(parse_job_id(job_id), window, known=known, **rules)
 
 
 def _drawn_pause(delay: float | None, least: float, most: float) -> Window:

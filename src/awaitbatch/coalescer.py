@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import math
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -141,12 +142,9 @@ class DescribeCoalescer:
         """
         seen: asyncio.Future[tuple[Verdict, bytes | None]] = self._loop.create_future()
 
-        # The watch must not be part of the result: it refers to `deliver`, so only the garbage collector would end it.
-        def deliver(_: Watch, verdict: Verdict, item: bytes | None) -> None:
-            if not seen.done():
-                seen.set_result((verdict, item))
-
-        watch = Watch(job_id, deliver, **rules)
+        watch = Watch(job_id, partial(_set_seen, seen), **rules)
+        # The frame lives as long as the wait, and there may be a hundred thousand.
+        del rules
         self._add(watch, window)
         if known is not None:
             watch.last_status = known.status
@@ -291,6 +289,14 @@ class DescribeCoalescer:
             self._reporter.failed(now, failure, len(self._windows))
         for watch, verdict in ended:
             watch.deliver(watch, verdict, None)
+
+
+def _set_seen(
+    seen: asyncio.Future[tuple[Verdict, bytes | None]], _: Watch, verdict: Verdict, item: bytes | None
+) -> None:
+    # The watch is no part of the result: it refers to the future, so only the garbage collector would end it.
+    if not seen.done():
+        seen.set_result((verdict, item))
 
 
 def _is_being_cancelled() -> bool:

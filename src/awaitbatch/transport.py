@@ -151,7 +151,8 @@ class AiobotocoreTransport:
         self._attach("needs-retry.batch.DescribeJobs", self._end_attempt)
         self._attach("needs-retry.batch.SubmitJob", self._end_attempt)
         self._attach("before-parse.batch.DescribeJobs", self._keep_body)
-        self._attach("before-parse.batch.SubmitJob", self._tidy)
+        for operation in ("SubmitJob", "CancelJob", "TerminateJob"):
+            self._attach(f"before-parse.batch.{operation}", self._tidy)
 
     def _attach(self, event: str, handler: Callable[..., Any]) -> None:
         # First, because the first handler that has an opinion decides.
@@ -164,7 +165,7 @@ class AiobotocoreTransport:
 
     async def describe_jobs(self, job_ids: Sequence[str]) -> bytes:
         """Send DescribeJobs once; the body of the answer comes back unparsed."""
-        with self._one_attempt():
+        with self._sending():
             answer: dict[str, Any] = await self.client.describe_jobs(jobs=list(job_ids))  # type: ignore[assignment]
         if _BODY not in answer:
             # Something answered in place of AWS, such as botocore's Stubber or a cache.
@@ -174,19 +175,22 @@ class AiobotocoreTransport:
 
     async def submit_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
         """Send SubmitJob once."""
-        with self._one_attempt():
+        with self._sending():
             return dict(await self.client.submit_job(**kwargs))
 
     async def cancel_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
         """Send CancelJob, with the retries of the client."""
-        return dict(await self.client.cancel_job(**kwargs))
+        with self._sending():
+            return dict(await self.client.cancel_job(**kwargs))
 
     async def terminate_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
         """Send TerminateJob, with the retries of the client."""
-        return dict(await self.client.terminate_job(**kwargs))
+        with self._sending():
+            return dict(await self.client.terminate_job(**kwargs))
 
     @contextmanager
-    def _one_attempt(self) -> Iterator[None]:
+    def _sending(self) -> Iterator[None]:
+        """Mark a call as ours: of those that others make through the same client nothing is changed."""
         token = _sender.set(self)
         try:
             yield

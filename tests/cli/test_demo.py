@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 COMMAND = (sys.executable, "-m", "awaitbatch", "demo", "--server", "builtin")
+# Of one whose lines come often.
+HURRIED = """
+from awaitbatch.cli import display
+display.PlainDisplay.period = 0.2
+"""
 SHORT = ("--seconds", "0.3:1", "--interval", "0.3", "--failing", "0.2", "--seed", "1")
 # What every progress line has but the one at the start, in whatever state a fast or a slow machine finds the jobs.
 JOBS_BY_STATE = r"s: \d+ [A-Z]+"
@@ -32,11 +37,21 @@ PLAN = Plan(
 )
 
 
+def prepared(preparation: str, *arguments: str) -> tuple[str, ...]:
+    """The command that runs a demo in a process in which something was replaced before."""
+    script = f"""
+from awaitbatch.cli import demo, main
+{preparation}
+raise SystemExit(main({[*COMMAND[3:], *arguments]}))
+"""
+    return (sys.executable, "-c", script)
+
+
 @pytest.fixture
 def running() -> Iterator[subprocess.Popen[str]]:
-    """A demo of hundreds of jobs that has just begun; standard error is no terminal either."""
+    """A demo that has just begun; standard error is no terminal either."""
     with subprocess.Popen(
-        (*COMMAND, "--jobs", "300"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        prepared(HURRIED, "--jobs", "100"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
             yield process
@@ -58,7 +73,7 @@ def wait_for_line(process: subprocess.Popen[str], pattern: str) -> None:
 def test_plain_lines_and_figures_that_agree() -> None:
     """Without a terminal it prints plain lines, whose last counts are those of the summary, and exits with 0."""
     done = subprocess.run(
-        (*COMMAND, "--jobs", "30", *SHORT), capture_output=True, text=True, check=False, timeout=30
+        (*COMMAND, "--jobs", "30", *SHORT), capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
@@ -110,7 +125,7 @@ def test_a_signal_ends_all(running: subprocess.Popen[str], line: str, number: si
     wait_for_line(running, line)
     running.send_signal(number)
     # The server has inherited standard error: that this ends before the time-out proves that the server has ended too.
-    _, complaint = running.communicate(timeout=15)
+    _, complaint = running.communicate(timeout=60)
     assert complaint == f"Stopped by {number.name}; nothing is left running.\n"
     assert running.returncode == 128 + number
 
@@ -122,7 +137,7 @@ def test_a_reader_that_has_enough(running: subprocess.Popen[str], line: str) -> 
     assert running.stdout is not None
     running.stdout.close()
     # The server has inherited standard error, so it has ended too.
-    _, complaint = running.communicate(timeout=15)
+    _, complaint = running.communicate(timeout=60)
     assert (running.returncode, complaint) == (1, "")
 
 
@@ -135,15 +150,9 @@ def test_a_seed_repeats_the_jobs() -> None:
 
 
 def run_after(preparation: str) -> subprocess.CompletedProcess[str]:
-    """Run a demo in a process in which something was replaced before."""
-    script = f"""
-from awaitbatch.cli import demo, main
-{preparation}
-raise SystemExit(main({[*COMMAND[3:], "--jobs", "3", *SHORT]}))
-"""
-    return subprocess.run(
-        (sys.executable, "-c", script), capture_output=True, text=True, check=False, timeout=30
-    )
+    """Run a demo of three jobs after something was replaced."""
+    command = prepared(preparation, "--jobs", "3", *SHORT)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_disagreement_with_the_server_is_an_error() -> None:

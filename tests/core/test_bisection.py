@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from awaitbatch._core.backoff import Window
+from awaitbatch._core.bisection import SUSPICIOUS
 from awaitbatch._core.outcomes import MATCHED, Failure, Reason, Trouble, Verdict
 from awaitbatch._core.windows import SEATS, Call, Ended, Windows
 
@@ -105,27 +107,26 @@ def test_refused_alone(windows: Windows[Probe]) -> None:
     assert windows.take(1e9) is None
 
 
-def test_every_pair_in_small_calls() -> None:
-    """Two culprits refused with the same words hurt nobody else, wherever they sit in calls of 3 to 16."""
-    for size in range(3, 17):
+def test_every_set_in_small_calls() -> None:
+    """Five culprits refused with the same words hurt nobody else, wherever they sit in calls of up to 10."""
+    for size in range(1, 11):
         job_ids = names(size)
-        for first in range(size):
-            for second in range(first + 1, size):
-                culprits = {job_ids[first], job_ids[second]}
+        for count in range(1, SUSPICIOUS + 1):
+            for culprits in combinations(job_ids, count):
                 outcome = run(job_ids, dict.fromkeys(culprits, "malformed"))
-                assert outcome.refused == culprits, (size, first, second)
+                assert outcome.refused == set(culprits)
 
 
 @settings(max_examples=100, deadline=None)
-@given(size=st.integers(3, SEATS), data=st.data())
-def test_two_culprits_hurt_nobody_else(size: int, data: st.DataObject) -> None:
-    """Two culprits refused with the same words hurt nobody else, and cost at most twice the calls of one."""
+@given(size=st.integers(SUSPICIOUS, SEATS), data=st.data())
+def test_some_culprits_hurt_nobody_else(size: int, data: st.DataObject) -> None:
+    """Up to five culprits refused with the same words hurt nobody else, and cost each no more calls than one alone."""
     job_ids = names(size)
-    culprits = data.draw(st.sets(st.sampled_from(job_ids), min_size=2, max_size=2))
+    culprits = data.draw(st.sets(st.sampled_from(job_ids), min_size=1, max_size=SUSPICIOUS))
     outcome = run(job_ids, dict.fromkeys(culprits, "malformed"))
     assert outcome.refused == culprits
     assert outcome.answered == set(job_ids) - culprits
-    assert outcome.calls <= 2 * MOST_CALLS
+    assert outcome.calls <= len(culprits) * MOST_CALLS
 
 
 @settings(max_examples=100, deadline=None)
@@ -154,9 +155,7 @@ def test_one_good_half_saves_everybody(half: slice, places: set[int], *, most_ar
     assert outcome.refused == culprits
 
 
-@pytest.mark.parametrize(
-    ("size", "most_calls"), [(1, 1), (2, 3), (3, 5), (10, 10), (SEATS, MOST_CALLS)], ids=str
-)
+@pytest.mark.parametrize(("size", "most_calls"), [(1, 1), (2, 3), (3, 5), (10, 13), (SEATS, 19)], ids=str)
 def test_a_general_refusal_ends_early(size: int, most_calls: int) -> None:
     """When AWS refuses whatever it is asked, with the same words, everybody hears it before all were tried alone."""
     outcome = run(names(size), dict.fromkeys(names(size), "no such thing"))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import logging
+import statistics
+import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -14,6 +17,7 @@ import pytest
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.testing import LifeCycleRanges, ServerProcess
 from tests.callback_times import callback_times
+from tests.support import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
 CALLS_PER_SECOND = 50
 MOST = 0.010
 """Seconds of CPU time for which one callback may hold the loop."""
+READINGS = 3
+"""How often `json` could read an answer in that time, if that is longer: on a slow machine, or one with other work."""
 
 
 def restless(interval: float) -> dict[str, object]:
@@ -28,7 +34,7 @@ def restless(interval: float) -> dict[str, object]:
     at_once, soon = (0, 0), (interval, interval)
     return asdict(
         LifeCycleRanges(
-            submitted=at_once, pending=at_once, runnable=soon, starting=soon, running=soon, attempts=(10, 10)
+            submitted=at_once, pending=at_once, runnable=soon, starting=soon, running=soon, attempts=(30, 30)
         )
     )
 
@@ -57,6 +63,17 @@ def logging_to_nowhere() -> Iterator[None]:
         yield
 
 
+def time_to_read(body: bytes) -> float:
+    """CPU time that Python's own `json` takes for a body, which tells how fast this machine is just now."""
+    took = []
+    for _ in range(21):
+        begin = time.thread_time()
+        json.loads(body)
+        took.append(time.thread_time() - begin)
+    # The median, since a collection of garbage may fall into any.
+    return statistics.median(took)
+
+
 @pytest.mark.parametrize(
     ("jobs", "seconds", "logs"),
     [
@@ -83,10 +100,17 @@ async def test_no_callback_takes_ten_milliseconds(
             ) as client:
                 waits = [asyncio.create_task(client.poll_for_job_complete(job_id, 0)) for job_id in job_ids]
                 await asyncio.sleep(2 * interval)
-                before = client.statistics()
+                body = await client._transport.describe_jobs(job_ids[:100])
+                reading = time_to_read(body)
+                before, begin = client.statistics(), time.monotonic()
+                # A machine that is busy otherwise answers fewer, but then each callback matters as much.
+                enough = before.calls + seconds * CALLS_PER_SECOND / 4
                 with callback_times(asyncio.get_running_loop()) as times:
                     await asyncio.sleep(seconds)
-                after = client.statistics()
+                    # Jobs that end would show less than is to be shown.
+                    await until(lambda: client.statistics().calls >= enough or waits[0].done())
+                after, took = client.statistics(), time.monotonic() - begin
+                reading = max(reading, time_to_read(body))
                 for wait in waits:
                     wait.cancel()
                 await asyncio.gather(*waits, return_exceptions=True)
@@ -94,8 +118,8 @@ async def test_no_callback_takes_ten_milliseconds(
     if seconds >= 10:
         with capsys.disabled():
             log = "with" if logs else "without"
-            print(f"\n  {calls / seconds:.1f} calls/s of {after.ids_per_call:.1f} jobs, {log} log: {times}")  # noqa: T201
+            print(f"\n  {calls / took:.1f} calls/s of {after.ids_per_call:.1f} jobs, {log} log: {times}")  # noqa: T201
     assert after.ids_per_call > 80
-    # A machine that is busy otherwise answers fewer, but then each callback matters as much.
-    assert calls / seconds > CALLS_PER_SECOND / 4
-    assert times.quantile(1) < MOST, f"{times.longest}: {times}"
+    assert after.calls >= enough
+    most = max(MOST, READINGS * reading)
+    assert times.quantile(1) < most, f"{times.longest}: {times}; json takes {1000 * reading:.2f} ms"

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from aiobotocore.session import AioSession
 from aiohttp import web
-from botocore.exceptions import ParamValidationError
+from botocore.exceptions import ClientError, ParamValidationError
 
 from awaitbatch import AwaitBatchError, BatchClient, DescribeError, FixedInterval, SubmitUncertainError
 from awaitbatch.failures import classify
+from tests.support import PromptClient, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -147,20 +148,16 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Heard:
     return Heard(monkeypatch)
 
 
-@pytest.fixture(scope="module")
-def session() -> AioSession:
-    """What takes most of the time that it takes to make a client, shared."""
-    return AioSession()
-
-
 @pytest.fixture
-async def client(url: str, heard: Heard, session: AioSession) -> AsyncIterator[BatchClient]:
+async def client(
+    url: str, heard: Heard, session: AioSession, _no_slow_start: None
+) -> AsyncIterator[BatchClient]:
     """A client with secret credentials, whose log goes to whoever hears."""
     logger = logging.getLogger("awaitbatch")
     level = logger.level
     logger.addHandler(heard)
     logger.setLevel(logging.DEBUG)
-    async with BatchClient(
+    async with PromptClient(
         session=session,
         region_name="us-east-1",
         endpoint_url=url,
@@ -209,7 +206,7 @@ async def test_describing(client: BatchClient, server: Server, heard: Heard, fau
     server.faults = [FAULTS[fault]] * 2
     await heard.outcome(client.describe("j"))
     server.faults = [FAULTS[fault]]
-    polling = asyncio.ensure_future(client.poll_for_job_complete("j", 0))
+    polling = asyncio.ensure_future(client.poll_for_job_complete("j"))
     await asyncio.sleep(0)
     heard.reprs(client)
     error = await heard.outcome(polling)
@@ -226,7 +223,7 @@ async def test_odd_error_answers_are_only_trouble(client: BatchClient, server: S
     """A gateway that answers 502 with whatever it likes ends no wait; botocore's parser would break at some."""
     server.faults = [FAULTS[fault]]
     server.status = "SUCCEEDED"
-    assert (await client.poll_for_job_complete("j", 0, max_retries=1))["status"] == "SUCCEEDED"
+    assert (await client.poll_for_job_complete("j", max_retries=1))["status"] == "SUCCEEDED"
     server.faults = [FAULTS[fault]]
     with pytest.raises(DescribeError, match=r"\(502\).*; try again later"):
         await client.describe("j")
@@ -239,15 +236,15 @@ async def test_jobs_that_are_seen(client: BatchClient, server: Server, heard: He
     job = await client.describe("j")
     assert job["container"]["environment"][0]["value"] == "planted-environment"
     await heard.outcome(client.check_job_success("j"))
-    await heard.outcome(client.poll_for_job_complete("j", 0))
+    await heard.outcome(client.poll_for_job_complete("j"))
     await heard.outcome(client.get_job_awslogs_info("j"))
     heard.check()
 
 
 async def test_closing(client: BatchClient, heard: Heard) -> None:
     """A wait that closing ends shows nothing."""
-    polling = asyncio.ensure_future(client.poll_for_job_complete("j", 0, max_retries=1e9))
-    await asyncio.sleep(0.2)
+    polling = asyncio.ensure_future(client.poll_for_job_complete("j", max_retries=1e9))
+    await until(lambda: client.statistics().calls > 1)
     await client.aclose()
     assert isinstance(await heard.outcome(polling), AwaitBatchError)
     heard.reprs(client)
@@ -273,6 +270,16 @@ async def test_submitting(client: BatchClient, server: Server, heard: Heard, fau
     assert isinstance(error, SubmitUncertainError) is (FAULTS[fault][0] in {200, 500, 502, 503})
 
 
+@pytest.mark.parametrize("operation", ["cancel_job", "terminate_job"])
+async def test_ending_a_job(client: BatchClient, server: Server, heard: Heard, operation: str) -> None:
+    """What AWS quotes of the request when it refuses to end a job is in no error, botocore's own included."""
+    server.faults = [FAULTS["a wrong signature"]]
+    error = await heard.outcome(getattr(client, operation)("j", "enough"))
+    heard.check()
+    assert isinstance(error, ClientError)
+    assert error.response["Error"]["Code"] == "InvalidSignatureException"
+
+
 async def test_a_submission_that_botocore_refuses(client: BatchClient, heard: Heard) -> None:
     """A parameter that botocore does not accept is quoted in its error, and not logged by us."""
     with pytest.raises(ParamValidationError, match="planted-parameter"):
@@ -281,10 +288,11 @@ async def test_a_submission_that_botocore_refuses(client: BatchClient, heard: He
     heard.check()
 
 
-async def test_a_proxy_with_a_password(heard: Heard, url: str) -> None:
+async def test_a_proxy_with_a_password(heard: Heard, url: str, session: AioSession) -> None:
     """The password in the address of a server that can not be reached is not in our texts."""
     address = url.replace("//", "//me:planted-parameter@").rpartition(":")[0]
     async with BatchClient(
+        session=session,
         region_name="us-east-1",
         endpoint_url=f"{address}:1",
         aws_access_key_id=ACCESS_KEY,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -17,44 +18,29 @@ from aiobotocore.credentials import (
 from botocore.credentials import Credentials
 
 from awaitbatch import ClientClosedError, DescribeError, FixedInterval
-from awaitbatch.testing import LifeCycle
+from awaitbatch.testing import Fault, LifeCycle
 from awaitbatch.transport import AiobotocoreTransport
-
-from .support import LONG, FaultyTransport, client_error, make_client, make_server
+from tests.support import LONG, make_client, make_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from botocore.exceptions import ClientError
+    from collections.abc import Callable
 
     from awaitbatch.testing import BatchServer
-
-    from .support import Fault
-
-
-def expired() -> ClientError:
-    """What AWS answers when the session token is too old."""
-    return client_error(403, "ExpiredTokenException", "The security token included in the request is expired")
+    from awaitbatch.testing.in_process import InProcessTransport
 
 
-class Expiring(FaultyTransport):
-    """Calls between two moments are signed with credentials that have expired."""
-
-    def __init__(self, server: BatchServer, *, since: float, until: float, refreshes: bool) -> None:
-        loop = asyncio.get_running_loop()
-        begin = loop.time()
-
-        def plan(_: int, __: Sequence[str]) -> Fault:
-            return expired() if since <= loop.time() - begin < until else None
-
-        super().__init__(server, plan)
-        self.refreshes_credentials = refreshes
+def expiring(
+    server: BatchServer, *, since: float, until: float = math.inf, refreshes: bool
+) -> InProcessTransport:
+    """Let calls between two moments be signed with credentials that have expired."""
+    server.inject(Fault.EXPIRED_TOKEN, begin=since, end=until)
+    return server.transport(refreshes_credentials=refreshes)
 
 
 async def test_static_credentials_that_expire_end_every_wait_at_once() -> None:
     """The first refusal ends all: who rides the call, who rides another, and who waits for the next."""
     server = make_server()
-    transport = Expiring(server, since=20, until=1e9, refreshes=False)
+    transport = expiring(server, since=20, refreshes=False)
     loop = asyncio.get_running_loop()
     begin = loop.time()
     async with make_client(transport, backoff=FixedInterval(10)) as client:
@@ -77,7 +63,7 @@ async def test_what_is_asked_afterwards_is_sent() -> None:
     """The client does not take AWS's word for ever: who replaced the credentials of a lent client goes on."""
     server = make_server()
     job_id = server.add_job(life_cycle=LONG)
-    async with make_client(Expiring(server, since=0, until=10, refreshes=False)) as client:
+    async with make_client(expiring(server, since=0, until=10, refreshes=False)) as client:
         with pytest.raises(DescribeError, match="have expired"):
             await client.describe(job_id)
         with pytest.raises(DescribeError, match="have expired"):
@@ -89,7 +75,7 @@ async def test_what_is_asked_afterwards_is_sent() -> None:
 async def test_refreshable_credentials_that_expire_heal() -> None:
     """Polls go on, each refusal a check without a result; a describe tries again."""
     server = make_server()
-    transport = Expiring(server, since=5, until=15, refreshes=True)
+    transport = expiring(server, since=5, until=15, refreshes=True)
     async with make_client(transport, backoff=FixedInterval(2)) as client:
         job_ids = [server.add_job(life_cycle=LifeCycle(running=20)) for _ in range(300)]
         waits = [asyncio.create_task(client.wait_for_job(job_id, 0)) for job_id in job_ids]
@@ -126,7 +112,7 @@ def test_which_credentials_are_renewed(credentials: object, renewed: bool) -> No
 async def test_the_log_tells_it(caplog: pytest.LogCaptureFixture, refreshes: bool) -> None:
     """One line, at ERROR if it is the end of all waits, also when calls failed before."""
     server = make_server()
-    transport = Expiring(server, since=10, until=20, refreshes=refreshes)
+    transport = expiring(server, since=10, until=20, refreshes=refreshes)
     with caplog.at_level(logging.WARNING, "awaitbatch"):
         async with make_client(transport, backoff=FixedInterval(2)) as client:
             jobs = [server.add_job(life_cycle=LONG) for _ in range(3)]
@@ -145,17 +131,11 @@ async def test_the_log_tells_it(caplog: pytest.LogCaptureFixture, refreshes: boo
 @pytest.mark.parametrize("operation", ["submit_job", "cancel_job", "terminate_job"])
 async def test_other_operations_end_no_wait(operation: str) -> None:
     """Credentials that a submission, a cancellation or a termination finds expired are told to its caller alone."""
-
-    class Fails(FaultyTransport):
-        async def submit_job(self, **_: object) -> dict[str, object]:
-            raise expired()
-
-        cancel_job = terminate_job = submit_job
-
     calls: dict[str, Callable[[], object]] = {}
     server = make_server()
     job_id = server.add_job(life_cycle=LONG)
-    async with make_client(Fails(server, lambda *_: None), backoff=FixedInterval(1)) as client:
+    server.inject(Fault.EXPIRED_TOKEN, operations=["SubmitJob", "CancelJob", "TerminateJob"])
+    async with make_client(server.transport(), backoff=FixedInterval(1)) as client:
         calls = {
             "submit_job": lambda: client.submit_job(jobName="n", jobQueue="q", jobDefinition="d"),
             "cancel_job": lambda: client.cancel_job(job_id, "no"),

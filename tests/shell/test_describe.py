@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from botocore.exceptions import ClientError
 
 from awaitbatch import (
     DescribeError,
@@ -16,17 +17,10 @@ from awaitbatch import (
     JobNotFoundError,
     UnknownJobStatusError,
 )
+from awaitbatch.testing import Fault
+from tests.support import ENDED, LONG, make_client, make_server
 
-from .support import (
-    ENDED,
-    LONG,
-    FaultyTransport,
-    client_error,
-    make_client,
-    make_server,
-    refused_connection,
-    throttle,
-)
+from .support import FaultyTransport
 
 
 async def test_describe_returns_the_description() -> None:
@@ -35,7 +29,7 @@ async def test_describe_returns_the_description() -> None:
     job_id = server.add_job(life_cycle=LONG)
     async with make_client(server) as client:
         job = await client.describe(job_id)
-        assert (job["jobId"], job["status"]) == (job_id, "SUBMITTED")
+        assert (job["jobId"], job["status"]) == (job_id, "RUNNING")
         later = await client.get_job_description(job["jobArn"])
         assert (later["jobId"], later["createdAt"]) == (job_id, job["createdAt"])
 
@@ -107,26 +101,25 @@ async def test_describe_jobs_answers_like_boto3() -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        client_error(500, "ServerException"),
-        refused_connection(),
-        b"<html>",
-        b"",
-        b'{"jobs": null}',
-        b'{"jobs": [',
-        1e9,
+        Fault.SERVER_EXCEPTION,
+        Fault.RESET_BEFORE_BODY,
+        Fault.HTML,
+        Fault.EMPTY_BODY,
+        Fault.NULL_JOBS,
+        Fault.TRUNCATED_JSON,
+        Fault.HANG,
     ],
-    ids=repr,
 )
-async def test_a_describe_survives_what_may_heal(fault: Exception | bytes | float) -> None:
+async def test_a_describe_survives_what_may_heal(fault: Fault) -> None:
     """Server errors, lost connections, unreadable bodies and time-outs are tried again; then they are the error."""
     server = make_server()
     job_id = server.add_job()
-    transport = FaultyTransport(server, lambda number, _: fault if number <= 2 else None)
-    async with make_client(transport) as client:
+    server.inject(fault, calls=2)
+    async with make_client(server) as client:
         assert (await client.describe(job_id))["jobId"] == job_id
         assert client.statistics().failed == 2
-    transport = FaultyTransport(server, lambda *_: fault)
-    async with make_client(transport) as client:
+    server.inject(fault)
+    async with make_client(server) as client:
         with pytest.raises(DescribeError, match=rf"\({job_id}\).*10 tries") as caught:
             await client.describe(job_id)
         assert caught.value.__cause__ is not None
@@ -139,14 +132,13 @@ async def test_what_can_not_heal_is_told_at_once() -> None:
     """Access denied ends every request of the call, with botocore's error as the cause."""
     server = make_server()
     job_ids = [server.add_job() for _ in range(3)]
-    error = client_error(403, "AccessDeniedException", "not authorized to perform batch:DescribeJobs")
-    transport = FaultyTransport(server, lambda *_: error)
-    async with make_client(transport) as client:
+    server.inject(Fault.ACCESS_DENIED)
+    async with make_client(server) as client:
         waits = [client.describe(job_ids[0]), client.poll_job_status(job_ids[1], ["FAILED"])]
         for outcome in await asyncio.gather(*waits, return_exceptions=True):
             assert isinstance(outcome, DescribeError)
             assert (outcome.code, outcome.http_status) == ("AccessDeniedException", 403)
-            assert outcome.__cause__ is error
+            assert isinstance(outcome.__cause__, ClientError)
             assert "not authorized to perform" in str(outcome)
         assert client.statistics().calls == 1
 
@@ -155,8 +147,8 @@ async def test_throttles_cost_a_describe_nothing() -> None:
     """A describe outlives more throttled calls than it has tries, as long as the rate can still fall."""
     server = make_server()
     job_id = server.add_job()
-    transport = FaultyTransport(server, lambda number, _: throttle() if number <= 7 else None)
-    async with make_client(transport, status_retries=1) as client:
+    server.inject(Fault.TOO_MANY_REQUESTS, calls=7)
+    async with make_client(server, status_retries=1) as client:
         assert (await client.describe(job_id))["jobId"] == job_id
         assert client.statistics().throttled == 7
 
@@ -164,8 +156,8 @@ async def test_throttles_cost_a_describe_nothing() -> None:
 async def test_throttles_at_the_floor_end_a_describe() -> None:
     """Once the rate can not fall any further, throttled calls count as tries."""
     server = make_server()
-    transport = FaultyTransport(server, lambda *_: throttle())
-    async with make_client(transport, status_retries=2) as client:
+    server.inject(Fault.TOO_MANY_REQUESTS)
+    async with make_client(server, status_retries=2) as client:
         with pytest.raises(DescribeError) as caught:
             await client.describe(server.add_job())
         assert caught.value.http_status == 429
@@ -175,9 +167,8 @@ async def test_one_bad_id_hurts_nobody_else() -> None:
     """When AWS refuses a call, only those who asked for the id at fault hear of it."""
     server = make_server()
     job_ids = [server.add_job() for _ in range(99)]
-    refusal = client_error(400, "ClientException", "malformed job id")
-    transport = FaultyTransport(server, lambda _, job_ids: refusal if "bad" in job_ids else None)
-    async with make_client(transport) as client:
+    server.inject(Fault.CLIENT_EXCEPTION, job_ids=["bad"])
+    async with make_client(server) as client:
         asked = [*job_ids[:50], "bad", *job_ids[50:], "bad"]
         outcomes = await asyncio.gather(*map(client.describe, asked), return_exceptions=True)
         for job_id, outcome in zip(asked, outcomes, strict=True):
@@ -193,9 +184,8 @@ async def test_describe_jobs_fails_whole_when_one_is_refused() -> None:
     """An id that AWS refuses is the error of describe_jobs."""
     server = make_server()
     job_id = server.add_job()
-    refusal = client_error(400, "ClientException", "malformed job id")
-    transport = FaultyTransport(server, lambda _, job_ids: refusal if "bad" in job_ids else None)
-    async with make_client(transport) as client:
+    server.inject(Fault.CLIENT_EXCEPTION, job_ids=["bad"])
+    async with make_client(server) as client:
         with pytest.raises(DescribeError, match=r"\(bad\)"):
             await client.describe_jobs([job_id, "bad"])
         assert client.statistics().pending == 0
@@ -205,15 +195,14 @@ async def test_a_describe_never_shows_the_past() -> None:
     """A describe after a terminate is not answered by a call that was on its way before."""
     server = make_server()
     job_id = server.add_job(life_cycle=LONG)
-    transport = FaultyTransport(server, lambda *_: None)
-    async with make_client(transport) as client:
+    async with make_client(server) as client:
         first = asyncio.create_task(client.describe(job_id))
         await asyncio.sleep(0.008)  # the first call is on its way
-        assert len(transport.calls) == 1
+        assert client.statistics().in_flight == 1
         server_side = asyncio.create_task(client.terminate_job(job_id, "enough"))
         await server_side
         assert (await client.describe(job_id))["status"] == "FAILED"
-        assert (await first)["status"] == "SUBMITTED"
+        assert (await first)["status"] == "RUNNING"
 
 
 async def test_due_describes_pass_overdue_polls() -> None:

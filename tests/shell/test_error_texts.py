@@ -11,16 +11,17 @@ from botocore.exceptions import ReadTimeoutError
 
 import awaitbatch
 from awaitbatch import AwaitBatchError, FixedInterval
+from tests.support import ENDED, LONG, make_client, make_server
 
-from .support import ENDED, LONG, QUICK, FaultyTransport, client_error, make_client, make_server
+from .support import QUICK, FaultyTransport, client_error
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Sequence
 
     from awaitbatch import BatchClient
     from awaitbatch.testing import BatchServer
 
-    from .support import Fault
+    from .support import Outcome, Plan
 
 
 def describe(client: BatchClient, job_id: str) -> Awaitable[Any]:
@@ -61,15 +62,15 @@ def malformed(client: BatchClient, _: str) -> Awaitable[Any]:
     return client.describe("a job")
 
 
-def from_then_on(first: int, fault: Fault) -> Callable[[int, Sequence[str]], Fault]:
+def from_then_on(first: int, outcome: Outcome) -> Plan:
     """All goes well before this call, and nothing from it on."""
-    return lambda number, _: fault if number >= first else None
+    return lambda number, _: outcome if number >= first else None
 
 
-def forget(server: BatchServer, job_id: str) -> Callable[[int, Sequence[str]], Fault]:
+def forget(server: BatchServer, job_id: str) -> Plan:
     """The job vanishes after two looks."""
 
-    def plan(number: int, _: Sequence[str]) -> Fault:
+    def plan(number: int, _: Sequence[str]) -> Outcome:
         if number == 3:
             server.forget_job(job_id)
         return None
@@ -295,9 +296,9 @@ async def test_what_errors_say(name: str, ask: Any, plan: Any, text: str) -> Non
     assert getattr(caught.value, "job_id", job_id) == job_id
 
 
-def filled_in(fault: Fault, job_id: str) -> Fault:
-    """The fault with the job's id in it."""
-    return fault.replace(b"JOB", job_id.encode()) if isinstance(fault, bytes) else fault
+def filled_in(outcome: Outcome, job_id: str) -> Outcome:
+    """The outcome with the job's id in it."""
+    return outcome.replace(b"JOB", job_id.encode()) if isinstance(outcome, bytes) else outcome
 
 
 def test_no_error_is_left_out() -> None:

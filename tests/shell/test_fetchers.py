@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 
 from awaitbatch import ClientClosedError, FixedInterval
+from tests.support import ENDED, LONG, Fetcher, make_client, make_server
 
-from .support import ENDED, LONG, QUICK, make_client, make_server
+from .support import QUICK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-class Fetcher:
-    """Notes what is called; `join` blocks its thread for a moment."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-
-    def start(self) -> None:
-        """Note it."""
-        self.calls.append("start")
-
-    def stop(self) -> None:
-        """Note it."""
-        self.calls.append("stop")
-
-    def join(self) -> None:
-        """Block, as a thread's join does."""
-        time.sleep(0.01)
-        self.calls.append("join")
 
 
 def always(fetcher: Fetcher) -> Callable[[str], Fetcher]:

@@ -14,8 +14,9 @@ from botocore.exceptions import (
 )
 
 from awaitbatch import AwaitBatchError, BatchClient, FixedInterval
+from tests.support import make_client, make_server
 
-from .support import FaultyTransport, client_error, make_client, make_server, throttle
+from .support import FaultyTransport, client_error, throttle
 
 HOSTILE = "x\n2026-11-24 CRITICAL forged\r\x1b[31m\u2028\u202e\x00" + "x" * 10_000
 
@@ -149,7 +150,7 @@ async def test_in_what_ends_the_client(caplog: pytest.LogCaptureFixture) -> None
 
         @property
         def max_in_flight(self) -> int:
-            if self.calls:
+            if self.described:
                 raise RuntimeError(HOSTILE)
             return 8
 

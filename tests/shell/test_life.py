@@ -13,8 +13,10 @@ import pytest
 
 from awaitbatch import AwaitBatchError, BatchClient, BatchProtocol, ClientClosedError, FixedInterval
 from awaitbatch._core.windows import Windows
+from awaitbatch.testing import Fault
+from tests.support import ENDED, LONG, Log, make_client, make_server
 
-from .support import ENDED, LONG, QUICK, FaultyTransport, make_client, make_server, throttle
+from .support import QUICK, FaultyTransport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -92,8 +94,8 @@ async def test_closing_gives_up_calls_that_hang() -> None:
     """aclose() does not wait for a call that hangs."""
     server = make_server()
     loop = asyncio.get_running_loop()
-    transport = FaultyTransport(server, lambda *_: 1e6)
-    client = make_client(transport)
+    server.inject(Fault.HANG)
+    client = make_client(server)
     await client.open()
     wait = asyncio.create_task(client.describe(server.add_job()))
     await asyncio.sleep(1)
@@ -157,7 +159,7 @@ class FailingTransport(FaultyTransport):
 
 async def test_an_open_that_fails_raises_as_it_is() -> None:
     """The error of opening reaches the user unwrapped, and nothing is left."""
-    transport = FailingTransport(make_server(), lambda *_: None)
+    transport = FailingTransport(make_server())
     tasks_before = asyncio.all_tasks()
     client = make_client(transport)
     with pytest.raises(PermissionError, match="no credentials"):
@@ -172,7 +174,7 @@ async def test_an_open_that_fails_raises_as_it_is() -> None:
 
 async def test_an_open_that_is_cancelled_leaves_nothing() -> None:
     """Cancelling open() half-way closes what it had begun."""
-    transport = FailingTransport(make_server(), lambda *_: None)
+    transport = FailingTransport(make_server())
     tasks_before = asyncio.all_tasks()
     client = make_client(transport)
     opening = asyncio.create_task(client.open())
@@ -267,25 +269,16 @@ async def test_a_single_failure_is_not_wrapped() -> None:
 async def test_calls_never_exceed_the_rate() -> None:
     """In any t seconds at most 1 + rate · t calls go, however much work there is."""
     server = make_server()
-    loop = asyncio.get_running_loop()
-    sent: list[float] = []
-
-    def note(*_: object) -> None:
-        sent.append(loop.time())
-
+    log = Log(server.transport())
     job_ids = [server.add_job(life_cycle=LONG) for _ in range(3000)]
-    async with make_client(
-        FaultyTransport(server, note), max_calls_per_second=7, backoff=FixedInterval(0.5)
-    ) as client:
+    async with make_client(log.transport, max_calls_per_second=7, backoff=FixedInterval(0.5)) as client:
         polls = [asyncio.create_task(client.poll_for_job_complete(job_id, 0)) for job_id in job_ids]
         await asyncio.sleep(20)
         for poll in polls:
             poll.cancel()
         await asyncio.gather(*polls, return_exceptions=True)
-    assert len(sent) > 7 * 17
-    for first, _ in enumerate(sent):
-        for last in range(first + 1, len(sent)):
-            assert last - first + 1 <= 1 + 7 * (sent[last] - sent[first]) + 1e-6
+    assert len(log.sent) > 7 * 17
+    assert log.excess(7) < 1e-6
 
 
 async def test_calls_wait_for_a_free_connection() -> None:
@@ -293,8 +286,7 @@ async def test_calls_wait_for_a_free_connection() -> None:
     server = make_server()
     under_way = 0
     most = 0
-    transport = FaultyTransport(server, lambda *_: 2.0)
-    transport.max_in_flight = 3
+    transport = server.transport(latency=2, max_in_flight=3)
     inner = transport.describe_jobs
 
     async def describe_jobs(job_ids: Any) -> bytes:
@@ -316,8 +308,7 @@ async def test_calls_wait_for_a_free_connection() -> None:
 async def test_a_rate_that_connections_hold_back_does_not_grow() -> None:
     """Where calls wait for a connection, the rate has not been tried, and stays what it was."""
     server = make_server()
-    transport = FaultyTransport(server, lambda *_: 2.0)
-    transport.max_in_flight = 2
+    transport = server.transport(latency=2, max_in_flight=2)
     job_ids = [server.add_job(life_cycle=LONG) for _ in range(1000)]
     async with make_client(transport, backoff=FixedInterval(1)) as client:
         waits = [asyncio.create_task(client.poll_for_job_complete(job_id, 0)) for job_id in job_ids]
@@ -384,7 +375,8 @@ async def test_a_throttled_client_still_closes_at_once() -> None:
     """Closing does not wait for the throttle."""
     server = make_server()
     loop = asyncio.get_running_loop()
-    async with make_client(FaultyTransport(server, lambda *_: throttle())) as client:
+    server.inject(Fault.TOO_MANY_REQUESTS)
+    async with make_client(server) as client:
         wait = asyncio.create_task(client.wait_for_job(server.add_job(), 0))
         await asyncio.sleep(100)
         begin = loop.time()

@@ -12,17 +12,10 @@ import pytest
 from awaitbatch import FixedInterval
 from awaitbatch._core.windows import Change
 from awaitbatch.reporter import Reporter
+from awaitbatch.testing import Fault
+from tests.support import ENDED, LONG, make_client, make_server
 
-from .support import (
-    ENDED,
-    LONG,
-    QUICK,
-    FaultyTransport,
-    make_client,
-    make_server,
-    refused_connection,
-    throttle,
-)
+from .support import QUICK, FaultyTransport
 
 
 def lines(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
@@ -63,25 +56,27 @@ async def test_one_line_in_waits_that_follow_each_other(caplog: pytest.LogCaptur
     ]
 
 
-def test_what_was_told_takes_no_memory_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_was_told_takes_no_memory_for_ever(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of jobs long gone the reporter forgets what it has told."""
+    monkeypatch.setattr("awaitbatch.reporter._REMEMBERED", 200)
     reporter = Reporter()
     with caplog.at_level(logging.INFO, "awaitbatch"):
-        for number in range(25_000):
+        for number in range(250):
             all(reporter.changed([Change(f"job-{number}", None, "RUNNING")]))
         told = len(caplog.records)
-        all(reporter.changed([Change("job-24999", None, "RUNNING"), Change("job-0", None, "RUNNING")]))
+        all(reporter.changed([Change("job-249", None, "RUNNING"), Change("job-0", None, "RUNNING")]))
     assert [record.getMessage() for record in caplog.records[told:]] == ["AWS Batch job (job-0) is RUNNING"]
-    assert len(reporter._told) == 20_000
+    assert len(reporter._told) == 200
 
 
 async def test_a_short_outage_is_over_when_it_is(caplog: pytest.LogCaptureFixture) -> None:
     """An outage of 20 seconds has one line at its beginning, and one some seconds after its end."""
     server = make_server()
-    loop = asyncio.get_running_loop()
-    transport = FaultyTransport(server, lambda *_: refused_connection() if loop.time() < 20 else None)
+    server.inject(Fault.CONNECTION_REFUSED, end=20)
     with caplog.at_level(logging.INFO, "awaitbatch"):
-        async with make_client(transport, backoff=FixedInterval(1)) as client:
+        async with make_client(server, backoff=FixedInterval(1)) as client:
             await client.wait_for_job(server.add_job(life_cycle=replace(QUICK, running=40)), 0)
     assert len(lines(caplog, logging.WARNING)) == 1
     texts = [line for line in lines(caplog, logging.INFO) if "is RUNNING" in line or "works again" in line]
@@ -130,21 +125,19 @@ async def test_closing_cuts_no_line_off(caplog: pytest.LogCaptureFixture) -> Non
 @pytest.mark.parametrize(
     ("fault", "begin", "still", "end"),
     [
-        (throttle, "throttles DescribeJobs: from", "still throttles", "no more"),
-        (refused_connection, "DescribeJobs failed, polls go on", "keeps failing", "works again"),
+        (Fault.TOO_MANY_REQUESTS, "throttles DescribeJobs: from", "still throttles", "no more"),
+        (Fault.CONNECTION_REFUSED, "DescribeJobs failed, polls go on", "keeps failing", "works again"),
     ],
 )
 async def test_trouble_does_not_flood_the_log(
-    caplog: pytest.LogCaptureFixture, fault: type[Exception], begin: str, still: str, end: str
+    caplog: pytest.LogCaptureFixture, fault: Fault, begin: str, still: str, end: str
 ) -> None:
     """A ten-minute outage: a WARNING at first, at most one a minute, and one line when it is over."""
     server = make_server()
-    job_ids = [server.add_job(life_cycle=LONG) for _ in range(500)]
-    loop = asyncio.get_running_loop()
-    begin_at = loop.time()
-    transport = FaultyTransport(server, lambda *_: fault() if 10 < loop.time() - begin_at < 610 else None)
+    job_ids = [server.add_job(life_cycle=LONG) for _ in range(150)]
+    server.inject(fault, begin=10, end=610)
     with caplog.at_level(logging.INFO, "awaitbatch"):
-        async with make_client(transport, backoff=FixedInterval(5)) as client:
+        async with make_client(server, backoff=FixedInterval(5)) as client:
             waits = [asyncio.create_task(client.poll_for_job_complete(job_id, 0)) for job_id in job_ids]
             await asyncio.sleep(800)
             for wait in waits:
@@ -170,11 +163,13 @@ async def test_a_handler_that_raises_stops_nobody() -> None:
     logger.setLevel(logging.DEBUG)
     try:
         server = make_server()
-        transport = FaultyTransport(
-            server, lambda number, _: [None, throttle(), refused_connection(), None][number % 4]
-        )
-        async with make_client(transport, backoff=FixedInterval(0.5)) as client:
+        rules = [
+            server.inject(fault, probability=0.3)
+            for fault in (Fault.TOO_MANY_REQUESTS, Fault.RESET_BEFORE_BODY)
+        ]
+        async with make_client(server, backoff=FixedInterval(0.5)) as client:
             assert (await client.wait_for_job(server.add_job(life_cycle=QUICK), 0))["status"] == "SUCCEEDED"
+        assert all(rule.hits for rule in rules)
     finally:
         logger.removeFilter(bad)
         logger.setLevel(logging.NOTSET)

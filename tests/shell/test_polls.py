@@ -6,7 +6,7 @@ import asyncio
 import math
 from dataclasses import replace
 from random import Random
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -19,22 +19,10 @@ from awaitbatch import (
     MaxRetriesExceededError,
     Window,
 )
-from awaitbatch.testing import LifeCycleRanges
+from awaitbatch.testing import Fault, LifeCycleRanges
+from tests.support import ENDED, LONG, make_client, make_server
 
-from .support import (
-    ENDED,
-    LONG,
-    QUICK,
-    FaultyTransport,
-    client_error,
-    make_client,
-    make_server,
-    refused_connection,
-    throttle,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from .support import QUICK
 
 
 async def test_poll_job_status_looks_at_once() -> None:
@@ -184,16 +172,14 @@ async def test_a_job_is_seen_at_least_every_interval() -> None:
     assert max(delays) < 5.1
 
 
-@pytest.mark.parametrize(
-    "fault", [throttle, refused_connection, lambda: client_error(500, "ServerException")]
-)
-async def test_a_poll_outlives_an_outage(fault: Callable[[], Exception]) -> None:
+@pytest.mark.parametrize("fault", [Fault.TOO_MANY_REQUESTS, Fault.CONNECTION_REFUSED, Fault.SERVER_EXCEPTION])
+async def test_a_poll_outlives_an_outage(fault: Fault) -> None:
     """Ten minutes of throttles or failures end no wait."""
     server = make_server()
     job_ids = [server.add_job(life_cycle=QUICK) for _ in range(150)]
     loop = asyncio.get_running_loop()
-    transport = FaultyTransport(server, lambda *_: fault() if 2 < loop.time() < 600 else None)
-    async with make_client(transport, backoff=FixedInterval(5)) as client:
+    server.inject(fault, begin=2, end=600)
+    async with make_client(server, backoff=FixedInterval(5)) as client:
         jobs = await asyncio.gather(*(client.wait_for_job(job_id, 0) for job_id in job_ids))
         assert {job["status"] for job in jobs} == {"SUCCEEDED"}
         assert loop.time() < 700
@@ -203,9 +189,9 @@ async def test_failures_are_checks_of_a_poll_and_throttles_are_not() -> None:
     """Server errors use up max_retries, with the last of them as the cause; throttled calls do not."""
     server = make_server()
     job_id = server.add_job(life_cycle=LONG)
-    errors = iter([throttle(), throttle(), *(client_error(500, "ServerException") for _ in range(3))])
-    transport = FaultyTransport(server, lambda *_: next(errors))
-    async with make_client(transport, backoff=FixedInterval(1), max_retries=2) as client:
+    server.inject(Fault.TOO_MANY_REQUESTS, calls=2)
+    server.inject(Fault.SERVER_EXCEPTION, calls=3)
+    async with make_client(server, backoff=FixedInterval(1), max_retries=2) as client:
         with pytest.raises(MaxRetriesExceededError, match="never seen") as caught:
             await client.poll_for_job_complete(job_id, 0)
         assert "ServerException" in str(caught.value.__cause__)
@@ -263,9 +249,8 @@ async def test_refused_for_everybody_ends_early() -> None:
     """When AWS would refuse any call, the bisection gives up soon and all get the error."""
     server = make_server()
     job_ids = [server.add_job() for _ in range(100)]
-    refusal = client_error(400, "ClientException", "your account is blocked")
-    transport = FaultyTransport(server, lambda *_: refusal)
-    async with make_client(transport) as client:
+    server.inject(Fault.CLIENT_EXCEPTION)
+    async with make_client(server) as client:
         outcomes = await asyncio.gather(*map(client.describe, job_ids), return_exceptions=True)
         assert all(isinstance(outcome, DescribeError) for outcome in outcomes)
         assert client.statistics().calls < 30

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -19,14 +18,15 @@ from awaitbatch import (
     MaxRetriesExceededError,
 )
 from awaitbatch.sighting import Sighting
+from awaitbatch.testing import Fault
+from tests.support import ENDED, LONG, Fetcher, make_client, make_server, until
 
-from .support import ENDED, LONG, QUICK, FaultyTransport, client_error, make_client, make_server, throttle
+from .support import QUICK, FaultyTransport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from awaitbatch import BatchClient
-    from awaitbatch.fetchers import BatchLogFetcher
 
 
 async def test_a_stray_cancellation_is_a_failed_call() -> None:
@@ -68,12 +68,12 @@ async def test_opening_can_be_given_up() -> None:
     """An open() that hangs can be cancelled, and closed by another task, at once."""
     loop = asyncio.get_running_loop()
     tasks_before = asyncio.all_tasks()
-    client = make_client(SlowToOpen(make_server(), lambda *_: None))
+    client = make_client(SlowToOpen(make_server()))
     begin = loop.time()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(client.open(), 2)
     assert loop.time() - begin < 2.1
-    client = make_client(SlowToOpen(make_server(), lambda *_: None))
+    client = make_client(SlowToOpen(make_server()))
     opening = asyncio.create_task(client.open())
     await asyncio.sleep(1)
     assert repr(client) == "<BatchClient us-east-1, opening, 0 pending, 0 calls of 0.0 ids, 5.00 calls/s>"
@@ -85,7 +85,7 @@ async def test_opening_can_be_given_up() -> None:
 
 async def test_opening_ends_whatever_ends_it() -> None:
     """When the client's own task is cancelled while it opens, open() raises instead of hanging."""
-    client = make_client(SlowToOpen(make_server(), lambda *_: None))
+    client = make_client(SlowToOpen(make_server()))
     opening = asyncio.create_task(client.open())
     await asyncio.sleep(1)
     for task in asyncio.all_tasks():
@@ -103,7 +103,7 @@ async def test_a_transport_that_can_not_close(caplog: pytest.LogCaptureFixture) 
             message = "can not close"
             raise OSError(message)
 
-    client = make_client(Sticky(make_server(), lambda *_: None))
+    client = make_client(Sticky(make_server()))
     await client.open()
     await client.aclose()
     await client.aclose()
@@ -131,13 +131,13 @@ async def test_wait_for_job_remembers_what_it_saw() -> None:
         with pytest.raises(JobNotFoundError, match="last as RUNNING") as absent:
             await wait
         assert absent.value.seen
-    transport = FaultyTransport(
-        server, lambda number, _: None if number == 1 else client_error(500, "ServerException")
-    )
-    job_id = server.add_job(life_cycle=replace(ENDED, running=1e6))
-    async with make_client(transport, backoff=FixedInterval(1), max_retries=2) as client:
+    job_id = server.add_job(life_cycle=LONG)
+    async with make_client(server, backoff=FixedInterval(1), max_retries=2) as client:
+        wait = asyncio.create_task(client.wait_for_job(job_id, 0))
+        await until(lambda: client.statistics().jobs_described == 1)
+        server.inject(Fault.SERVER_EXCEPTION)
         with pytest.raises(MaxRetriesExceededError) as exhausted:
-            await client.wait_for_job(job_id, 0)
+            await wait
         assert exhausted.value.last_status == "RUNNING"
 
 
@@ -171,21 +171,11 @@ async def test_a_description_that_can_not_be_decoded() -> None:
 
 async def test_closing_while_a_fetcher_is_made() -> None:
     """A fetcher that is made while the client closes is not started, and the wait ends as closed."""
-    calls: list[str] = []
+    fetcher = Fetcher()
 
-    class Fetcher:
-        def start(self) -> None:
-            calls.append("start")
-
-        def stop(self) -> None:
-            calls.append("stop")
-
-        def join(self) -> None:
-            calls.append("join")
-
-    async def factory(_: str) -> BatchLogFetcher:
+    async def factory(_: str) -> Fetcher:
         await asyncio.sleep(3)
-        return Fetcher()
+        return fetcher
 
     server = make_server()
     client = make_client(server)
@@ -198,7 +188,7 @@ async def test_closing_while_a_fetcher_is_made() -> None:
     with pytest.raises(ClientClosedError):
         await wait
     assert (await other)["status"] == "SUCCEEDED"
-    assert calls == ["start", "stop", "join"]
+    assert fetcher.calls == ["start", "stop", "join"]
 
 
 async def test_a_set_that_raises_is_asked_in_the_caller() -> None:
@@ -219,9 +209,9 @@ async def test_throttles_at_the_floor_end_a_describe_in_a_bisection_too() -> Non
     """Describes whose call was refused and whose parts are throttled for ever end like any other."""
     server = make_server()
     job_ids = [server.add_job() for _ in range(2)]
-    refusal = client_error(400, "ClientException", "bad")
-    transport = FaultyTransport(server, lambda number, _: refusal if number == 1 else throttle())
-    async with make_client(transport, status_retries=3) as client:
+    server.inject(Fault.CLIENT_EXCEPTION, calls=1)
+    server.inject(Fault.TOO_MANY_REQUESTS)
+    async with make_client(server, status_retries=3) as client:
         for outcome in await asyncio.gather(*map(client.describe, job_ids), return_exceptions=True):
             assert isinstance(outcome, DescribeError)
 
@@ -243,7 +233,7 @@ async def test_ended_waits_are_no_garbage() -> None:
 
 async def test_a_wait_keeps_no_description() -> None:
     """A wait for the end of a job that runs keeps nothing of the description in which it was seen running."""
-    server = make_server(default_life_cycle=replace(LONG, submitted=0, pending=0, runnable=0, starting=0))
+    server = make_server(default_life_cycle=LONG)
     job_ids = [server.add_job() for _ in range(50)]
     async with make_client(server) as client:
         waits = [asyncio.create_task(client.wait_for_job(job_id, 0)) for job_id in job_ids]
@@ -251,7 +241,7 @@ async def test_a_wait_keeps_no_description() -> None:
         assert client.statistics().jobs_described >= 50
         gc.collect()
         dicts = [thing for thing in gc.get_objects() if isinstance(thing, dict)]
-        kept = [thing for thing in dicts if thing.get("jobId") in set(job_ids)]
+        kept = [thing for thing in dicts if thing.get("jobId") in job_ids]
         assert not kept
         for wait in waits:
             wait.cancel()
@@ -274,9 +264,8 @@ async def test_a_rate_recovers_while_nobody_needs_it() -> None:
     server = make_server()
     job_id = server.add_job(life_cycle=LONG)
     loop = asyncio.get_running_loop()
-    begin = loop.time()
-    transport = FaultyTransport(server, lambda *_: throttle() if loop.time() - begin < 300 else None)
-    async with make_client(transport) as client:
+    server.inject(Fault.TOO_MANY_REQUESTS, end=300)
+    async with make_client(server) as client:
         poll = asyncio.create_task(client.poll_for_job_complete(job_id, 0, backoff=FixedInterval(30)))
         await asyncio.sleep(250)
         assert client.statistics().rate == pytest.approx(0.1)

@@ -17,8 +17,9 @@ from botocore.exceptions import (
 )
 
 from awaitbatch import SubmitUncertainError
+from tests.support import LONG, make_client, make_server
 
-from .support import LONG, FaultyTransport, client_error, make_client, make_server, throttle
+from .support import FaultyTransport, client_error, throttle
 
 JOB = {"jobName": "hello", "jobQueue": "queue", "jobDefinition": "definition"}
 URL = "https://batch.example"
@@ -48,15 +49,15 @@ async def test_submit_answers_like_boto3() -> None:
 )
 async def test_what_aws_has_certainly_not_taken_is_sent_again(error: Exception) -> None:
     """After a throttle or a refused connection the job is submitted once all the same."""
-    transport = FaultyTransport(make_server(), lambda *_: None)
+    transport = FaultyTransport(make_server())
     transport.submit_faults = [error] * 4
     async with make_client(transport) as client:
         await client.submit_job(**JOB)
-        assert len(transport.submitted) == 5
+        assert transport.submitted == 5
         transport.submit_faults = [error] * 99
         with pytest.raises(type(error)):
             await client.submit_job(**JOB)
-        assert len(transport.submitted) == 5 + 10
+        assert transport.submitted == 5 + 10
 
 
 @pytest.mark.parametrize(
@@ -74,14 +75,14 @@ async def test_what_aws_has_certainly_not_taken_is_sent_again(error: Exception) 
 )
 async def test_what_may_have_been_done_is_not_sent_again(error: Exception) -> None:
     """A time-out, a lost connection and a 5xx raise SubmitUncertainError, once, naming the job."""
-    transport = FaultyTransport(make_server(), lambda *_: None)
+    transport = FaultyTransport(make_server())
     transport.submit_faults = [error]
     async with make_client(transport) as client:
         with pytest.raises(SubmitUncertainError, match="hello") as caught:
             await client.submit_job(**JOB)
     assert caught.value.__cause__ is error
     assert caught.value.job_name == "hello"
-    assert len(transport.submitted) == 1
+    assert transport.submitted == 1
 
 
 @pytest.mark.parametrize(
@@ -91,22 +92,22 @@ async def test_what_may_have_been_done_is_not_sent_again(error: Exception) -> No
 )
 async def test_refusals_are_botocores_own(error: Exception) -> None:
     """What AWS refuses, and what was never sent, is raised as it is."""
-    transport = FaultyTransport(make_server(), lambda *_: None)
+    transport = FaultyTransport(make_server())
     transport.submit_faults = [error]
     async with make_client(transport) as client:
         with pytest.raises(type(error)) as caught:
             await client.submit_job(**JOB)
     assert caught.value is error
-    assert len(transport.submitted) == 1
+    assert transport.submitted == 1
 
 
 async def test_a_connection_that_timed_out_was_not_made() -> None:
     """A connect time-out is sent again: AWS can not have seen the request."""
-    transport = FaultyTransport(make_server(), lambda *_: None)
+    transport = FaultyTransport(make_server())
     transport.submit_faults = [ConnectTimeoutError(endpoint_url=URL)]
     async with make_client(transport) as client:
         await client.submit_job(**JOB)
-    assert len(transport.submitted) == 2
+    assert transport.submitted == 2
 
 
 async def test_cancel_and_terminate() -> None:
@@ -132,6 +133,6 @@ async def test_an_answer_without_an_id_is_uncertain(answer: dict[str, Any]) -> N
         async def submit_job(self, **_: object) -> dict[str, Any]:
             return answer
 
-    async with make_client(Forgetful(make_server(), lambda *_: None)) as client:
+    async with make_client(Forgetful(make_server())) as client:
         with pytest.raises(SubmitUncertainError, match="no jobId"):
             await client.submit_job(**JOB)

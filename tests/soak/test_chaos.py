@@ -13,6 +13,7 @@ import pytest
 
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.testing import Fault, ServerProcess
+from tests.support import lasting
 from tests.survival.support import SURVIVED, count_ends, lives_at_random, trouble, wait_for_all
 
 from .support import add_jobs, recorded_outcomes, refreshing_session
@@ -53,13 +54,12 @@ async def test_every_wait_ends_with_the_truth(
     async with ServerProcess("--seed", "1") as server:
         job_ids = await add_jobs(server, [lives_at_random(random, *plan.running) for _ in range(plan.jobs)])
         for fault, probability in trouble(0.2):
-            await server.control(
-                "POST", "faults", {"fault": fault, "probability": probability, "seconds": 40}
-            )
+            often = {"fault": fault, "probability": probability, **lasting(fault, 40)}
+            await server.control("POST", "faults", often)
         # Each at least once, however chance has it.
         for fault in SURVIVED:
-            once = {"fault": fault, "calls": 1, "begin": random.uniform(0, plan.each_until), "seconds": 40}
-            await server.control("POST", "faults", once)
+            once = {"fault": fault, "calls": 1, "begin": random.uniform(0, plan.each_until)}
+            await server.control("POST", "faults", once | lasting(fault, 40))
         for begin, end in plan.outages:
             outage = {"fault": Fault.CONNECTION_REFUSED, "begin": begin, "end": end}
             await server.control("POST", "faults", outage)

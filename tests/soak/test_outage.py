@@ -10,7 +10,8 @@ import pytest
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.testing import Fault, LifeCycle, ServerProcess
 from awaitbatch.transport import AiobotocoreTransport
-from tests.survival.support import Log, waiting
+from tests.support import Log
+from tests.survival.support import waiting
 
 from .support import add_jobs
 

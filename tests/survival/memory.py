@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.testing import LifeCycle
-
-from .support import LONG, make_server
+from tests.support import LONG, make_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence

@@ -8,36 +8,24 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from awaitbatch import BatchClient
 from awaitbatch._core.watch import Watch
-from awaitbatch.testing import BatchServer, Fault, LifeCycle
+from awaitbatch.testing import Fault, LifeCycle
+from tests.support import lasting
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
     from random import Random
 
     import pytest
 
-    from awaitbatch.transport import BatchTransport
-
-LONG: Final = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=float("inf"))
-"""A job that runs from the start and does not end by itself."""
+    from awaitbatch import BatchClient
+    from awaitbatch.testing import BatchServer
 
 ENDING: Final = frozenset({Fault.ACCESS_DENIED, Fault.CLIENT_EXCEPTION})
 """The faults that may end a wait; it survives all others."""
 
 SURVIVED: Final = tuple(fault for fault in Fault if fault not in ENDING | {Fault.CONNECTION_REFUSED})
 """The faults that can befall any call, and that a wait survives."""
-
-
-def make_server(**settings: Any) -> BatchServer:
-    """A server on the clock of the running loop."""
-    return BatchServer(**{"clock": asyncio.get_running_loop().time, "seed": 1, **settings})
-
-
-def make_client(server: BatchServer, **settings: Any) -> BatchClient:
-    """A client of that server without a network; calls take 20 ms."""
-    return BatchClient(transport=server.transport(refreshes_credentials=True), **settings)
 
 
 def trouble(share: float) -> Iterator[tuple[Fault, float]]:
@@ -55,7 +43,7 @@ def trouble(share: float) -> Iterator[tuple[Fault, float]]:
 def make_trouble(server: BatchServer, share: float) -> None:
     """Let so large a share of all calls fail, in each of the ways that a wait survives equally often."""
     for fault, probability in trouble(share):
-        server.inject(fault, probability=probability, seconds=40)
+        server.inject(fault, probability=probability, **lasting(fault, 40))
 
 
 def count_ends(monkeypatch: pytest.MonkeyPatch) -> Counter[Watch]:
@@ -72,36 +60,6 @@ def count_ends(monkeypatch: pytest.MonkeyPatch) -> Counter[Watch]:
 
     monkeypatch.setattr("awaitbatch.coalescer.Watch", CountedWatch)
     return ends
-
-
-class Log:
-    """When which jobs were asked for and answered, as a transport sees it from now on."""
-
-    def __init__(self, transport: BatchTransport) -> None:
-        self.transport = transport
-        self.sent: list[float] = []
-        self.answered: list[tuple[float, Sequence[str]]] = []
-        self._describe_jobs = transport.describe_jobs
-        transport.describe_jobs = self._describe  # type: ignore[method-assign]
-
-    async def _describe(self, job_ids: Sequence[str]) -> bytes:
-        loop = asyncio.get_running_loop()
-        self.sent.append(loop.time())
-        body = await self._describe_jobs(job_ids)
-        self.answered.append((loop.time(), job_ids))
-        return body
-
-    def seen_between(self, begin: float, end: float) -> set[str]:
-        """The jobs that answers brought in that time."""
-        return {job_id for moment, job_ids in self.answered if begin <= moment <= end for job_id in job_ids}
-
-    def excess(self, rate: float) -> float:
-        """By how much the calls of some span of t seconds exceed 1 + rate * t; at most 0 if they never do."""
-        return max(
-            last - first - rate * (self.sent[last] - begin)
-            for first, begin in enumerate(self.sent)
-            for last in range(first, min(first + 200, len(self.sent)))
-        )
 
 
 @dataclass(slots=True)

@@ -23,9 +23,10 @@ from awaitbatch import (
     JobNotFoundError,
 )
 from awaitbatch.testing import Fault
+from tests.support import lasting, make_client, make_server
 from tests.virtual_time import VirtualTimeLoop
 
-from .support import SURVIVED, Ending, lives_at_random, make_client, make_server, note
+from .support import SURVIVED, Ending, lives_at_random, note
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -204,7 +205,8 @@ class Days(RuleBasedStateMachine):
     )
     def let_it_fail(self, fault: Fault, probability: float, lasts: float) -> None:
         """Some or all calls fail for a while."""
-        self.server.inject(fault, probability=probability, end=lasts, seconds=self.random.choice([1, 40]))
+        seconds = self.random.choice([1, 40])
+        self.server.inject(fault, probability=probability, end=lasts, **lasting(fault, seconds))
 
     @rule(begin=st.sampled_from([0, 3]), lasts=st.sampled_from([1, 20]))
     def go_down(self, begin: float, lasts: float) -> None:

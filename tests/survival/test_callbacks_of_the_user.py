@@ -13,9 +13,10 @@ import pytest
 
 from awaitbatch import FixedInterval
 from awaitbatch.testing import TokenBucket
+from tests.support import make_client, make_server
 from tests.virtual_time import VirtualTimeLoop
 
-from .support import check_truth, lives_at_random, make_client, make_server, make_trouble, wait_for_all
+from .support import check_truth, lives_at_random, make_trouble, wait_for_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

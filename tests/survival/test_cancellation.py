@@ -11,8 +11,9 @@ import pytest
 
 from awaitbatch import FixedInterval
 from awaitbatch.testing import Fault, LifeCycle
+from tests.support import LONG, lasting, make_client, make_server
 
-from .support import LONG, check_truth, lives_at_random, make_client, make_server, make_trouble, note
+from .support import check_truth, lives_at_random, make_trouble, note
 
 if TYPE_CHECKING:
     from awaitbatch import BatchClient
@@ -89,7 +90,7 @@ async def test_all_who_ride_a_call_leave(fault: Fault | None) -> None:
     async with make_client(server, backoff=FixedInterval(5), call_timeout=3) as client:
         for _ in range(3):
             if fault is not None:
-                server.inject(fault, calls=1, seconds=1)
+                server.inject(fault, calls=1, **lasting(fault, 1))
             job_ids = [server.add_job(life_cycle=LONG) for _ in range(50)]
             tasks = [asyncio.create_task(client.describe(job_id)) for job_id in job_ids]
             await asyncio.sleep(0.012)

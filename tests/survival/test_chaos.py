@@ -8,17 +8,9 @@ from typing import TYPE_CHECKING
 
 from awaitbatch import FixedInterval
 from awaitbatch.testing import Fault
+from tests.support import make_client, make_server
 
-from .support import (
-    SURVIVED,
-    check_truth,
-    count_ends,
-    lives_at_random,
-    make_client,
-    make_server,
-    make_trouble,
-    wait_for_all,
-)
+from .support import SURVIVED, check_truth, count_ends, lives_at_random, make_trouble, wait_for_all
 
 if TYPE_CHECKING:
     import pytest

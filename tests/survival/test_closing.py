@@ -9,8 +9,9 @@ import pytest
 
 from awaitbatch import BatchClient, ClientClosedError, FixedInterval
 from awaitbatch.testing import Fault
+from tests.support import LONG, lasting, make_client, make_server
 
-from .support import LONG, make_client, make_server, make_trouble
+from .support import make_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,7 +28,7 @@ async def test_closing_during_every_fault(fault: Fault) -> None:
     client = make_client(server, backoff=FixedInterval(2), max_retries=1e9, status_retries=1e9)
     await client.open()
     waits = [asyncio.create_task(client.poll_for_job_complete(job_id, 0)) for job_id in job_ids]
-    rule: FaultRule = server.inject(fault, seconds=1e6)
+    rule: FaultRule = server.inject(fault, **lasting(fault, 1e6))
     await asyncio.sleep(10)
     if fault is not Fault.CONNECTION_REFUSED:
         assert rule.hits > 0

@@ -12,8 +12,9 @@ import pytest
 from awaitbatch import DescribeError, FixedInterval, JobNotFoundError
 from awaitbatch._core.windows import SEATS
 from awaitbatch.testing import Fault
+from tests.support import LONG, make_client, make_server
 
-from .support import LONG, Ending, lives_at_random, make_client, make_server, note, wait_for_all
+from .support import Ending, lives_at_random, note, wait_for_all
 
 if TYPE_CHECKING:
     from awaitbatch import BatchClient

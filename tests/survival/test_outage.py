@@ -10,9 +10,10 @@ import pytest
 
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.testing import Fault
+from tests.support import LONG, Log, make_client, make_server
 from tests.virtual_time import VirtualTimeLoop
 
-from .support import LONG, Log, make_client, make_server, waiting
+from .support import waiting
 
 JOBS = 1000
 RATE = 20.0

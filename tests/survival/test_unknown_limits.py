@@ -14,8 +14,9 @@ import pytest
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch._core import windows
 from awaitbatch.testing import LifeCycle, TokenBucket
+from tests.support import LONG, make_server
 
-from .support import LONG, check_truth, make_server, wait_for_all, waiting
+from .support import check_truth, wait_for_all, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

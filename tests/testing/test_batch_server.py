@@ -12,13 +12,12 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import ClientError
 
-from awaitbatch.testing import BatchServer, LifeCycle, LifeCycleRanges, TokenBucket
+from awaitbatch.testing import BatchServer, LifeCycleRanges, TokenBucket
+from tests.support import ENDED, LONG
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-AT_ONCE = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=0)
-FOR_EVER = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=float("inf"))
 SUBMISSION = {"jobName": "one", "jobQueue": "queue", "jobDefinition": "definition"}
 
 
@@ -39,7 +38,7 @@ def code_of(error: ClientError) -> tuple[int, str]:
 async def test_a_real_client_submits_and_describes() -> None:
     """What aiobotocore submits it can describe, and it reads the description as AWS's."""
     async with BatchServer() as server, aws_client(server) as client:
-        submitted = await client.submit_job(**SUBMISSION, parameters=AT_ONCE.to_parameters())
+        submitted = await client.submit_job(**SUBMISSION, parameters=ENDED.to_parameters())
         (job,) = (await client.describe_jobs(jobs=[submitted["jobId"]]))["jobs"]
         assert (job["status"], job["jobName"], job["container"]["exitCode"]) == ("SUCCEEDED", "one", 0)
         assert server.statistics.calls == {"SubmitJob": 1, "DescribeJobs": 1}
@@ -47,7 +46,7 @@ async def test_a_real_client_submits_and_describes() -> None:
 
 async def test_a_real_client_lists_and_stops() -> None:
     """ListJobs, CancelJob and TerminateJob work with aiobotocore, its paginator included."""
-    async with BatchServer(default_life_cycle=FOR_EVER) as server, aws_client(server) as client:
+    async with BatchServer(default_life_cycle=LONG) as server, aws_client(server) as client:
         ids = [server.add_job() for _ in range(3)]
         pages = client.get_paginator("list_jobs").paginate(jobQueue="queue", PaginationConfig={"PageSize": 2})
         assert [job["jobId"] async for page in pages for job in page["jobSummaryList"]] == ids
@@ -80,7 +79,10 @@ async def test_a_real_client_sees_its_own_mistakes() -> None:
 
 async def test_the_control_surface_adds_jobs_and_tells_their_ends() -> None:
     """Another process may add jobs one by one or at random, and ask when they ended."""
-    async with BatchServer() as server, aiohttp.ClientSession(server.endpoint_url) as session:
+    async with (
+        BatchServer(clock=lambda: 7.0) as server,
+        aiohttp.ClientSession(server.endpoint_url) as session,
+    ):
         one = {"job_id": "mine", "life_cycle": {"running": 0, "outcome": "FAILED"}}
         async with session.post("/_awaitbatch/jobs", json=[one, {}]) as response:
             mine, other = await response.json()
@@ -89,9 +91,9 @@ async def test_the_control_surface_adds_jobs_and_tells_their_ends() -> None:
         many = {"count": 20, "ranges": {"running": [0, 0.1], "failing": 1.0}, "seed": 7}
         async with session.post("/_awaitbatch/jobs", json=many) as response:
             assert len(set(await response.json())) == 20
-        server.add_job("done", life_cycle=AT_ONCE)
+        server.add_job("done", life_cycle=ENDED)
         async with session.get("/_awaitbatch/ended") as response:
-            assert await response.json() == {"done": server.ended_at("done")}
+            assert await response.json() == {"done": 7.0}
 
 
 async def test_the_control_surface_changes_throttle_latency_and_counts() -> None:
@@ -143,7 +145,7 @@ async def test_a_server_listens_only_inside_its_block() -> None:
 
 async def test_the_transport_answers_without_a_network() -> None:
     """The in-process transport gives DescribeJobs as bytes and the rest as boto3's dicts."""
-    server = BatchServer(clock=lambda: 0.0, default_life_cycle=FOR_EVER, region_name="eu-west-1")
+    server = BatchServer(clock=lambda: 0.0, default_life_cycle=LONG, region_name="eu-west-1")
     transport = server.transport(latency=0)
     await transport.open()
     submitted = await transport.submit_job(**SUBMISSION)
@@ -175,6 +177,7 @@ async def test_the_transport_raises_what_aiobotocore_raises() -> None:
             assert in_process.value.operation_name == over_http.value.operation_name
 
 
+@pytest.mark.virtual_time
 async def test_latency_lies_on_both_sides_of_the_service() -> None:
     """The service sees a call after half of the latency, and its answer arrives after the other half."""
     server = BatchServer()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from random import Random
 from typing import Any
 
@@ -131,6 +132,8 @@ def test_throttles_count_as_throttled() -> None:
         (Fault.HANG, {"calls": 0}, "calls must be more than 0"),
         (Fault.HANG, {"begin": 5, "end": 5}, "begin must be before end"),
         (Fault.HANG, {"seconds": -1}, "seconds must be at least 0"),
+        (Fault.BARE_503, {"seconds": 5}, "bare-503 takes no time, so it can not take 5 seconds"),
+        (Fault.CONNECTION_REFUSED, {"seconds": 0}, "connection-refused takes no time"),
         (Fault.HANG, {"operations": ["StopJobs"]}, "no such operation: StopJobs"),
         (Fault.NO_STATUS, {"operations": ["ListJobs"]}, "no-status can befall DescribeJobs only"),
         (Fault.CONNECTION_REFUSED, {"probability": 0.5}, "goes by begin and end alone"),
@@ -146,6 +149,20 @@ def test_orders_that_make_no_sense(fault: Fault, arguments: dict[str, Any], comp
     with pytest.raises(ValueError, match=complaint):
         server.inject(fault, **arguments)
     assert server.faults == ()
+
+
+def test_how_long_a_fault_takes() -> None:
+    """A hang is for ever and a trickle takes half a minute unless told otherwise; errors take no time."""
+    server = Server()
+    orders: list[tuple[Fault, dict[str, Any]]] = [
+        (Fault.HANG, {}),
+        (Fault.HANG, {"seconds": 2}),
+        (Fault.TRICKLE, {}),
+        (Fault.TRICKLE, {"seconds": 0}),
+        (Fault.BARE_503, {}),
+    ]
+    durations = [server.inject(fault, **order).duration for fault, order in orders]
+    assert durations == [math.inf, 2, 30, 0, 0]
 
 
 def test_when_the_server_is_down() -> None:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Final
+
+SUSPICIOUS: Final = 5
+"""So many ids refused alone with the same text may mean that AWS would refuse any call."""
+
 
 class Bisection:
     """What is known of a refused call while its parts are tried on their own.
 
     One malformed id makes AWS refuse the whole call. So a refused call is parted until the culprits are alone. When
-    nothing is wrong with the ids and AWS would refuse any call, that is a waste. The sign of it is that two ids were
-    refused alone with the same text, that the part tried next was refused too, and that no part was ever answered.
+    nothing is wrong with the ids and AWS would refuse any call, that is a waste. The sign of it is that `SUSPICIOUS`
+    ids were refused alone with the same text, that the part tried next was refused too, and that no part was ever
+    answered.
 
     To learn early which of the two it is, the smallest part is tried first, but after each id that was refused alone
     the largest, since that one will be answered if the ids are at fault.
     """
 
-    __slots__ = ("_confirmed", "_suspected", "_texts", "_try_largest", "has_answer", "parts_in_flight")
+    __slots__ = ("_alone", "_confirmed", "_suspected", "_try_largest", "has_answer", "parts_in_flight")
 
     def __init__(self) -> None:
         self.has_answer = False
         self.parts_in_flight = 0
-        self._texts: set[str] = set()
+        self._alone = Counter[str]()
         self._try_largest = False
         self._suspected = False
         self._confirmed = False
@@ -33,8 +40,8 @@ class Bisection:
         """A part of so many ids was refused, with this text."""
         self._confirmed = self._confirmed or self._suspected
         if size == 1:
-            self._suspected = self._suspected or text in self._texts
-            self._texts.add(text)
+            self._alone[text] += 1
+            self._suspected = self._suspected or self._alone[text] >= SUSPICIOUS
             self._try_largest = True
 
     def preference(self, size: int) -> int:

@@ -16,9 +16,9 @@ MIN_RATE: Final = 0.1
 """Calls a second below which congestion never pushes us, so that waiting never turns into giving up."""
 FAST_GROWTH: Final = 1.5
 """Factor on the rate for each good answer until the first congestion."""
-INCREASE: Final = 1.0
+INCREASE: Final = 0.7
 """By how much the rate grows after it: INCREASE / rate calls a second each second."""
-CUT: Final = 0.75
+CUT: Final = 0.8
 """Factor on the rate for each congestion event."""
 
 DRIFT: Final = 0.5
@@ -48,8 +48,9 @@ class AdaptiveThrottle:
     the rate was last cut say anything about the new rate, so they are ignored (as QUIC's congestion control does).
 
     The growth and the cut are inverse increase, multiplicative decrease, one of the binomial controls that make several
-    clients of one account converge to equal shares without knowing of each other (Bansal and Balakrishnan, 2001): whoever
-    has more grows less, which evens out what chance did faster than additive increase does. Two cases depart from it:
+    clients of one account converge to equal shares without knowing of each other (Bansal and Balakrishnan, 2001).
+    Whoever has more grows less, which evens out what chance did faster than additive increase does. Two cases depart
+    from it:
 
     - After `CALM` seconds without congestion, a rate above that of the last congestion grows faster: the limit has
       been raised, or a neighbour has left.

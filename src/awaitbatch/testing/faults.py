@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from awaitbatch.testing.service_error import ServiceError
+from awaitbatch.testing.service_error import ServiceError, too_many_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -81,7 +81,7 @@ class Fault(StrEnum):
 
 
 _ERRORS: Final[dict[Fault, Callable[[], ServiceError]]] = {
-    Fault.TOO_MANY_REQUESTS: lambda: ServiceError(429, "TooManyRequestsException", "Too Many Requests"),
+    Fault.TOO_MANY_REQUESTS: too_many_requests,
     Fault.BARE_429: lambda: ServiceError(429, None, body=b""),
     Fault.THROTTLING_EXCEPTION: lambda: ServiceError(400, "ThrottlingException", "Rate exceeded"),
     Fault.SERVER_EXCEPTION: lambda: ServiceError(500, "ServerException", "An internal error has occurred"),
@@ -127,6 +127,7 @@ JOB_FAULTS: Final = frozenset(
 """What can be wrong with the jobs in an answer to DescribeJobs."""
 
 DEFAULT_SECONDS: Final = {Fault.HANG: math.inf, Fault.TRICKLE: 30.0}
+"""What takes time, and how much unless told otherwise."""
 
 
 def error_of(fault: Fault) -> ServiceError | None:
@@ -148,7 +149,8 @@ class FaultRule:
         operations: The operations that it befalls; None for all.
         job_ids: Only calls that name one of these jobs, and only these jobs in their answers; None for all calls, and
             jobs at random.
-        seconds: How long a `Fault.HANG` or `Fault.TRICKLE` takes.
+        seconds: How long a `Fault.HANG` (for ever if None) or a `Fault.TRICKLE` (30 if None) takes; no other takes
+            time.
         hits: The calls that it has befallen.
     """
 
@@ -159,7 +161,7 @@ class FaultRule:
     end: float = math.inf
     operations: frozenset[str] | None = None
     job_ids: frozenset[str] | None = None
-    seconds: float = math.inf
+    seconds: float | None = None
     hits: int = 0
 
     def __post_init__(self) -> None:
@@ -172,7 +174,10 @@ class FaultRule:
         if not self.begin < self.end:
             message = f"begin must be before end, not {self.begin!r} and {self.end!r}"
             raise ValueError(message)
-        if not self.seconds >= 0:
+        if self.seconds is not None and self.fault not in DEFAULT_SECONDS:
+            message = f"{self.fault} takes no time, so it can not take {self.seconds!r} seconds"
+            raise ValueError(message)
+        if not self.duration >= 0:
             message = f"seconds must be at least 0, not {self.seconds!r}"
             raise ValueError(message)
         if self.fault in JOB_FAULTS and self.operations not in {None, frozenset({"DescribeJobs"})}:
@@ -184,6 +189,11 @@ class FaultRule:
         ):
             message = f"{self.fault} goes by begin and end alone: a server listens or it does not"
             raise ValueError(message)
+
+    @property
+    def duration(self) -> float:
+        """How many seconds it takes; 0 for faults that take no time."""
+        return DEFAULT_SECONDS.get(self.fault, 0.0) if self.seconds is None else self.seconds
 
     def befalls(self, operation: str, body: bytes, now: float, random: Random) -> bool:
         """Whether it befalls this call; `hit` counts it if the call gets that far."""

@@ -169,12 +169,12 @@ async def _lose(mishap: FaultRule) -> None:
     """Let a mishap befall an answer on its way, as aiobotocore would tell of it."""
     match mishap.fault:
         case Fault.TRICKLE:
-            await asyncio.sleep(mishap.seconds)
+            await asyncio.sleep(mishap.duration)
         case Fault.RESET_IN_BODY:
             payload_error = aiohttp.ClientPayloadError("Response payload is not completed")
             raise botocore.exceptions.ConnectionClosedError(endpoint_url=_URL, error=payload_error)
         case Fault.HANG:
-            await asyncio.sleep(mishap.seconds)
+            await asyncio.sleep(mishap.duration)
             raise _reset()
         case Fault.RESET_BEFORE_BODY:
             raise _reset()

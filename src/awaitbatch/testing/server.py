@@ -6,22 +6,19 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
 from random import Random
 from typing import TYPE_CHECKING, Self, TypeAlias
 
-from aiohttp import web
-
 from awaitbatch.testing.credentials import ClientArguments, client_arguments
 from awaitbatch.testing.description import Account
-from awaitbatch.testing.faults import DEFAULT_SECONDS, Fault, FaultRule
+from awaitbatch.testing.doorkeeper import Doorkeeper
+from awaitbatch.testing.faults import Fault, FaultRule
 from awaitbatch.testing.in_process import InProcessTransport
 from awaitbatch.testing.life_cycle import LifeCycle
 from awaitbatch.testing.model import BatchModel
 from awaitbatch.testing.requests import ArrayProperties, SubmitJob
 from awaitbatch.testing.server_statistics import ServerStatistics
 from awaitbatch.testing.token_bucket import TokenBucket
-from awaitbatch.testing.web import create_app, reset_all
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -33,9 +30,6 @@ if TYPE_CHECKING:
 Latency: TypeAlias = float | Callable[[], float]
 
 _DEFAULT_LIFE_CYCLE = LifeCycle()
-_SECONDS_FOR_LAST_ANSWERS = 1.0
-_GLANCE = 0.02
-"""Seconds between two looks at whether the server is to be down."""
 
 
 class BatchServer:
@@ -83,10 +77,7 @@ class BatchServer:
     ) -> None:
         self.latency = latency
         self._clock = clock
-        self._address = (host, port)
-        self._runner: web.AppRunner | None = None
-        self._port = 0
-        self._resources = AsyncExitStack()
+        self._door = Doorkeeper(self, host, port)
         self._model = BatchModel(
             account=Account(region_name, account_id),
             default_life_cycle=default_life_cycle,
@@ -164,7 +155,8 @@ class BatchServer:
             operations: The operations that it befalls; None for all that it can.
             job_ids: Only calls that name one of these jobs and, if the fault is about jobs in an answer, only these
                 jobs; None for all calls, and jobs drawn at random.
-            seconds: How long a `Fault.HANG` (for ever if None) or a `Fault.TRICKLE` (30 if None) takes.
+            seconds: How long a `Fault.HANG` (for ever if None) or a `Fault.TRICKLE` (30 if None) takes; no other fault
+                takes time.
 
         Returns:
             The rule, whose ``hits`` count the calls that it has befallen.
@@ -186,7 +178,7 @@ class BatchServer:
             end=now + end,
             operations=None if operations is None else frozenset(operations),
             job_ids=None if job_ids is None else frozenset(job_ids),
-            seconds=DEFAULT_SECONDS.get(fault, 0.0) if seconds is None else seconds,
+            seconds=seconds,
         )
         self._model.faults.rules.append(rule)
         return rule
@@ -314,10 +306,10 @@ class BatchServer:
         Raises:
             RuntimeError: It does not listen.
         """
-        if self._runner is None:
+        if self._door.url is None:
             message = "the server listens only inside `async with BatchServer() as server:`"
             raise RuntimeError(message)
-        return f"http://{self._address[0]}:{self._port}"
+        return self._door.url
 
     @property
     def client_arguments(self) -> ClientArguments:
@@ -329,25 +321,7 @@ class BatchServer:
         return client_arguments(self.endpoint_url, self.region_name)
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as resources:
-            runner = web.AppRunner(
-                create_app(self),
-                access_log=None,
-                shutdown_timeout=_SECONDS_FOR_LAST_ANSWERS,
-                # Or answers that take long would be made for clients that have gone, and outlive the server.
-                handler_cancellation=True,
-            )
-            await runner.setup()
-            resources.push_async_callback(runner.cleanup)
-            self._port = self._address[1]
-            site = await self._listen(runner)
-            self._port = runner.addresses[0][1]
-            keeper = asyncio.create_task(self._keep_hours(runner, site), name="BatchServer")
-            resources.push_async_callback(_end, keeper)
-            # Calls under way that hang would hold up the end.
-            resources.callback(reset_all, runner)
-            self._runner = runner
-            self._resources = resources.pop_all()
+        await self._door.begin()
         return self
 
     async def __aexit__(
@@ -356,36 +330,9 @@ class BatchServer:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._runner = None
-        await self._resources.aclose()
-
-    async def _listen(self, runner: web.AppRunner) -> web.TCPSite:
-        site = web.TCPSite(runner, self._address[0], self._port)
-        await site.start()
-        return site
-
-    async def _keep_hours(self, runner: web.AppRunner, site: web.TCPSite | None) -> None:
-        """Listen, but for the times at which `Fault.CONNECTION_REFUSED` is in force."""
-        while True:
-            if self.is_down and site is not None:
-                await site.stop()
-                site = None
-                self.note_refusals(reset_all(runner))
-            elif not self.is_down and site is None:
-                # Somebody else may have the port for a moment.
-                with suppress(OSError):
-                    site = await self._listen(runner)
-            # The server's clock may be anything, so it can only be looked at.
-            await asyncio.sleep(_GLANCE)
+        await self._door.end()
 
     def __repr__(self) -> str:
-        address = f" at {self.endpoint_url}" if self._runner is not None else ""
+        address = f" at {self._door.url}" if self._door.url is not None else ""
         calls = self.statistics.calls.total()
         return f"<BatchServer{address}: {self._model.job_count} jobs, {calls} calls>"
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
-    if not task.cancelled():
-        task.result()

@@ -74,7 +74,7 @@ async def _lose(request: web.Request, answer: Answer, mishap: FaultRule) -> web.
     response.content_length = size = len(answer.body)
     match mishap.fault:
         case Fault.HANG:
-            await asyncio.sleep(_bounded(mishap.seconds))
+            await asyncio.sleep(_bounded(mishap.duration))
         case Fault.RESET_IN_BODY:
             await response.prepare(request)
             await response.write(answer.body[: size // 2])
@@ -84,7 +84,7 @@ async def _lose(request: web.Request, answer: Answer, mishap: FaultRule) -> web.
             drop = size // _DROPS + 1
             begins = range(0, size, drop)
             for begin in begins:
-                await asyncio.sleep(_bounded(mishap.seconds) / len(begins))
+                await asyncio.sleep(_bounded(mishap.duration) / len(begins))
                 await response.write(answer.body[begin : begin + drop])
             return response
     _reset(request.transport)

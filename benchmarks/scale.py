@@ -1,0 +1,211 @@
+"""What it takes to await very many jobs from one event loop: memory, CPU, stalls, the beginning and the end of it all.
+
+A process awaits 1,000 jobs, another 10,000, another 100,000: as many tasks, each in ``wait_for_job`` with
+``FixedInterval(0.1)``, so that there is always a full call to send, at 20 calls a second. The jobs run and do not end.
+
+Each goes through these phases: all waits begin at once; every job is seen twice, which at 100,000 jobs takes 100 s; CPU
+time is measured; then stalls are, apart, since a task that looks at the clock every few milliseconds costs something
+itself; all waits are cancelled at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from awaitbatch import BatchClient, FixedInterval
+from awaitbatch.testing import ServerProcess
+from benchmarks.ground import add_running_jobs, arguments_for, ask_own_process
+from benchmarks.report import Figure, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RATE: Final = 20.0
+"""Calls a second."""
+SEATS: Final = 100
+_SIZES: Final = (1_000, 10_000, 100_000)
+_INTERVAL: Final = 0.1
+_DESCRIPTION_BYTES: Final = 3500
+_TICK: Final = 0.002
+"""Seconds between two looks at the clock, which tell how long the loop was held."""
+_JOBS_A_REQUEST: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What so many waits took.
+
+    Attributes:
+        jobs: How many.
+        begin_seconds: Until all had begun.
+        bytes_per_job: Resident memory beyond that of the client before, once every job was seen twice.
+        seconds: How long CPU time was measured.
+        cpu_microseconds: CPU time, of user and system, per job seen.
+        calls: Calls sent meanwhile.
+        ids_per_call: Mean number of ids in them.
+        stall_p99_ms: The time by which 99 of 100 looks at the clock were late at most.
+        stall_max_ms: The time by which one was latest.
+        collection_ms: What one full run of Python's garbage collector takes then, which holds the loop, too.
+        cancel_seconds: From the first `cancel` until all tasks had ended.
+    """
+
+    jobs: int
+    begin_seconds: float
+    bytes_per_job: float
+    seconds: float
+    cpu_microseconds: float
+    calls: int
+    ids_per_call: float
+    stall_p99_ms: float
+    stall_max_ms: float
+    collection_ms: float
+    cancel_seconds: float
+
+
+async def measure(*, quick: bool) -> Result:
+    """Run all sizes.
+
+    Args:
+        quick: Fewer jobs and shorter spans.
+    """
+    sizes, seconds = ((200, 2_000), 3.0) if quick else (_SIZES, 20.0)
+    costs = []
+    async with ServerProcess("--description-bytes", str(_DESCRIPTION_BYTES)) as server:
+        job_ids: list[str] = []
+        for size in sizes:
+            while len(job_ids) < size:
+                more = min(size - len(job_ids), _JOBS_A_REQUEST)
+                job_ids += await add_running_jobs(server, more, seed=len(job_ids))
+            order = {"server": arguments_for(server), "job_ids": job_ids, "seconds": seconds}
+            costs.append(Cost(**await ask_own_process(__name__, order)))
+    return Result(
+        name="scale",
+        about=f"waits for {', '.join(f'{size:,}' for size in sizes)} jobs at {RATE:g} calls/s, one event loop",
+        figures=[
+            # Times depend on the machine, and the short form runs where others use it too.
+            replace(figure, at_least=None, at_most=None) if quick and figure.unit else figure
+            for figure in _figures(costs)
+        ],
+        quick=quick,
+        details={"costs": [asdict(cost) for cost in costs]},
+    )
+
+
+def _figures(costs: Sequence[Cost]) -> list[Figure]:
+    least, most = costs[0], costs[-1]
+    jobs = f"{most.jobs:,} jobs"
+    return [
+        Figure(name=f"{jobs}: all waits begin", value=most.begin_seconds, unit="s", at_most=10),
+        Figure(name=f"{jobs}: memory", value=most.bytes_per_job / 1000, unit="KB a waiting job", at_most=4),
+        Figure(name=f"{jobs}: ids per call", value=most.ids_per_call, at_least=0.999 * SEATS),
+        Figure(
+            name=f"{jobs}: calls",
+            value=most.calls / most.seconds,
+            unit="a second",
+            at_least=0.97 * RATE,
+            at_most=RATE + 1,
+        ),
+        Figure(name=f"{jobs}: stall of the loop, p99", value=most.stall_p99_ms, unit="ms", at_most=10),
+        Figure(name=f"{jobs}: longest stall", value=most.stall_max_ms, unit="ms"),
+        Figure(name=f"{jobs}: a full garbage collection", value=most.collection_ms, unit="ms"),
+        Figure(name=f"{jobs}: all are cancelled", value=most.cancel_seconds, unit="s", at_most=5),
+        *(
+            Figure(name=f"{cost.jobs:,} jobs: CPU", value=cost.cpu_microseconds, unit="µs per job seen")
+            for cost in costs
+        ),
+        Figure(
+            name=f"CPU per job seen, {jobs} : {least.jobs:,} jobs",
+            value=most.cpu_microseconds / least.cpu_microseconds,
+            unit="times",
+            at_most=1.15,
+        ),
+    ]
+
+
+class _Stalls:
+    """By how much looks at the clock are late."""
+
+    def __init__(self) -> None:
+        self.late: list[float] = []
+
+    async def watch(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while (due := loop.time() + _TICK) < end:
+            await asyncio.sleep(_TICK)
+            self.late.append(loop.time() - due)
+        self.late.sort()
+
+    def percentile(self, share: float) -> float:
+        return self.late[min(len(self.late) - 1, int(share * len(self.late)))]
+
+
+def _resident() -> int:
+    """Resident memory of this process in bytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError
+
+
+async def _await_all(server: dict[str, Any], job_ids: list[str], seconds: float) -> Cost:
+    loop = asyncio.get_running_loop()
+    async with BatchClient(
+        **server, backoff=FixedInterval(_INTERVAL), max_calls_per_second=RATE, max_retries=float("inf")
+    ) as client:
+        await client.describe(job_ids[0])
+        # As a service would: what imports have made stays for good.
+        gc.collect()
+        gc.freeze()
+        empty, begin = _resident(), loop.time()
+        waits = [asyncio.create_task(client.wait_for_job(job_id, 0)) for job_id in job_ids]
+        await asyncio.sleep(0)
+        began = loop.time() - begin
+        await _seen(client, 2 * len(job_ids))
+        before, cpu, begin = client.statistics(), time.process_time(), loop.time()
+        await asyncio.sleep(seconds)
+        after, cpu, elapsed = client.statistics(), time.process_time() - cpu, loop.time() - begin
+        calls, seen = after.calls - before.calls, after.jobs_described - before.jobs_described
+        stalls = _Stalls()
+        await stalls.watch(seconds)
+        resident = _resident()
+        begin = loop.time()
+        gc.collect()
+        collection = loop.time() - begin
+        begin = loop.time()
+        for wait in waits:
+            wait.cancel()
+        await asyncio.wait(waits)
+        cancelled = loop.time() - begin
+        assert all(wait.cancelled() for wait in waits)
+        assert client.statistics().pending == 0
+    return Cost(
+        jobs=len(job_ids),
+        begin_seconds=began,
+        bytes_per_job=(resident - empty) / len(job_ids),
+        seconds=elapsed,
+        cpu_microseconds=cpu / seen * 1e6,
+        calls=calls,
+        ids_per_call=(after.ids_per_call * after.calls - before.ids_per_call * before.calls) / calls,
+        stall_p99_ms=stalls.percentile(0.99) * 1000,
+        stall_max_ms=stalls.late[-1] * 1000,
+        collection_ms=collection * 1000,
+        cancel_seconds=cancelled,
+    )
+
+
+async def _seen(client: BatchClient, jobs: int) -> None:
+    """Wait until good answers have held so many jobs, and the throttle has found its rate."""
+    while client.statistics().jobs_described < jobs or client.statistics().rate < RATE:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(asyncio.run(_await_all(**json.load(sys.stdin))))))

@@ -1,0 +1,1 @@
+"""The core in virtual time, against token buckets: hours take seconds."""

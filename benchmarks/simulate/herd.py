@@ -1,0 +1,92 @@
+"""Jobs that never end and the real windows and watches for them: how long does a job go unseen?"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from awaitbatch._core.outcomes import Failure, Trouble
+from awaitbatch._core.watch import Watch
+from awaitbatch._core.windows import Call, Windows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from awaitbatch._core.backoff import Backoff, Window
+
+_THROTTLED: Final = Failure(Trouble.THROTTLED, "TooManyRequestsException", 429, "too many calls", None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    status: str = "RUNNING"
+    order: tuple[int, int] = (1, 4)
+
+
+_RUNNING: Final = _Running()
+
+
+class Herd:
+    """Jobs that never end, all waited for from the moment 0 on.
+
+    Args:
+        jobs: How many.
+        backoff: When to look at them again.
+        first: Draws the window of a job's first look.
+        checks: How often each was looked at before.
+
+    Attributes:
+        first_round: When each job had been looked at once, in seconds; inf before.
+        calls: Calls that were answered.
+        seats: Ids in them.
+        unseen: Seconds between two looks at a job, one after the other, whatever the job.
+    """
+
+    def __init__(self, jobs: int, backoff: Backoff, *, first: Callable[[], Window], checks: int = 0) -> None:
+        self.first_round = math.inf
+        self.forget()
+        self._jobs = jobs
+        self._windows = Windows[Watch]()
+        self._seen: dict[str, float] = {}
+        for number in range(jobs):
+            watch = Watch(f"job-{number}", _never, match_status=(), status_retries=1, backoff=backoff)
+            watch.checks = checks
+            self._windows.add(watch, first(), 0.0)
+        self.next_deadline = self._windows.next_deadline
+        self.take = self._windows.take
+
+    def forget(self) -> None:
+        """Count anew from now on."""
+        self.calls = 0
+        self.seats = 0
+        self.unseen = array("d")
+
+    def longest_unseen(self, now: float) -> float:
+        """The longest time in seconds between two looks at one job, or from its last look to the present.
+
+        It counts from the first look at each job on, and is infinite if some job was never seen.
+        """
+        if math.isinf(self.first_round):
+            return math.inf
+        return max(max(self.unseen, default=0.0), now - min(self._seen.values()))
+
+    def answered(self, call: Call, now: float) -> None:
+        """The jobs of a call were seen."""
+        self.calls += 1
+        self.seats += len(call.job_ids)
+        self._windows.answer(call, dict.fromkeys(call.job_ids, _RUNNING), now)
+        seen = self._seen
+        self.unseen.extend(now - before for before in map(seen.get, call.job_ids) if before is not None)
+        seen.update(dict.fromkeys(call.job_ids, now))
+        if len(seen) == self._jobs and math.isinf(self.first_round):
+            self.first_round = now
+
+    def rejected(self, call: Call, now: float) -> None:
+        """The jobs of a call have to wait for another one."""
+        self._windows.fail(call, _THROTTLED, now)
+
+
+def _never(*_: object) -> None:
+    raise AssertionError

@@ -1,0 +1,392 @@
+"""Up to a million jobs behind limits of 1 to 50 calls a second: how long does a job go unseen?
+
+Each scene is a number of jobs, a limit and a backoff. All jobs are waited for from the beginning and never end, and
+one client looks at them. The first round ends when each was seen once; what is measured comes after it, and after the
+first minute, in which the rate is found.
+
+N jobs behind R calls a second go unseen for N / 100 / R seconds at least, whoever asks and however. So an interval can
+be kept up to 100 x R x interval jobs, and beyond that every shorter interval comes to the same. Of those, only the
+longest is run. The default backoff draws its pauses, between 200 and 600 s in the end; where the limit decides, a job
+that draws the longest comes 200 s after the others.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from random import Random
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from awaitbatch import ExponentialBackoff, FixedInterval, Window
+from awaitbatch._core.backoff import MAX_INTERVAL
+from awaitbatch._core.throttle import CUT, INCREASE
+from awaitbatch._core.windows import SEATS
+from benchmarks.report import Figure, Result, table
+from benchmarks.simulate.account import CLIENT_LIMIT, Account
+from benchmarks.simulate.herd import Herd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from awaitbatch import Backoff
+    from benchmarks.simulate.progress import Progress
+
+RATES: Final = (1.0, 5.0, 10.0, 50.0)
+"""Calls a second that the account lets through."""
+MOST_JOBS: Final = 2_000_000
+"""A waiting job takes 0.9 KB, so these take 1.8 GB."""
+RATES_ALLOWED: Final = (1.0, CLIENT_LIMIT)
+"""From the least for which anything is promised to the most that the client may send."""
+_TRIED: Final = 41
+"""Looks after which the default backoff has reached its longest pause."""
+_FORMING: Final = 60.0
+_LEAST_SPAN: Final = 120.0
+"""Seconds that are measured at least: two teeth of the saw that the throttle draws under 50 calls/s."""
+_ROUNDS: Final = 1.1
+"""So many times the longest time between two looks is measured at least, so that each job is seen twice."""
+_KEPT: Final = 1.1
+"""How many times its interval a job may go unseen where the limit is none."""
+_LONG_ROUND: Final = 1.2
+"""How many times the best possible where it is one, if a round takes so long that the throttle's saw evens out."""
+_SHORT_ROUND: Final = 1 / CUT
+"""How many times the best possible otherwise: the whole round may come right after a cut."""
+_MANY_CALLS: Final = 100
+_FEW_CALLS: Final = 10
+"""Calls in a round, with fewer of which a single one that is throttled counts so much that nothing is promised."""
+_FULL: Final = 99
+"""Ids in a call at least, in per cent of those that it has if all jobs are seen in as few calls as possible."""
+_TOLERABLE: Final = {"5 s": 5.0, "1 min": 60.0, "10 min": 600.0, "1 h": 3600.0}
+
+_WHEN: Final = """\
+WHEN POLLING STOPS BEING THE RIGHT TOOL: when a job goes unseen for longer than you can wait, although all are looked at
+as often as the account allows, in calls a second. The longest that one of so many jobs goes unseen:"""
+_HOW_MANY: Final = """\
+And the most jobs with which none goes unseen for longer than that: 100 x calls/s x seconds, divided by"""
+INSTEAD: Final = """\
+Beyond that no backoff helps. Let EventBridge send its "Batch Job State Change" events to an SQS queue of yours."""
+"""What to use in place of polling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A backoff, and how it is called.
+
+    Attributes:
+        name: What it is called.
+        interval: Seconds within which it wants each job to be seen again.
+        checks: How often each job was looked at before.
+        spread: Seconds by which the longest pause is above the mean.
+    """
+
+    name: str
+    interval: float
+    checks: int = 0
+    spread: float = 0.0
+
+    def backoff(self, random: Random) -> Backoff:
+        """The backoff itself."""
+        return ExponentialBackoff(random) if self.checks else FixedInterval(self.interval)
+
+    def least(self, jobs: int, rate: float) -> float:
+        """The longest that a job goes unseen at best, in seconds, if the interval does not matter."""
+        return least_unseen(jobs, rate) + self.spread
+
+    def is_beyond(self, jobs: int, rate: float) -> bool:
+        """Whether so many calls a second are too few to keep the interval, so that they decide instead of it."""
+        return self.least(jobs, rate) >= self.interval
+
+
+DEFAULT: Final = Schedule("default", MAX_INTERVAL, _TRIED, spread=MAX_INTERVAL / 3)
+"""At its end, when jobs have been waited for for hours."""
+FIXED: Final = tuple(Schedule(f"FixedInterval({seconds:g})", seconds) for seconds in (60.0, 5.0, 1.0))
+
+_Plan: TypeAlias = "Sequence[tuple[int, Sequence[float], Sequence[Schedule]]]"
+"""Numbers of jobs, the limits that they are behind, and the backoffs."""
+_ALL: Final = (DEFAULT, *FIXED)
+_PLAN: Final[_Plan] = (
+    (1_000, RATES, _ALL),
+    (10_000, RATES, _ALL),
+    (100_000, RATES, _ALL),
+    # The default takes half an hour of virtual time to show what it does, which is what it does with fewer jobs.
+    (1_000_000, (10.0, 50.0), FIXED),
+)
+_QUICK_PLAN: Final[_Plan] = ((1_000, RATES, _ALL), (10_000, (5.0,), _ALL))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """What became of one number of jobs, one limit and one backoff.
+
+    Attributes:
+        jobs: How many.
+        rate: Calls a second that the account lets through.
+        backoff: The name of the backoff.
+        limit_decides: Whether the limit decides how often a job is seen, and not the backoff.
+        best: The longest that a job goes unseen at best, in seconds: the backoff's interval, or what the limit needs.
+        first_round: Seconds until each job was seen once.
+        seconds: How long it was measured after that.
+        calls: Calls that were answered meanwhile.
+        throttled: Calls that were throttled meanwhile.
+        seats_used: The share of the seats in answered calls that had a job in them.
+        unseen_p50: Seconds between two looks at a job: the median of all.
+        unseen_p99: The same: what one in a hundred exceeds.
+        unseen_max: The longest, the time from the last look to the end included.
+    """
+
+    jobs: int
+    rate: float
+    backoff: str
+    limit_decides: bool
+    best: float
+    first_round: float
+    seconds: float
+    calls: int
+    throttled: int
+    seats_used: float
+    unseen_p50: float
+    unseen_p99: float
+    unseen_max: float
+
+    @property
+    def excess(self) -> float:
+        """The longest time unseen, in multiples of the best."""
+        return self.unseen_max / self.best
+
+    def figures(self) -> Iterator[Figure]:
+        """What has targets."""
+        title = f"{self.jobs:,} jobs, {self.rate:g} calls/s, {self.backoff}"
+        if not self.limit_decides:
+            yield Figure(name=title, value=self.excess, unit="x the interval unseen", at_most=_KEPT)
+        elif self._is_round_long:
+            yield Figure(name=title, value=self.excess, unit="x the best, long rounds", at_most=_LONG_ROUND)
+        elif self.jobs >= _FEW_CALLS * SEATS:
+            yield Figure(name=title, value=self.excess, unit="x the best, short rounds", at_most=_SHORT_ROUND)
+        possible = self.jobs / math.ceil(self.jobs / SEATS) / SEATS
+        full = 100 * self.seats_used / possible
+        yield Figure(name=title, value=full, unit="% of the seats that can be used", at_least=_FULL)
+
+    @property
+    def _is_round_long(self) -> bool:
+        """Whether a round has many calls, so that one that is throttled hardly counts, and makes good for a cut."""
+        # The rate's square grows by 2 * INCREASE a second.
+        tooth = (1 - CUT**2) * self.rate**2 / (2 * INCREASE)
+        return self.jobs >= _MANY_CALLS * SEATS and self.best >= tooth
+
+
+def measure(
+    progress: Progress,
+    *,
+    quick: bool,
+    jobs: Sequence[int] = (),
+    rates: Sequence[float] = (),
+) -> Result:
+    """Run all scenes.
+
+    Args:
+        progress: Where to say what runs.
+        quick: Few jobs, unless they are given.
+        jobs: Numbers of jobs, in place of those that are planned.
+        rates: Calls a second that the account lets through, in place of those that are planned.
+    """
+    planned = _QUICK_PLAN if quick else _PLAN
+    if jobs:
+        planned = [(count, RATES, _ALL) for count in jobs]
+    plan = [
+        (count, rate, schedule)
+        for count, planned_rates, schedules in planned
+        for rate in rates or planned_rates
+        for schedule in distinct(schedules, count, rate)
+    ]
+    scenes = []
+    for number, (count, rate, schedule) in enumerate(plan, start=1):
+        title = f"jobs, scene {number} of {len(plan)}: {count:,} jobs, {rate:g} calls/s, {schedule.name}"
+        with _no_collection():
+            scenes.append(simulate(count, rate, schedule, progress, title))
+    return Result(
+        name="simulate_jobs",
+        about="time that a job goes unseen, in virtual time",
+        extra=[_table(scenes), *verdict(scenes)],
+        figures=worst_figures(scenes),
+        quick=quick,
+        details={"scenes": [asdict(scene) for scene in scenes]},
+    )
+
+
+def least_unseen(jobs: int, rate: float) -> float:
+    """The least seconds between two looks at each job that so many calls a second make possible."""
+    return max(1.0, jobs / SEATS) / rate
+
+
+def distinct(schedules: Sequence[Schedule], jobs: int, rate: float) -> Iterator[Schedule]:
+    """The backoffs that differ: the default, the fixed intervals that can be kept, and the longest that can not."""
+    for schedule in schedules:
+        yield schedule
+        if schedule is not DEFAULT and schedule.is_beyond(jobs, rate):
+            return
+
+
+def simulate(jobs: int, rate: float, schedule: Schedule, progress: Progress, title: str) -> Scene:
+    """Run one scene."""
+    progress.tell(title)
+    random = Random(1)
+    # As `wait_for_job` draws it.
+    herd = Herd(
+        jobs,
+        schedule.backoff(random),
+        first=lambda: Window(1, random.uniform(1, 10)),
+        checks=schedule.checks,
+    )
+    account = Account(random, rate=rate)
+    sender = account.join(herd)
+    best = max(schedule.interval, schedule.least(jobs, rate))
+    step = max(1.0, best / 50)
+    now = 0.0
+
+    def run(until: float, part: str) -> None:
+        nonlocal now
+        while now < until:
+            now = min(until, now + step)
+            account.run(now)
+            progress.tell(f"{title}: {part}, {now:,.0f} s of virtual time")
+
+    while math.isinf(herd.first_round):
+        run(now + step, "first round")
+    run(max(now, _FORMING), "first round")
+    herd.forget()
+    begin, throttled = now, len(sender.throttled)
+    run(begin + max(_LEAST_SPAN, _ROUNDS * best), "after it")
+    unseen = sorted(herd.unseen)
+    return Scene(
+        jobs=jobs,
+        rate=rate,
+        backoff=schedule.name,
+        limit_decides=schedule.is_beyond(jobs, rate),
+        best=best,
+        first_round=herd.first_round,
+        seconds=now - begin,
+        calls=herd.calls,
+        throttled=len(sender.throttled) - throttled,
+        seats_used=herd.seats / herd.calls / SEATS,
+        unseen_p50=unseen[len(unseen) // 2],
+        unseen_p99=unseen[len(unseen) * 99 // 100],
+        unseen_max=herd.longest_unseen(now),
+    )
+
+
+def soonest(scenes: Sequence[Scene]) -> dict[float, dict[int, float]]:
+    """Limit to number of jobs to the longest that a job went unseen, in seconds, with the backoff that was best."""
+    found: dict[float, dict[int, float]] = {}
+    for scene in sorted(scenes, key=lambda scene: (scene.rate, scene.jobs)):
+        by_jobs = found.setdefault(scene.rate, {})
+        by_jobs[scene.jobs] = min(scene.unseen_max, by_jobs.get(scene.jobs, math.inf))
+    return found
+
+
+def longest(scenes: Sequence[Scene]) -> list[tuple[str, ...]]:
+    """A table with a head: for how long one of so many jobs goes unseen, looked at as often as the limit allows."""
+    found = soonest(scenes)
+    rows = [_head("jobs", found)]
+    for jobs in sorted({scene.jobs for scene in scenes}):
+        cells = (
+            # What was not run can not be better than this.
+            _seconds(by_jobs[jobs]) if jobs in by_jobs else f"> {_seconds(least_unseen(jobs, rate))}"
+            for rate, by_jobs in found.items()
+        )
+        rows.append((f"{jobs:,}", *cells))
+    return rows
+
+
+def most(scenes: Sequence[Scene]) -> list[tuple[str, ...]]:
+    """A table with a head: with how many jobs none goes unseen for longer than that."""
+    rates = soonest(scenes)
+    rows = [_head("unseen for", rates)]
+    for name, seconds in _TOLERABLE.items():
+        cells = (f"{rounded(SEATS * rate * seconds / worst_multiple(scenes)):,}" for rate in rates)
+        rows.append((name, *cells))
+    return rows
+
+
+def worst_multiple(scenes: Sequence[Scene]) -> float:
+    """How many times the least possible a job went unseen at worst, when looked at as often as the limit allows."""
+    return max(
+        [
+            scene.excess
+            for scene in scenes
+            if scene.limit_decides and scene.backoff != DEFAULT.name and scene.jobs >= _FEW_CALLS * SEATS
+        ],
+        default=_SHORT_ROUND,
+    )
+
+
+def verdict(scenes: Sequence[Scene]) -> list[str]:
+    """When polling stops being the right tool, from both sides: how long for so many jobs, how many for so long."""
+    (longest_head, *longest_rows), (most_head, *most_rows) = longest(scenes), most(scenes)
+    return [
+        _WHEN,
+        table(longest_head, longest_rows),
+        f"{_HOW_MANY} {worst_multiple(scenes):.2f}, the worst multiple of the least possible in this run.",
+        table(most_head, most_rows),
+        INSTEAD,
+    ]
+
+
+def _head(title: str, rates: Iterable[float]) -> tuple[str, ...]:
+    return (title, *(f"{rate:g} call/s" if rate == 1 else f"{rate:g} calls/s" for rate in rates))
+
+
+def rounded(jobs: float) -> int:
+    """Down to two digits, since more would be pretence."""
+    unit = 10 ** max(0, math.floor(math.log10(jobs)) - 1)
+    return int(jobs // unit * unit)
+
+
+def worst_figures(scenes: Sequence[Scene]) -> list[Figure]:
+    """Of the figures of one kind, the one that is nearest to missing its target, or misses it most."""
+    worst: dict[str, Figure] = {}
+    for scene in scenes:
+        for figure in scene.figures():
+            sign = 1 if figure.at_least is None else -1
+            known = worst.setdefault(figure.unit, figure)
+            if sign * figure.value > sign * known.value:
+                worst[figure.unit] = figure
+    return list(worst.values())
+
+
+def _table(scenes: Sequence[Scene]) -> str:
+    head = (
+        *("jobs", "calls/s allowed", "backoff", "all seen after", "calls/s", "throttled", "seats used"),
+        *("unseen: median", "p99", "longest", "at best", "who decides"),
+    )
+    return table(head, [_row(scene) for scene in scenes])
+
+
+def _row(scene: Scene) -> tuple[str, ...]:
+    or_shorter = scene.limit_decides and scene.backoff not in {DEFAULT.name, FIXED[-1].name}
+    return (
+        f"{scene.jobs:,}",
+        f"{scene.rate:g}",
+        scene.backoff + (" or shorter" if or_shorter else ""),
+        _seconds(scene.first_round),
+        f"{scene.calls / scene.seconds:.2f}",
+        f"{100 * scene.throttled / (scene.calls + scene.throttled):.1f} %",
+        f"{100 * scene.seats_used:.1f} %",
+        *map(_seconds, (scene.unseen_p50, scene.unseen_p99, scene.unseen_max, scene.best)),
+        "the limit" if scene.limit_decides else "the backoff",
+    )
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds < 100 else f"{seconds:,.0f} s"  # noqa: PLR2004
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Millions of objects that stay would be looked through again and again, for twice the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.collect()

@@ -1,0 +1,274 @@
+"""The throttle under limits that it is not told: what is promised, over many seeds.
+
+Four scenes: a limit that stays; one that falls from 20 calls a second to 5 and returns; four clients that share an
+account without knowing of each other, alone and beside a neighbour that knows no restraint; and 10,000 jobs behind a
+limit of one call a second. Each is run with calls of some milliseconds, which have targets, and with slow ones.
+"""
+
+from __future__ import annotations
+
+import statistics
+from bisect import bisect_left
+from dataclasses import asdict, dataclass
+from random import Random
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from awaitbatch._core import throttle
+from awaitbatch._core.backoff import FixedInterval, Window
+from awaitbatch._core.windows import SEATS
+from benchmarks.report import Figure, Result, table
+from benchmarks.simulate.account import FAR, NEAR, Account, Endless, Sender
+from benchmarks.simulate.herd import Herd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from benchmarks.simulate.progress import Progress
+
+RATE: Final = 20.0
+LOW_RATE: Final = 5.0
+PHASE: Final = 120.0
+"""Seconds between two changes of the limit, and that four clients share it."""
+COURSE_STEP: Final = 2.0
+"""Seconds for which calls are counted together where their course is shown."""
+_CHANGES: Final = ((PHASE, LOW_RATE), (2 * PHASE, RATE))
+_STEADY_RATES: Final = (1.0, 2.0, 5.0, 20.0, 50.0)
+_FORMING: Final = 60.0
+_STEADY: Final = 300.0
+"""Seconds under a limit that stays, after those in which the rate is found: several teeth of the saw that it draws."""
+_RECOVERY: Final = 60.0
+"""Seconds after a change of the limit after which all must be well for the rest of the phase."""
+_WINDOWS: Final = {LOW_RATE: 20.0, RATE: 10.0}
+"""Seconds over which a return is noticed: at 5 calls/s, 10 s would be 50 calls, one throttled among them 2 %."""
+_TOLERATED: Final = {LOW_RATE: 0.03, RATE: 0.01}
+_ENOUGH: Final = 0.9
+_BEGINS: Final = (0.0, 10.0, 20.0, 30.0)
+"""When each of four clients starts."""
+_NAIVE: Final = 600.0
+_HERD: Final = 10_000
+_HERD_RATE: Final = 1.0
+_HERD_SECONDS: Final = 700.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One number, of all seeds.
+
+    Attributes:
+        scene: The scene.
+        name: What was measured.
+        unit: What it counts.
+        mean: The mean of the seeds.
+        worst: The worst seed.
+        at_least: The target, if it is a lower bound.
+        at_most: The target, if it is an upper bound.
+    """
+
+    scene: str
+    name: str
+    unit: str
+    mean: float
+    worst: float
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def figure(self) -> Figure:
+        """The number that has the target."""
+        return Figure(
+            name=f"{self.scene}: {self.name}, worst seed",
+            value=self.worst,
+            unit=self.unit,
+            at_least=self.at_least,
+            at_most=self.at_most,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Under what all scenes are run: with how many seeds, and how far away the server is."""
+
+    seeds: int
+    one_way: tuple[float, float]
+
+    def runs(
+        self,
+        until: float,
+        *,
+        begins: Sequence[float] = (0.0,),
+        **account: Any,  # noqa: ANN401
+    ) -> list[list[Sender]]:
+        """The clients of each seed, when they have sent whatever the throttle let them until a moment."""
+        accounts = [Account(Random(seed), one_way=self.one_way, **account) for seed in range(self.seeds)]
+        for one in accounts:
+            for begin in begins:
+                one.join(Endless(), begin)
+            one.run(until)
+        return [one.senders for one in accounts]
+
+
+_Scene: TypeAlias = "Callable[[Conditions], Iterator[Measure]]"
+
+
+def measure(progress: Progress, *, quick: bool, seeds: int = 20) -> Result:
+    """Run all scenes.
+
+    Args:
+        progress: Where to say what runs.
+        quick: Two seeds, and calls of some milliseconds only.
+        seeds: Runs of each scene.
+    """
+    seeds = min(seeds, 2) if quick else seeds
+    near = list(_measures(Conditions(seeds, NEAR), progress))
+    far = [] if quick else list(_measures(Conditions(seeds, FAR), progress))
+    return Result(
+        name="simulate_throttle",
+        about=f"AdaptiveThrottle in virtual time, {seeds} seeds",
+        extra=[_table(near, far)],
+        figures=[found.figure for found in near if (found.at_least, found.at_most) != (None, None)],
+        quick=quick,
+        details={
+            "in_force": _constants(),
+            "seeds": seeds,
+            "one_way_seconds": {"near": NEAR, "far": FAR},
+            "near": [asdict(found) for found in near],
+            "far": [asdict(found) for found in far],
+            "course": course(),
+        },
+    )
+
+
+def _measures(conditions: Conditions, progress: Progress) -> Iterator[Measure]:
+    scenes: dict[str, _Scene] = {
+        "a limit that stays": _steady,
+        "a limit that changes": changing,
+        "four clients": _shared,
+        "four clients and a neighbour": _beside_a_naive_neighbour,
+        "many jobs": _herd,
+    }
+    for title, scene in scenes.items():
+        progress.tell(f"throttle, {title}")
+        yield from scene(conditions)
+
+
+def _steady(conditions: Conditions) -> Iterator[Measure]:
+    end = _FORMING + _STEADY
+    for rate in _STEADY_RATES:
+        runs = conditions.runs(end, rate=rate)
+        found = [shares(senders, _FORMING, end, rate) for senders in runs]
+        tolerated = _TOLERATED.get(rate)
+        yield from _throttled_and_used(f"{rate:g} calls/s", found, tolerated, _ENOUGH if tolerated else None)
+
+
+def changing(conditions: Conditions) -> Iterator[Measure]:
+    """The limit falls from 20 calls/s to 5 and returns."""
+    runs = conditions.runs(3 * PHASE, rate=RATE, changes=_CHANGES)
+    for begin, rate in _CHANGES:
+        scene = f"fall to {rate:g}" if rate == LOW_RATE else f"return to {rate:g}"
+        later = [shares(senders, begin + _RECOVERY, begin + PHASE, rate) for senders in runs]
+        back = [_back_after(senders, begin, rate) for senders in runs]
+        yield from _throttled_and_used(f"{scene}, 60 s later", later, _TOLERATED[rate], _ENOUGH)
+        yield _most(scene, "well again after", "s", back, at_most=_RECOVERY)
+
+
+def _back_after(senders: Sequence[Sender], begin: float, rate: float) -> float:
+    """Seconds from a change until a window begins in which all is well; the whole phase if none does."""
+    later, width = 0.0, _WINDOWS[rate]
+    while later < PHASE - width:
+        throttled, used = shares(senders, begin + later, begin + later + width, rate)
+        if throttled <= _TOLERATED[rate] and used >= _ENOUGH:
+            return later
+        later += 0.5
+    return PHASE
+
+
+def course() -> dict[str, Any]:
+    """What one seed did while the limit fell and returned, step by step, to be drawn."""
+    [[sender]] = Conditions(1, NEAR).runs(3 * PHASE, rate=RATE, changes=_CHANGES)
+    begins = [step * COURSE_STEP for step in range(round(3 * PHASE / COURSE_STEP))]
+    return {
+        "step_seconds": COURSE_STEP,
+        "limits": [(0.0, RATE), *_CHANGES],
+        "answered": [count(sender.answered, begin, begin + COURSE_STEP) for begin in begins],
+        "throttled": [count(sender.throttled, begin, begin + COURSE_STEP) for begin in begins],
+    }
+
+
+def _shared(conditions: Conditions) -> Iterator[Measure]:
+    begin, scene = PHASE - 60, "four clients at 20"
+    runs = conditions.runs(PHASE, rate=RATE, begins=_BEGINS)
+    equality = [jain([count(sender.answered, begin, PHASE) for sender in senders]) for senders in runs]
+    found = [shares(senders, begin, PHASE, RATE) for senders in runs]
+    yield _least(scene, "Jain's index", "(1 is equal)", equality, at_least=0.95)
+    yield from _throttled_and_used(scene, found, 0.03, _ENOUGH)
+
+
+def _beside_a_naive_neighbour(conditions: Conditions) -> Iterator[Measure]:
+    runs = conditions.runs(_NAIVE, rate=RATE, begins=_BEGINS, naive=True)
+    answered = [min(len(sender.answered) for sender in senders) for senders in runs]
+    yield _least("and a naive neighbour", "answered to the least in 10 min", "calls", answered, at_least=1)
+
+
+def _herd(conditions: Conditions) -> Iterator[Measure]:
+    longest = []
+    for seed in range(conditions.seeds):
+        herd = Herd(_HERD, FixedInterval(1), first=lambda: Window(0, 0))
+        account = Account(Random(seed), rate=_HERD_RATE, one_way=conditions.one_way)
+        account.join(herd)
+        account.run(_HERD_SECONDS)
+        longest.append(herd.longest_unseen(_HERD_SECONDS) / (_HERD / SEATS / _HERD_RATE))
+    yield _most("10,000 jobs at 1", "longest unseen", "x the least possible", longest, at_most=1.2)
+
+
+def _throttled_and_used(
+    scene: str, found: Sequence[tuple[float, float]], throttled: float | None, used: float | None
+) -> Iterator[Measure]:
+    shares_throttled, shares_used = ([100 * share for share in part] for part in zip(*found, strict=True))
+    at_most = None if throttled is None else 100 * throttled
+    at_least = None if used is None else 100 * used
+    yield _most(scene, "throttled", "% of calls", shares_throttled, at_most=at_most)
+    yield _least(scene, "limit used", "%", shares_used, at_least=at_least)
+
+
+def _most(scene: str, name: str, unit: str, values: Sequence[float], *, at_most: float | None) -> Measure:
+    """A number of which less is better."""
+    return Measure(scene, name, unit, statistics.mean(values), max(values), at_most=at_most)
+
+
+def _least(scene: str, name: str, unit: str, values: Sequence[float], *, at_least: float | None) -> Measure:
+    """A number of which more is better."""
+    return Measure(scene, name, unit, statistics.mean(values), min(values), at_least=at_least)
+
+
+def count(moments: Sequence[float], begin: float, end: float) -> int:
+    """How many moments, in ascending order, lie in a span of time."""
+    return bisect_left(moments, end) - bisect_left(moments, begin)
+
+
+def shares(senders: Sequence[Sender], begin: float, end: float, rate: float) -> tuple[float, float]:
+    """The share of calls that were throttled in a span of time, and of the limit that was used."""
+    throttled = sum(count(sender.throttled, begin, end) for sender in senders)
+    answered = sum(count(sender.answered, begin, end) for sender in senders)
+    return throttled / max(1, throttled + answered), answered / (rate * (end - begin))
+
+
+def jain(parts: Sequence[float]) -> float:
+    """Jain's index: 1.0 for equal parts, 1/n if one has all."""
+    return sum(parts) ** 2 / (len(parts) * sum(part**2 for part in parts))
+
+
+def _constants() -> dict[str, float]:
+    return {name: value for name, value in vars(throttle).items() if isinstance(value, float | int)}
+
+
+def _table(near: Sequence[Measure], far: Sequence[Measure]) -> str:
+    head: tuple[str, ...] = ("scene and figure", "mean", "worst")
+    rows: list[tuple[str, ...]] = [(f"{found.scene}: {found.name}", *_cells(found)) for found in near]
+    if far:
+        head = (*head, "slow: mean", "worst")
+        rows = [(*row, *_cells(slow)) for row, slow in zip(rows, far, strict=True)]
+    return table((*head, ""), [(*row, found.unit) for row, found in zip(rows, near, strict=True)])
+
+
+def _cells(found: Measure) -> tuple[str, str]:
+    return f"{found.mean:.4g}", f"{found.worst:.4g}"

@@ -1,1 +1,0 @@
-"""The core in virtual time, against token buckets: minutes take milliseconds."""

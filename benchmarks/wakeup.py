@@ -1,0 +1,146 @@
+"""The way from an answer to the tasks that it wakes: CPU time per waiter.
+
+10,000 tasks wait in ``poll_for_job_complete`` until answers, 100 calls of 100 jobs each, say that all of them have
+ended. The answers come from this process, ready made, so that no network and no parser of HTTP is in the figure. What
+is: taking the calls out of the queue, walking the body, finding out who awaits what it says, cutting his job's
+description out of the answer, resuming the task, and the turns of the event loop. Decoding the descriptions is measured
+apart and taken off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from awaitbatch import BatchClient
+from awaitbatch.jobs import decode_description
+from awaitbatch.testing import BatchServer, LifeCycle
+from benchmarks.report import Figure, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SEATS: Final = 100
+_JOBS: Final = 10_000
+_DESCRIPTION_BYTES: Final = 3500
+_MOST: Final = 25.0
+"""Microseconds of CPU time for a waiter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Microseconds of CPU time per waiter, of user and system.
+
+    Attributes:
+        waking: From the answer to the resumed task, without decoding.
+        decoding: Decoding a description of 3,500 bytes.
+    """
+
+    waking: float
+    decoding: float
+
+
+class _Answers:
+    """A transport whose answers are there already, but held back until it may give them."""
+
+    region_name = None
+    max_in_flight = 8
+    refreshes_credentials = False
+
+    def __init__(self, items: dict[str, bytes]) -> None:
+        self._items = items
+        self.may_answer = asyncio.Event()
+
+    async def open(self) -> None:
+        """Nothing to do."""
+
+    async def aclose(self) -> None:
+        """Nothing to do."""
+
+    async def describe_jobs(self, job_ids: Sequence[str]) -> bytes:
+        """The answer, once it may be given."""
+        await self.may_answer.wait()
+        return b'{"jobs":[%b]}' % b",".join([self._items[job_id] for job_id in job_ids])
+
+
+async def measure(*, quick: bool) -> Result:
+    """Run all rounds.
+
+    Args:
+        quick: Fewer rounds.
+    """
+    rounds = 3 if quick else 7
+    items = await _descriptions(_JOBS)
+    costs = [await _wake_all(items) for _ in range(rounds)]
+    waking = [cost.waking for cost in costs]
+    return Result(
+        name="wakeup",
+        about=f"{_JOBS:,} tasks woken by {_JOBS // SEATS} answers, median of {rounds} rounds",
+        figures=[
+            Figure(
+                name="from the answer to the resumed task",
+                value=statistics.median(waking),
+                unit="µs of CPU per waiter",
+                # A time depends on the machine, and the short form runs where others use it too.
+                at_most=None if quick else _MOST,
+            ),
+            Figure(
+                name=f"decoding a description of {_DESCRIPTION_BYTES:,} bytes, beside it",
+                value=statistics.median(cost.decoding for cost in costs),
+                unit="µs of CPU per waiter",
+            ),
+        ],
+        quick=quick,
+        details={"waking": waking, "decoding": [cost.decoding for cost in costs]},
+    )
+
+
+async def _descriptions(count: int) -> dict[str, bytes]:
+    """Descriptions of jobs that have succeeded, by id, as JSON."""
+    server = BatchServer(description_bytes=_DESCRIPTION_BYTES)
+    ended = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=0)
+    job_ids = [server.add_job(life_cycle=ended) for _ in range(count)]
+    transport = server.transport(latency=0)
+    await transport.open()
+    items: dict[str, bytes] = {}
+    for start in range(0, count, SEATS):
+        some = job_ids[start : start + SEATS]
+        jobs = msgspec.json.decode(await transport.describe_jobs(some), type=dict[str, list[msgspec.Raw]])[
+            "jobs"
+        ]
+        items.update(zip(some, map(bytes, jobs), strict=True))
+    await transport.aclose()
+    return items
+
+
+async def _wake_all(items: dict[str, bytes]) -> Cost:
+    transport: Any = _Answers(items)
+
+    async def wait(job_id: str) -> str:
+        # What a description comes to; to keep ten thousand of them would give the garbage collector much to walk.
+        status: str = (await client.poll_for_job_complete(job_id, 0))["status"]
+        return status
+
+    async with BatchClient(transport=transport, max_calls_per_second=1e6) as client:
+        waits = [asyncio.create_task(wait(job_id)) for job_id in items]
+        # All have begun, and as many calls as may be are under way.
+        await asyncio.sleep(0.1)
+        gc.collect()
+        gc.freeze()
+        begin = time.process_time()
+        transport.may_answer.set()
+        await asyncio.wait(waits)
+        took = time.process_time() - begin
+        gc.unfreeze()
+        assert all(wait.result() == "SUCCEEDED" for wait in waits)
+    begin = time.process_time()
+    for item in items.values():
+        decode_description(item)
+    decoding = time.process_time() - begin
+    return Cost(waking=(took - decoding) / len(items) * 1e6, decoding=decoding / len(items) * 1e6)
