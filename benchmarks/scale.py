@@ -47,7 +47,7 @@ class Cost:
         begin_seconds: Until all had begun.
         bytes_per_job: Resident memory beyond that of the client before, once every job was seen twice.
         seconds: How long CPU time was measured.
-        cpu_microseconds: CPU time, of user and system, per job seen.
+        cpu_us_per_job_seen: CPU time, of user and system, per job seen.
         calls: Calls sent meanwhile.
         ids_per_call: Mean number of ids in them.
         stall_p99_ms: The time by which 99 of 100 looks at the clock were late at most.
@@ -60,7 +60,7 @@ class Cost:
     begin_seconds: float
     bytes_per_job: float
     seconds: float
-    cpu_microseconds: float
+    cpu_us_per_job_seen: float
     calls: int
     ids_per_call: float
     stall_p99_ms: float
@@ -94,7 +94,7 @@ async def measure(*, quick: bool) -> Result:
             for figure in _figures(costs)
         ],
         quick=quick,
-        details={"costs": [asdict(cost) for cost in costs]},
+        details={"sizes": [asdict(cost) for cost in costs]},
     )
 
 
@@ -117,12 +117,12 @@ def _figures(costs: Sequence[Cost]) -> list[Figure]:
         Figure(name=f"{jobs}: a full garbage collection", value=most.collection_ms, unit="ms"),
         Figure(name=f"{jobs}: all are cancelled", value=most.cancel_seconds, unit="s", at_most=5),
         *(
-            Figure(name=f"{cost.jobs:,} jobs: CPU", value=cost.cpu_microseconds, unit="µs per job seen")
+            Figure(name=f"{cost.jobs:,} jobs: CPU", value=cost.cpu_us_per_job_seen, unit="µs per job seen")
             for cost in costs
         ),
         Figure(
             name=f"CPU per job seen, {jobs} : {least.jobs:,} jobs",
-            value=most.cpu_microseconds / least.cpu_microseconds,
+            value=most.cpu_us_per_job_seen / least.cpu_us_per_job_seen,
             unit="times",
             at_most=1.15,
         ),
@@ -191,7 +191,7 @@ async def _await_all(server: dict[str, Any], job_ids: list[str], seconds: float)
         begin_seconds=began,
         bytes_per_job=(resident - empty) / len(job_ids),
         seconds=elapsed,
-        cpu_microseconds=cpu / seen * 1e6,
+        cpu_us_per_job_seen=cpu / seen * 1e6,
         calls=calls,
         ids_per_call=(after.ids_per_call * after.calls - before.ids_per_call * before.calls) / calls,
         stall_p99_ms=stalls.percentile(0.99) * 1000,

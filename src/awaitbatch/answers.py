@@ -68,7 +68,7 @@ class Answer:
 
     def description(self, job_id: str) -> bytes:
         """One job of the answer as JSON, copied, so that keeping it does not keep the whole body."""
-        return bytes(self._items[self._positions[id(self.heads[job_id])]])
+        return bytes(self._items_by_id[job_id])
 
     @functools.cached_property
     def _items(self) -> list[msgspec.Raw]:
@@ -80,8 +80,10 @@ class Answer:
         raise UnreadableAnswerError(message)
 
     @functools.cached_property
-    def _positions(self) -> dict[int, int]:
-        return {id(head): position for position, head in enumerate(self._all_heads)}
+    def _items_by_id(self) -> dict[str, msgspec.Raw]:
+        # Of a job that is in the answer twice, the one that `heads` shows.
+        both = zip(self._all_heads, self._items, strict=True)
+        return {head.job_id: item for head, item in both if self.heads[head.job_id] is head}
 
 
 def _decode_heads_of(body: bytes) -> list[JobHead] | None:

@@ -9,7 +9,7 @@ import pytest
 
 from awaitbatch._core.backoff import Window
 from awaitbatch._core.outcomes import MATCHED
-from awaitbatch._core.windows import EXPRESS_SEATS, SEATS, Change, Windows
+from awaitbatch._core.windows import EXPRESS_SEATS, SEATS, TICKS, Change, Windows
 
 from .probes import (
     AT_ONCE,
@@ -565,3 +565,14 @@ class TestChanges:
         call = departs(watched, 0)
         _, changes = watched.answer(call, everybody(call), 1)
         assert Change("b", None, "RUNNING") in changes
+
+
+def test_windows_open_with_their_tick(windows: Windows[Probe]) -> None:
+    """A window opens less than a millisecond early, never late, and closes when it was to."""
+    soon = added(windows, Probe("soon"), Window(1.0002, 1.0002))
+    late = added(windows, Probe("late"), Window(1.0009, 3))
+    later = added(windows, Probe("later"), Window(1.001, 3))
+    assert [probe.earliest for probe in (soon, late, later)] == [1, 1, 1 + 1 / TICKS]
+    assert [probe.latest for probe in (soon, late, later)] == [1.0002, 3, 3]
+    assert windows.take(1.0001) is None
+    assert departs(windows, 1.0002).job_ids == ("soon", "late")

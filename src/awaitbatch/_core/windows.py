@@ -29,6 +29,11 @@ https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
 """
 EXPRESS_SEATS: Final = 10
 """Seats of each call that due one-shot requests get before polls; or they would queue behind all overdue polls."""
+TICKS: Final = 1024
+"""Moments a second at which windows open; one opens up to a millisecond early, together with all others of its tick.
+
+Tasks that begin to wait one after the other would each have a window of their own, and the queue much more work.
+"""
 
 
 class Observation(Protocol):
@@ -52,7 +57,7 @@ class Request(ABC):
     Attributes:
         job_id: The job to look at.
         one_shot: Whether somebody waits for just this look, so that it may use the express seats.
-        earliest: When the window opens, in monotonic seconds.
+        earliest: When the window opens, in monotonic seconds, rounded down to a tick.
         latest: When the window closes, in monotonic seconds.
         made: When it was added, in the count of `Windows` that also numbers calls, so it orders as things happened.
         ticket: What it holds at present. Positive: its place in the queue. Negative: minus the number of the call that
@@ -343,7 +348,7 @@ class Windows(Generic[R]):
 
     def _reschedule(self, request: R, window: Window, now: float) -> None:
         earliest, latest = window
-        request.earliest = now + earliest
+        request.earliest = math.floor((now + earliest) * TICKS) / TICKS
         request.latest = now + latest
         self._enqueue(request)
 
@@ -370,8 +375,11 @@ class Windows(Generic[R]):
         self, job_id: str, job: _Job[R], observation: Observation, changes: list[Change]
     ) -> None:
         status, order = observation.status, observation.order
-        # Who describes a job looks for himself; news is for those who wait.
-        is_awaited = not all(request.one_shot for request in job.requests)
-        if status is not None and is_awaited and order >= job.order:
-            changes.append(Change(job_id, job.status, status))
-            job.status, job.order = status, order
+        if status is None or order < job.order:
+            return
+        for request in job.requests:
+            # Who describes a job looks for himself; news is for those who wait.
+            if not request.one_shot:
+                changes.append(Change(job_id, job.status, status))
+                job.status, job.order = status, order
+                return
