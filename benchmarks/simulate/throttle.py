@@ -32,7 +32,7 @@ PHASE: Final = 120.0
 COURSE_STEP: Final = 2.0
 """Seconds for which calls are counted together where their course is shown."""
 _CHANGES: Final = ((PHASE, LOW_RATE), (2 * PHASE, RATE))
-_STEADY_RATES: Final = (1.0, 2.0, 5.0, 20.0, 50.0)
+_STEADY_RATES: Final = (0.3, 1.0, 2.0, 5.0, 20.0, 50.0)
 _FORMING: Final = 60.0
 _STEADY: Final = 300.0
 """Seconds under a limit that stays, after those in which the rate is found: several teeth of the saw that it draws."""

@@ -16,11 +16,13 @@ from awaitbatch._core.throttle import (
     DRIFT,
     FAST_GROWTH,
     INCREASE,
+    LONG_CALM,
     LOW_ANSWERS,
     LOW_CUT,
     LOW_INCREASE,
     LOW_RATE,
     MIN_RATE,
+    MOST_GROWTH,
     REST,
     SEARCH,
     START_RATE,
@@ -168,7 +170,7 @@ def gain(throttle: AdaptiveThrottle) -> float:
 
 def usual_gain(rate: float) -> float:
     """What it adds where no special case applies."""
-    return min(INCREASE / rate, (FAST_GROWTH - 1) * rate**2)
+    return min(INCREASE / rate, (MOST_GROWTH - 1) * rate**2)
 
 
 def test_a_calm_rate_above_the_last_congestion_grows_faster() -> None:
@@ -181,15 +183,24 @@ def test_a_calm_rate_above_the_last_congestion_grows_faster() -> None:
 
 
 def test_a_calm_rate_below_the_last_congestion_does_not() -> None:
-    """However calm it is, the way back to the rate of the last congestion takes its time."""
+    """For a minute the way back to the rate of the last congestion takes its time."""
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
-    use_for(throttle, 10 * CALM, START_RATE)
+    use_for(throttle, LONG_CALM - 1, START_RATE)
     assert gain(throttle) == pytest.approx(usual_gain(START_RATE))
 
 
+def test_a_long_calm_shortens_the_way_back() -> None:
+    """After it any rate grows faster, or one stray rejection at a high rate would be felt for an hour."""
+    throttle = AdaptiveThrottle(1000, STEADY)
+    cut_once(throttle)
+    use_for(throttle, LONG_CALM + 1, START_RATE)
+    assert gain(throttle) == pytest.approx(usual_gain(START_RATE) + SEARCH * START_RATE)
+    assert LONG_CALM == 60
+
+
 def test_calm_takes_its_time() -> None:
-    """Before 20 s of use are over nothing is added, above the rate of the last congestion too."""
+    """Before 20 s of use are over growth is the usual, above the rate of the last congestion too."""
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
     use_for(throttle, CALM - 1, 8.0)
@@ -231,13 +242,26 @@ def test_steps_are_small_at_a_low_limit() -> None:
     assert (LOW_RATE, LOW_CUT, LOW_INCREASE) == (2, 0.85, 0.0075)
 
 
-def test_a_limit_from_two_calls_a_second_is_not_low() -> None:
-    """From two calls a second on the steps are the usual ones."""
+def test_a_cut_that_does_not_lead_below_two_calls_a_second_is_the_usual() -> None:
+    """And so are the steps after it."""
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
-    cut_at(throttle, LOW_RATE)
-    assert throttle.rate == pytest.approx(LOW_RATE * CUT)
-    assert gain(throttle) == pytest.approx(usual_gain(LOW_RATE * CUT))
+    cut_at(throttle, LOW_RATE / CUT)
+    assert throttle.rate == pytest.approx(LOW_RATE)
+    assert gain(throttle) == pytest.approx(usual_gain(LOW_RATE))
+
+
+def test_a_cut_that_leads_below_two_calls_a_second_is_small() -> None:
+    """The limit is then as low as that."""
+    throttle = AdaptiveThrottle(1000, STEADY)
+    cut_once(throttle)
+    cut_at(throttle, 0.99 * LOW_RATE / CUT)
+    assert throttle.rate == pytest.approx(0.99 * LOW_RATE / CUT * LOW_CUT)
+
+
+def test_a_cycle_of_storms_leads_downwards() -> None:
+    """One answer, one small cut and one deep one, again and again, must not hold the rate above the limit."""
+    assert MOST_GROWTH * LOW_CUT * CUT < 1
 
 
 def test_small_steps_end() -> None:
@@ -286,9 +310,9 @@ def test_rest_ends_small_steps() -> None:
     assert gain(throttle) == pytest.approx(usual_gain(START_RATE))
 
 
-@pytest.mark.parametrize("limit", [0.2, 0.5, 1.0, 1.25])
+@pytest.mark.parametrize("limit", [0.2, 0.3, 0.5, 0.7, 1.0, 1.25, 1.5, 2.0])
 def test_a_low_limit_is_used(limit: float) -> None:
-    """Where each call that comes too soon after the last is rejected, at least 84 % of the limit are used."""
+    """Where each call that comes too soon after the last is rejected, 84 % are used, with few rejections."""
     throttle = AdaptiveThrottle(100, STEADY)
     now, passed, token_at = 0.0, 0, 0.0
     for number in range(1, 1000):
@@ -301,6 +325,7 @@ def test_a_low_limit_is_used(limit: float) -> None:
         passed += 1
         throttle.answered(number)
     assert passed / (limit * now) >= 0.84
+    assert passed / 999 > 0.9
 
 
 def test_growth_from_the_floor_is_careful() -> None:
@@ -310,7 +335,7 @@ def test_growth_from_the_floor_is_careful() -> None:
     throttle.rate = MIN_RATE
     send_one(throttle, 2)
     throttle.answered(2)
-    assert MIN_RATE < throttle.rate <= MIN_RATE * FAST_GROWTH
+    assert MIN_RATE < throttle.rate <= MIN_RATE * MOST_GROWTH
 
 
 @pytest.mark.parametrize("cut_before", [False, True], ids=["fast growth", "additive growth"])

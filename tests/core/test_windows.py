@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from random import Random
 
 import pytest
@@ -576,3 +577,12 @@ def test_windows_open_with_their_tick(windows: Windows[Probe]) -> None:
     assert [probe.latest for probe in (soon, late, later)] == [1.0002, 3, 3]
     assert windows.take(1.0001) is None
     assert departs(windows, 1.0002).job_ids == ("soon", "late")
+
+
+def test_a_window_that_never_opens(windows: Windows[Probe]) -> None:
+    """Windows may be as far away as a number can tell."""
+    never = added(windows, Probe("never"), Window(sys.float_info.max, sys.float_info.max))
+    other = added(windows, Probe("other"), AT_ONCE)
+    assert departs(windows, 0).job_ids == ("other",)
+    assert windows.next_deadline() == never.latest
+    assert other.ticket < 0

@@ -121,5 +121,6 @@ async def test_no_callback_takes_ten_milliseconds(
             print(f"\n  {calls / took:.1f} calls/s of {after.ids_per_call:.1f} jobs, {log} log: {times}")  # noqa: T201
     assert after.ids_per_call > 80
     assert after.calls >= enough
-    most = max(MOST, READINGS * reading)
+    # The long runs are measurements, which a slow machine has no business to pass.
+    most = MOST if seconds >= 10 else max(MOST, READINGS * reading)
     assert times.quantile(1) < most, f"{times.longest}: {times}; json takes {1000 * reading:.2f} ms"

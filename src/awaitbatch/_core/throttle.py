@@ -20,6 +20,9 @@ INCREASE: Final = 0.7
 """By how much the rate grows after it: INCREASE / rate calls a second each second."""
 CUT: Final = 0.8
 """Factor on the rate for each congestion event."""
+MOST_GROWTH: Final = 1.25
+"""The most that one good answer multiplies the rate by after the first congestion. A storm's cycle of one answer, one
+cut to `LOW_CUT` and one to `CUT` has to lead downwards."""
 
 DRIFT: Final = 0.5
 """The most by which one of several rejections in a row puts off the next call, as a share of the time between two."""
@@ -27,12 +30,14 @@ DRIFT: Final = 0.5
 CALM: Final = 20.0
 """Seconds of use without congestion after which a rate that was never tried before grows faster."""
 SEARCH: Final = 0.06
-"""Share of the rate that it then gains each second on top of `INCREASE`."""
+"""Share of the rate that it then gains each second on top of `INCREASE` / rate."""
+LONG_CALM: Final = 60.0
+"""Seconds of use without congestion after which any rate does: at a high one, the way back from a cut is long."""
 
 LOW_RATE: Final = 2.0
 """Calls a second below which a limit leaves next to no room for trying: its bucket holds a call or two."""
 LOW_INCREASE: Final = 0.0075
-"""Share of the rate that each good answer adds after a cut below `LOW_RATE`."""
+"""Share of the rate that each good answer adds after a cut that would have led below `LOW_RATE`."""
 LOW_CUT: Final = 0.85
 """Factor on the rate for such a cut."""
 LOW_ANSWERS: Final = 32
@@ -53,10 +58,10 @@ class AdaptiveThrottle:
     from it:
 
     - After `CALM` seconds without congestion, a rate above that of the last congestion grows faster: the limit has
-      been raised, or a neighbour has left.
+      been raised, or a neighbour has left. After `LONG_CALM` seconds any rate does.
     - A limit below `LOW_RATE` has next to no burst, so that the first call that is too fast is rejected, and a step of
-      `INCREASE` is a large one there. So after a cut below it both steps are small, unless no call was answered
-      since the cut before: then it is a storm and not a limit that is nearly known.
+      `INCREASE` is a large one there. So if a cut would lead below it both steps are small, unless no call was
+      answered since the cut before: then it is a storm and not a limit that is nearly known.
 
     While no call is answered, each rejection also puts off the next call by a little, drawn at random. Calls at equal
     distances could meet the account's bucket for ever at a moment at which a neighbour has just emptied it.
@@ -160,10 +165,10 @@ class AdaptiveThrottle:
             self._low_answers -= 1
             return self.rate * (1 + LOW_INCREASE)
         increase = INCREASE / self.rate
-        if self._calm > CALM and self.rate > self._peak:
+        if self._calm > (CALM if self.rate > self._peak else LONG_CALM):
             increase += SEARCH * self.rate
         # At the floor a call stands for a long time, and one good answer is thin evidence.
-        return min(self.rate + increase * seconds, self.rate * FAST_GROWTH)
+        return min(self.rate + increase * seconds, self.rate * MOST_GROWTH)
 
     def congested(self, number: int) -> bool:
         """A call was rejected for coming too fast; True if that cut the rate.
@@ -175,7 +180,7 @@ class AdaptiveThrottle:
             self._drift = self._random.uniform(0, DRIFT)
         if number <= self._last_cut:
             return False
-        is_low = self.rate < LOW_RATE and self._has_answer and not self._growing_fast
+        is_low = self.rate * CUT < LOW_RATE and self._has_answer and not self._growing_fast
         self._low_answers = LOW_ANSWERS if is_low else 0
         self._growing_fast = False
         self._last_cut = self._newest

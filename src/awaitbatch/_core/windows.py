@@ -348,7 +348,8 @@ class Windows(Generic[R]):
 
     def _reschedule(self, request: R, window: Window, now: float) -> None:
         earliest, latest = window
-        request.earliest = math.floor((now + earliest) * TICKS) / TICKS
+        opens = now + earliest
+        request.earliest = opens - opens % (1 / TICKS)
         request.latest = now + latest
         self._enqueue(request)
 
