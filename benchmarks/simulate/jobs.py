@@ -50,7 +50,7 @@ _KEPT: Final = 1.1
 """How many times its interval a job may go unseen where the limit is none."""
 _LONG_ROUND: Final = 1.2
 """How many times the best possible where it is one, if a round takes so long that the throttle's saw evens out."""
-_SHORT_ROUND: Final = 1 / CUT
+_SHORT_ROUND: Final = 1.02 / CUT
 """How many times the best possible otherwise: the whole round may come right after a cut."""
 _MANY_CALLS: Final = 100
 _FEW_CALLS: Final = 10

@@ -216,7 +216,7 @@ def test_a_limit_shows_in_the_times() -> None:
         ({"jobs": 9_000, "unseen_max": 124.0}, True),
         ({"rate": 19.0, "unseen_max": 124.0}, False),
         ({"rate": 20.0, "unseen_max": 124.0}, True),
-        ({"rate": 20.0, "unseen_max": 126.0}, False),
+        ({"rate": 20.0, "unseen_max": 129.0}, False),
         ({"limit_decides": False, "unseen_max": 109.0}, True),
         ({"limit_decides": False, "unseen_max": 115.0}, False),
         ({"seats_used": 0.98}, False),
