@@ -185,6 +185,7 @@ class Windows(Generic[R]):
         """Forget a request wherever it is; it is no error if it has left already."""
         if request.ticket:
             self._remove(request)
+            self._tidy()
 
     def note(self, job_id: str, status: str, order: tuple[int, int]) -> None:
         """Tell what is known of a job that is asked for, so that seeing the same again is no `Change`."""
@@ -210,7 +211,7 @@ class Windows(Generic[R]):
         self._took_part = False
         if due > now:
             return None
-        self._queue.tidy(self._size)
+        self._tidy()
         self._counter += 1
         number = self._counter
         boarded: dict[str, None] = {}
@@ -367,6 +368,8 @@ class Windows(Generic[R]):
         del requests[request]
         if not requests:
             del self._jobs[request.job_id]
+
+    def _tidy(self) -> None:
         self._queue.tidy(self._size)
         if len(self._express) > 2 * self._size + SEATS:
             self._express = [entry for entry in self._express if entry[2].ticket == entry[1]]
