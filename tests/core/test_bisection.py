@@ -115,6 +115,7 @@ def test_every_set_in_small_calls() -> None:
             for culprits in combinations(job_ids, count):
                 outcome = run(job_ids, dict.fromkeys(culprits, "malformed"))
                 assert outcome.refused == set(culprits)
+    assert SUSPICIOUS == 5
 
 
 @settings(max_examples=100, deadline=None)
