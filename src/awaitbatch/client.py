@@ -8,7 +8,7 @@ import math
 import os
 from contextlib import nullcontext
 from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict
 
 import anyio
 import anyio.lowlevel
@@ -38,6 +38,7 @@ from awaitbatch.transport import AiobotocoreTransport
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Coroutine, Iterable
     from types import TracebackType
+    from typing import Unpack
 
     from aiobotocore.config import AioConfig
     from aiobotocore.session import AioSession
@@ -53,6 +54,14 @@ _random = Random()  # noqa: S311
 if hasattr(os, "register_at_fork"):
     # Or the processes of a prefork server would all draw the same pauses.
     os.register_at_fork(after_in_child=_random.seed)
+
+
+class _Limits(TypedDict, total=False):
+    """What a wait may be told; None or nothing for the client's."""
+
+    backoff: Backoff | None
+    max_retries: float | None
+    status_retries: float | None
 
 
 _DECODED_AT_ONCE = 100
@@ -263,8 +272,7 @@ class BatchClient:
             DescribeError: DescribeJobs failed for good, or ``status_retries`` times.
             ClientClosedError: The client is not open.
         """
-        rules = self._rules(None)
-        return (await self._watch(job_id, self._describe_window, rules)).description()
+        return (await self._watch(job_id, self._describe_window, None)).description()
 
     async def get_job_description(self, job_id: str) -> dict[str, Any]:
         """The same as `describe`, by Airflow's name."""
@@ -337,8 +345,15 @@ class BatchClient:
         """
         awaited = frozenset([match_status] if isinstance(match_status, str) else match_status)
         _require(lambda _: bool(awaited), "match_status", match_status, "at least one status")
-        rules = self._rules(awaited, backoff=backoff, max_retries=max_retries, status_retries=status_retries)
-        (await self._watch(job_id, self._describe_window, rules)).description()
+        sighting = await self._watch(
+            job_id,
+            self._describe_window,
+            awaited,
+            backoff=backoff,
+            max_retries=max_retries,
+            status_retries=status_retries,
+        )
+        sighting.description()
         return True
 
     async def poll_for_job_running(
@@ -372,10 +387,15 @@ class BatchClient:
             ClientClosedError: The client is not open, or was closed meanwhile.
         """
         match_status = (self.RUNNING_STATE, *self._terminal_states)
-        rules = self._rules(
-            match_status, backoff=backoff, max_retries=max_retries, status_retries=status_retries
+        sighting = await self._watch(
+            job_id,
+            self._pause(delay),
+            match_status,
+            backoff=backoff,
+            max_retries=max_retries,
+            status_retries=status_retries,
         )
-        return (await self._watch(job_id, self._pause(delay), rules)).description()
+        return sighting.description()
 
     async def poll_for_job_complete(
         self,
@@ -393,10 +413,15 @@ class BatchClient:
         Returns:
             The final description.
         """
-        rules = self._rules(
-            self._terminal_states, backoff=backoff, max_retries=max_retries, status_retries=status_retries
+        sighting = await self._watch(
+            job_id,
+            self._pause(delay),
+            self._terminal_states,
+            backoff=backoff,
+            max_retries=max_retries,
+            status_retries=status_retries,
         )
-        return (await self._watch(job_id, self._pause(delay), rules)).description()
+        return sighting.description()
 
     async def wait_for_job(
         self,
@@ -434,12 +459,9 @@ class BatchClient:
             DescribeError: DescribeJobs failed for good.
             ClientClosedError: The client is not open, or was closed meanwhile.
         """
-        limits: dict[str, Any] = {
-            "backoff": backoff,
-            "max_retries": max_retries,
-            "status_retries": status_retries,
-        }
-        job = await self.poll_for_job_running(job_id, delay, **limits)
+        job = await self.poll_for_job_running(
+            job_id, delay, backoff=backoff, max_retries=max_retries, status_retries=status_retries
+        )
         job_id, known = job["jobId"], Known(job["status"], order_of(job))
         if known.status not in self._terminal_states:
             # The wait may last for days, and a description takes more memory than all else of it.
@@ -452,8 +474,16 @@ class BatchClient:
         async with fetching:
             if job:
                 return job
-            rules = self._rules(self._terminal_states, **limits)
-            return (await self._watch(job_id, self._pause(delay), rules, known=known)).description()
+            sighting = await self._watch(
+                job_id,
+                self._pause(delay),
+                self._terminal_states,
+                backoff=backoff,
+                max_retries=max_retries,
+                status_retries=status_retries,
+                known=known,
+            )
+            return sighting.description()
 
     async def check_job_success(self, job_id: str) -> bool:
         """Look at the job once.
@@ -682,9 +712,16 @@ class BatchClient:
         return _drawn_pause(delay, self.DEFAULT_DELAY_MIN, self.DEFAULT_DELAY_MAX)
 
     def _watch(
-        self, job_id: str, window: Window, rules: Rules, known: Known | None = None
+        self,
+        job_id: str,
+        window: Window,
+        match_status: Container[str] | None,
+        *,
+        known: Known | None = None,
+        **limits: Unpack[_Limits],
     ) -> Coroutine[Any, Any, Sighting]:
-        # No coroutine function itself: a frame fewer for each of many thousand waits.
+        # No coroutine function itself: a frame, and what it holds, fewer for each of many thousand waits.
+        rules = self._rules(match_status, **limits)
         self._life.check_open(job_id)
         return self._life.coalescer.watch(parse_job_id(job_id), window, known=known, **rules)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from sys import intern
 from typing import TYPE_CHECKING, Final, Required, TypedDict
 
 from awaitbatch._core.backoff import Backoff, Window
@@ -104,7 +105,9 @@ class Watch(Request):
         status = observation.status
         if status is None:
             return self.failed(_LACKS_STATUS) if counts else None
-        self.last_status = status
+        if status != self.last_status:
+            # One string for all jobs of that status: a hundred thousand would take megabytes.
+            self.last_status = intern(str(status))
         self.absences = 0
         self._failure = None
         if self._match_status is None or status in self._match_status:

@@ -11,8 +11,10 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from heapq import heapify, heappop, heappush
+from sys import intern
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeVar
 
+from awaitbatch._core.backoff import Window
 from awaitbatch._core.bisection import Bisection
 from awaitbatch._core.cohorts import Cohorts
 from awaitbatch._core.outcomes import Failure, Trouble, Verdict
@@ -20,7 +22,6 @@ from awaitbatch._core.outcomes import Failure, Trouble, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from awaitbatch._core.backoff import Window
 
 SEATS: Final = 100
 """The most ids that DescribeJobs takes in one call.
@@ -104,14 +105,15 @@ class Change(NamedTuple):
     after: str
 
 
-class _Job(Generic[R]):
-    """A job while anybody asks for it."""
+class _Job(list[R]):
+    """The requests for one job, in the order in which they came, and what is known of it.
 
-    __slots__ = ("order", "requests", "status")
+    Few ask for the same job, so a list of them is found in less memory, and sooner, than a dict.
+    """
+
+    __slots__ = ("order", "status")
 
     def __init__(self) -> None:
-        # A set that keeps the order.
-        self.requests: dict[R, None] = {}
         self.status: str | None = None
         self.order = (-1, -1)
 
@@ -146,7 +148,19 @@ class Windows(Generic[R]):
     and `refuse`. A request is answered only by calls that were taken after it was added.
     """
 
-    __slots__ = ("_counter", "_express", "_jobs", "_parts", "_queue", "_size", "_took_part")
+    __slots__ = (
+        "_closes",
+        "_counter",
+        "_express",
+        "_jobs",
+        "_now",
+        "_opens",
+        "_parts",
+        "_queue",
+        "_size",
+        "_took_part",
+        "_window",
+    )
 
     def __init__(self) -> None:
         self._jobs: dict[str, _Job[R]] = {}
@@ -158,6 +172,9 @@ class Windows(Generic[R]):
         # Parts of refused calls that are still to be tried. Their riders keep the number of the refused call.
         self._parts: list[Call] = []
         self._took_part = False
+        # The window that was given last and when, and what it comes to.
+        self._window, self._now = Window(math.nan, math.nan), math.nan
+        self._opens = self._closes = math.nan
 
     def __len__(self) -> int:
         return self._size
@@ -165,7 +182,7 @@ class Windows(Generic[R]):
     def __iter__(self) -> Iterator[R]:
         """All requests, waiting and riding."""
         for job in self._jobs.values():
-            yield from job.requests
+            yield from job
 
     def __repr__(self) -> str:
         return f"<Windows {self._size} requests for {len(self._jobs)} jobs>"
@@ -175,7 +192,7 @@ class Windows(Generic[R]):
         job = self._jobs.get(request.job_id)
         if job is None:
             job = self._jobs[request.job_id] = _Job()
-        job.requests[request] = None
+        job.append(request)
         self._size += 1
         self._counter += 1
         request.made = self._counter
@@ -243,7 +260,7 @@ class Windows(Generic[R]):
             if observation is not None and observation.status != job.status:
                 self._note_change(job_id, job, observation, changes)
             # Requests leave the list as they end.
-            for request in tuple(job.requests):
+            for request in tuple(job):
                 counts = request.ticket == -number
                 if not counts and request.made > number:
                     continue
@@ -318,18 +335,14 @@ class Windows(Generic[R]):
     def _board(self, boarded: dict[str, None], request: R, number: int, now: float) -> None:
         boarded[request.job_id] = None
         # Whoever else waits for the job, and may, shares the seat.
-        for companion in self._jobs[request.job_id].requests:
+        for companion in self._jobs[request.job_id]:
             if companion.ticket > 0 and companion.earliest <= now:
                 companion.ticket = -number
 
     def _riders(self, call: Call) -> list[R]:
         jobs = (self._jobs.get(job_id) for job_id in call.job_ids)
         return [
-            request
-            for job in jobs
-            if job is not None
-            for request in job.requests
-            if request.ticket == -call.number
+            request for job in jobs if job is not None for request in job if request.ticket == -call.number
         ]
 
     def _tell(self, requests: Iterable[R], failure: Failure, now: float) -> list[Ended[R]]:
@@ -348,10 +361,12 @@ class Windows(Generic[R]):
             self._reschedule(request, verdict, now)
 
     def _reschedule(self, request: R, window: Window, now: float) -> None:
-        earliest, latest = window
-        opens = now + earliest
-        request.earliest = opens - opens % (1 / TICKS)
-        request.latest = now + latest
+        # Most of a call's jobs get the same window; times of their own would take memory, and time to forget.
+        if window is not self._window or now != self._now:
+            opens = now + window.earliest
+            self._opens, self._closes = opens - opens % (1 / TICKS), now + window.latest
+            self._window, self._now = window, now
+        request.earliest, request.latest = self._opens, self._closes
         self._enqueue(request)
 
     def _enqueue(self, request: R) -> None:
@@ -364,9 +379,9 @@ class Windows(Generic[R]):
     def _remove(self, request: R) -> None:
         request.ticket = 0
         self._size -= 1
-        requests = self._jobs[request.job_id].requests
-        del requests[request]
-        if not requests:
+        job = self._jobs[request.job_id]
+        job.remove(request)
+        if not job:
             del self._jobs[request.job_id]
 
     def _tidy(self) -> None:
@@ -381,9 +396,9 @@ class Windows(Generic[R]):
         status, order = observation.status, observation.order
         if status is None or order < job.order:
             return
-        for request in job.requests:
+        for request in job:
             # Who describes a job looks for himself; news is for those who wait.
             if not request.one_shot:
                 changes.append(Change(job_id, job.status, status))
-                job.status, job.order = status, order
+                job.status, job.order = intern(str(status)), order
                 return
