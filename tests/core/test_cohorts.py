@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from awaitbatch._core.cohorts import Cohorts
 
-TICKETS = itertools.count(1)
+NUMBERS = itertools.count(1)
 
 
 @dataclass(eq=False)
@@ -22,12 +22,13 @@ class Waiting:
 
     earliest: float
     latest: float
-    ticket: int
+    number: int
+    place: object = None
 
 
 def queued(queue: Cohorts[Waiting], earliest: float, latest: float) -> Waiting:
     """Somebody who has just queued up."""
-    one = Waiting(earliest, latest, next(TICKETS))
+    one = Waiting(earliest, latest, next(NUMBERS))
     queue.push(one)
     return one
 
@@ -59,15 +60,15 @@ def test_does_as_a_plain_list(steps: list[tuple[str, int, int]], slack: int) -> 
         if step == "push":
             waiting.append(queued(queue, now + first, now + first + second))
         elif step == "cancel" and waiting:
-            waiting.pop(first % len(waiting)).ticket = 0
+            waiting.pop(first % len(waiting)).place = None
         elif step == "move" and waiting:
             mover = waiting[first % len(waiting)]
-            mover.earliest, mover.latest, mover.ticket = now + second, now + second + 2, next(TICKETS)
+            mover.earliest, mover.latest, mover.number = now + second, now + second + 2, next(NUMBERS)
             queue.push(mover)
         elif step == "pop":
             now += first
             is_open = [one for one in waiting if one.earliest <= now]
-            expected = sorted(is_open, key=lambda one: (one.latest, one.ticket))[:second]
+            expected = sorted(is_open, key=lambda one: (one.latest, one.number))[:second]
             given_out = popped(queue, now, second)
             # Among equals of different cohorts any order is fair.
             assert [one.latest for one in given_out] == [one.latest for one in expected]
@@ -126,10 +127,10 @@ def test_tidying_keeps_the_order(is_open: bool) -> None:
     crowd = [queued(queue, number, latest) for number, latest in enumerate(latests)]
     if is_open:
         assert popped(queue, 1000, 1) == [first]
-    first.ticket = 0
+    first.place = None
     for one in crowd:
         if one.latest % 5:
-            one.ticket = 0
+            one.place = None
     queue.tidy(200)
     assert len(queue) == 200
     for latest in range(2000, 3000, 5):
@@ -159,7 +160,7 @@ def test_storms_are_tidied_up() -> None:
             queue.next_deadline()
         if number % 1000 == 0:
             popped(queue, 300, 0)
-        one.ticket = 0
+        one.place = None
         queue.tidy(1)
         assert max(len(queue), len(queue._closed), len(queue._by_latest), len(queue._open)) <= 103
     assert popped(queue, math.inf) == [staying]

@@ -291,7 +291,7 @@ class Herd(RuleBasedStateMachine):
     def check_part(self, call: Call) -> None:
         """A part of a refused call carries only requests of that call."""
         between = self.between_parts()
-        riders = [watch for watch in between if watch.ticket == -call.number]
+        riders = [watch for watch in between if watch.place == call.number]
         assert {watch.job_id for watch in riders} == set(call.job_ids)
         for watch in riders:
             self.tickets[watch].call = call.number

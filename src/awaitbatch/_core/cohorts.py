@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from heapq import heapify, heappop, heappush, heapreplace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -13,62 +14,71 @@ _SLACK: Final = 100
 """So much that is outdated is not worth tidying up."""
 
 
-class Ticketed(Protocol):
-    """Something with a window, in monotonic seconds, and a ticket that changes whenever its place in the queue ends."""
+class Queued(Protocol):
+    """Something with a window in monotonic seconds, and a place that changes whenever its time in the queue ends."""
 
     earliest: float
     latest: float
-    ticket: int
+    place: object
 
 
-Q = TypeVar("Q", bound=Ticketed)
+Q = TypeVar("Q", bound=Queued)
+
+_latest_of = attrgetter("latest")
 
 
-class _Cohort(Generic[Q]):
-    """Those whose windows open at the same moment; `entries` has the soonest `latest` at its end."""
+class Cohort(Generic[Q]):
+    """Those whose windows open at the same moment; once it is `form`ed, `members` has the soonest `latest` at its end.
 
-    __slots__ = ("entries",)
+    Whoever has another place by now is outdated.
+    """
 
-    def __init__(self, entries: list[tuple[float, int, Q]]) -> None:
-        entries.sort(reverse=True)
-        self.entries = entries
+    __slots__ = ("members",)
+
+    def __init__(self) -> None:
+        self.members: list[Q] = []
+
+    def form(self) -> None:
+        """Sort the members; of those who must go at the same time the first to come is the first to go."""
+        self.members.reverse()
+        self.members.sort(key=_latest_of, reverse=True)
 
 
-_Heap = list[tuple[float, int, _Cohort[Q]]]
+_Heap = list[tuple[float, int, Cohort[Q]]]
 
 
 class Cohorts(Generic[Q]):
     """The queue, made for many windows that open at the same moment.
 
     A call's answer sends up to 100 jobs back into the queue together, and most of their windows open together. Heaps of
-    such cohorts take a tenth of the work that heaps of single jobs would. An entry ends when its owner's ticket
-    changes; it is dropped when it comes up.
+    such cohorts take a tenth of the work that heaps of single jobs would. Whoever is given another place is dropped
+    when it comes up.
     """
 
-    __slots__ = ("_arrivals", "_by_latest", "_closed", "_entries", "_open")
+    __slots__ = ("_arrivals", "_by_latest", "_closed", "_formed", "_open", "_size")
 
     def __init__(self) -> None:
-        self._arrivals: dict[float, list[tuple[float, int, Q]]] = {}
-        # Cohorts with (moment, a ticket to tell equal moments apart): those whose windows are not open yet by
+        self._arrivals: dict[float, Cohort[Q]] = {}
+        # Cohorts with (moment, a number to tell equal moments apart): those whose windows are not open yet by
         # `earliest`; all, and those whose windows are open, by the soonest `latest` they had when they were put there.
         self._closed: _Heap[Q] = []
         self._by_latest: _Heap[Q] = []
         self._open: _Heap[Q] = []
-        self._entries = 0
+        self._formed = 0
+        self._size = 0
 
     def __len__(self) -> int:
-        """The number of entries, outdated ones included."""
-        return self._entries
+        """How many are in the queue, outdated ones included."""
+        return self._size
 
     def push(self, one: Q) -> None:
-        """Queue somebody up, under the ticket that it holds now."""
-        entry = (one.latest, one.ticket, one)
-        arrivals = self._arrivals.get(one.earliest)
-        if arrivals is None:
-            self._arrivals[one.earliest] = [entry]
-        else:
-            arrivals.append(entry)
-        self._entries += 1
+        """Queue somebody up, and give it its place."""
+        cohort = self._arrivals.get(one.earliest)
+        if cohort is None:
+            cohort = self._arrivals[one.earliest] = Cohort()
+        one.place = cohort
+        cohort.members.append(one)
+        self._size += 1
 
     def next_deadline(self) -> float:
         """The soonest `latest` of all, or inf."""
@@ -77,55 +87,64 @@ class Cohorts(Generic[Q]):
         return self._soonest(self._by_latest)
 
     def pop_open(self, now: float) -> Iterator[Q]:
-        """Take out those whose windows are open, soonest `latest` first, for as long as the caller goes on."""
+        """Take out those whose windows are open, soonest `latest` first, for as long as the caller goes on.
+
+        They have no place any more.
+        """
         self._form_cohorts()
         while self._closed and self._closed[0][0] <= now:
             _, number, cohort = heappop(self._closed)
-            if cohort.entries:
-                heappush(self._open, (cohort.entries[-1][0], number, cohort))
+            if cohort.members:
+                heappush(self._open, (cohort.members[-1].latest, number, cohort))
         queue = self._open
         while self._soonest(queue) < math.inf:
-            entries = queue[0][2].entries
+            cohort = queue[0][2]
+            members = cohort.members
             others = min((entry[0] for entry in queue[1:3]), default=math.inf)
-            while entries and entries[-1][0] <= others:
-                _, ticket, one = entries.pop()
-                self._entries -= 1
-                if one.ticket == ticket:
+            while members:
+                one = members[-1]
+                is_here = one.place is cohort
+                if is_here and one.latest > others:
+                    break
+                members.pop()
+                self._size -= 1
+                if is_here:
+                    one.place = None
                     yield one
 
     def tidy(self, live: int) -> None:
         """Drop what is outdated if it outnumbers the ``live`` ones; storms of cancellations leave much."""
-        if max(self._entries, len(self._closed), len(self._by_latest)) <= 2 * live + _SLACK:
+        if max(self._size, len(self._closed), len(self._by_latest)) <= 2 * live + _SLACK:
             return
         self._form_cohorts()
-        self._entries = 0
+        self._size = 0
         for _, _, cohort in self._by_latest:
-            cohort.entries = [entry for entry in cohort.entries if entry[2].ticket == entry[1]]
-            self._entries += len(cohort.entries)
+            cohort.members = [one for one in cohort.members if one.place is cohort]
+            self._size += len(cohort.members)
         for queue in (self._closed, self._by_latest, self._open):
-            queue[:] = [entry for entry in queue if entry[2].entries]
+            queue[:] = [entry for entry in queue if entry[2].members]
             heapify(queue)
 
     def _form_cohorts(self) -> None:
-        for earliest, entries in self._arrivals.items():
-            cohort = _Cohort(entries)
-            latest, number, _ = entries[-1]
-            heappush(self._closed, (earliest, number, cohort))
-            heappush(self._by_latest, (latest, number, cohort))
+        for earliest, cohort in self._arrivals.items():
+            cohort.form()
+            self._formed += 1
+            heappush(self._closed, (earliest, self._formed, cohort))
+            heappush(self._by_latest, (cohort.members[-1].latest, self._formed, cohort))
         self._arrivals.clear()
 
     def _soonest(self, queue: _Heap[Q]) -> float:
         """The soonest `latest` in a heap of cohorts, brought to its top; inf if nobody is left in it."""
         while queue:
             latest, number, cohort = queue[0]
-            entries = cohort.entries
-            while entries and entries[-1][2].ticket != entries[-1][1]:
-                entries.pop()
-                self._entries -= 1
-            if not entries:
+            members = cohort.members
+            while members and members[-1].place is not cohort:
+                members.pop()
+                self._size -= 1
+            if not members:
                 heappop(queue)
-            elif entries[-1][0] == latest:
+            elif members[-1].latest == latest:
                 return latest
             else:
-                heapreplace(queue, (entries[-1][0], number, cohort))
+                heapreplace(queue, (members[-1].latest, number, cohort))
         return math.inf

@@ -8,6 +8,7 @@ calls are held up, the same order, earliest deadline first, starves nobody.
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from heapq import heapify, heappop, heappush
@@ -60,19 +61,19 @@ class Request(ABC):
         one_shot: Whether somebody waits for just this look, so that it may use the express seats.
         earliest: When the window opens, in monotonic seconds, rounded down to a tick.
         latest: When the window closes, in monotonic seconds.
-        made: When it was added, in the count of `Windows` that also numbers calls, so it orders as things happened.
-        ticket: What it holds at present. Positive: its place in the queue. Negative: minus the number of the call that
-            it rides. 0: it has left. Whatever knows it by another ticket is outdated.
+        made: The number of the last call that was taken before it was added; later ones answer it.
+        place: Where it is at present: in a cohort of the queue, or in the call of which it holds the number; None if it
+            has left. Whatever finds it elsewhere is outdated.
     """
 
-    __slots__ = ("earliest", "job_id", "latest", "made", "one_shot", "ticket")
+    __slots__ = ("earliest", "job_id", "latest", "made", "one_shot", "place")
 
     def __init__(self, job_id: str, *, one_shot: bool) -> None:
         self.job_id = job_id
         self.one_shot = one_shot
         self.earliest = self.latest = math.nan
         self.made = 0
-        self.ticket = 0
+        self.place: object = None
 
     @abstractmethod
     def saw(self, observation: Observation, *, counts: bool) -> Window | Verdict | None:
@@ -149,9 +150,10 @@ class Windows(Generic[R]):
     """
 
     __slots__ = (
+        "_calls",
         "_closes",
-        "_counter",
         "_express",
+        "_express_numbers",
         "_jobs",
         "_now",
         "_opens",
@@ -165,10 +167,11 @@ class Windows(Generic[R]):
     def __init__(self) -> None:
         self._jobs: dict[str, _Job[R]] = {}
         self._size = 0
-        self._counter = 0
+        self._calls = 0
         self._queue = Cohorts[R]()
-        # One-shots once more, as a heap of (latest, ticket, request).
-        self._express: list[tuple[float, int, R]] = []
+        # One-shots once more, as a heap of (latest, a number to tell equals apart, request, its place).
+        self._express: list[tuple[float, int, R, object]] = []
+        self._express_numbers = itertools.count()
         # Parts of refused calls that are still to be tried. Their riders keep the number of the refused call.
         self._parts: list[Call] = []
         self._took_part = False
@@ -194,13 +197,12 @@ class Windows(Generic[R]):
             job = self._jobs[request.job_id] = _Job()
         job.append(request)
         self._size += 1
-        self._counter += 1
-        request.made = self._counter
+        request.made = self._calls
         self._reschedule(request, window, now)
 
     def discard(self, request: R) -> None:
         """Forget a request wherever it is; it is no error if it has left already."""
-        if request.ticket:
+        if request.place is not None:
             self._remove(request)
             self._tidy()
 
@@ -229,8 +231,8 @@ class Windows(Generic[R]):
         if due > now:
             return None
         self._tidy()
-        self._counter += 1
-        number = self._counter
+        self._calls += 1
+        number = self._calls
         boarded: dict[str, None] = {}
         for request in self._pop_express(now):
             self._board(boarded, request, number, now)
@@ -261,8 +263,8 @@ class Windows(Generic[R]):
                 self._note_change(job_id, job, observation, changes)
             # Requests leave the list as they end.
             for request in tuple(job):
-                counts = request.ticket == -number
-                if not counts and request.made > number:
+                counts = request.place == number
+                if not counts and request.made >= number:
                     continue
                 if observation is None:
                     verdict = request.missed(counts=counts)
@@ -318,32 +320,30 @@ class Windows(Generic[R]):
             self._parts.remove(part)
             riders = self._riders(part)
             if riders and part.bisection is not None:
-                self._counter += 1
+                self._calls += 1
                 for request in riders:
-                    request.ticket = -self._counter
+                    request.place = self._calls
                 part.bisection.sent()
                 job_ids = tuple(dict.fromkeys(request.job_id for request in riders))
-                return Call(self._counter, job_ids, due=part.due, bisection=part.bisection)
+                return Call(self._calls, job_ids, due=part.due, bisection=part.bisection)
         return None
 
     def _pop_express(self, now: float) -> Iterator[R]:
         while self._express and self._express[0][0] <= now:
-            _, ticket, request = heappop(self._express)
-            if request.ticket == ticket:
+            _, _, request, place = heappop(self._express)
+            if request.place is place:
                 yield request
 
     def _board(self, boarded: dict[str, None], request: R, number: int, now: float) -> None:
         boarded[request.job_id] = None
         # Whoever else waits for the job, and may, shares the seat.
         for companion in self._jobs[request.job_id]:
-            if companion.ticket > 0 and companion.earliest <= now:
-                companion.ticket = -number
+            if type(companion.place) is not int and companion.earliest <= now:
+                companion.place = number
 
     def _riders(self, call: Call) -> list[R]:
         jobs = (self._jobs.get(job_id) for job_id in call.job_ids)
-        return [
-            request for job in jobs if job is not None for request in job if request.ticket == -call.number
-        ]
+        return [request for job in jobs if job is not None for request in job if request.place == call.number]
 
     def _tell(self, requests: Iterable[R], failure: Failure, now: float) -> list[Ended[R]]:
         ended: list[Ended[R]] = []
@@ -370,14 +370,12 @@ class Windows(Generic[R]):
         self._enqueue(request)
 
     def _enqueue(self, request: R) -> None:
-        self._counter = ticket = self._counter + 1
-        request.ticket = ticket
         self._queue.push(request)
         if request.one_shot:
-            heappush(self._express, (request.latest, ticket, request))
+            heappush(self._express, (request.latest, next(self._express_numbers), request, request.place))
 
     def _remove(self, request: R) -> None:
-        request.ticket = 0
+        request.place = None
         self._size -= 1
         job = self._jobs[request.job_id]
         job.remove(request)
@@ -387,7 +385,7 @@ class Windows(Generic[R]):
     def _tidy(self) -> None:
         self._queue.tidy(self._size)
         if len(self._express) > 2 * self._size + SEATS:
-            self._express = [entry for entry in self._express if entry[2].ticket == entry[1]]
+            self._express = [entry for entry in self._express if entry[2].place is entry[3]]
             heapify(self._express)
 
     def _note_change(
