@@ -29,7 +29,6 @@ class Scenario:
         jobs: How many jobs there are.
         rate: Calls a second that the account allows; None for any number.
         missing: Whether one more id is awaited that AWS Batch does not know.
-        has_defaults: Whether it is also run with the contestants' own paces.
         running: Least and most seconds that a job runs.
     """
 
@@ -38,7 +37,6 @@ class Scenario:
     jobs: int
     rate: float | None = None
     missing: bool = False
-    has_defaults: bool = True
     running: tuple[float, float] = RUNNING
 
     @property
@@ -78,12 +76,7 @@ SCENARIOS: Final = {
         Scenario(name="1000-limited", about=f"1,000 jobs, {LIMIT:g} calls/s", jobs=1000, rate=LIMIT),
         Scenario(name="5000-limited", about=f"5,000 jobs, {LIMIT:g} calls/s", jobs=5000, rate=LIMIT),
         Scenario(
-            name="1000-missing",
-            about="1,000 jobs and an id that does not exist",
-            jobs=1000,
-            missing=True,
-            # By default those that give up at all do so after many minutes; what becomes of the other jobs shows here.
-            has_defaults=False,
+            name="1000-missing", about="1,000 jobs and an id that does not exist", jobs=1000, missing=True
         ),
     )
 }

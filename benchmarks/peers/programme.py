@@ -44,7 +44,7 @@ def heats(
     for scenario in scenarios:
         for pace in paces:
             for contestant in contestants:
-                is_told = pace.interval is not None or (contestant.has_defaults and scenario.has_defaults)
+                is_told = pace.interval is not None or contestant.has_defaults
                 if is_told and (contestant.scenarios is None or scenario.name in contestant.scenarios):
                     yield Heat(contestant, scenario, pace)
 
