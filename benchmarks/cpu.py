@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import statistics
-import sys
 import time
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -29,7 +27,7 @@ from aiobotocore.session import AioSession
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.testing import ServerProcess
 from awaitbatch.transport import AiobotocoreTransport
-from benchmarks.ground import add_running_jobs, arguments_for, ask_own_process
+from benchmarks.ground import add_running_jobs, answer_order, arguments_for, ask_own_process, read_order
 from benchmarks.report import Figure, Result
 from benchmarks.signed_http import SignedHttp
 
@@ -259,4 +257,4 @@ async def _compete(
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(asyncio.run(_compete(**json.load(sys.stdin))))))
+    answer_order(asdict(asyncio.run(_compete(**read_order()))))

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import signal
 import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from subprocess import PIPE
 from typing import TYPE_CHECKING, Any, Final
 
+from benchmarks.peers.processes import started
+
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import AsyncIterator
+
     from awaitbatch.testing import ServerProcess
 
 FOREVER: Final = 1e6
@@ -37,23 +45,56 @@ def arguments_for(server: ServerProcess) -> dict[str, Any]:
     return {**server.client_arguments}
 
 
-async def ask_own_process(module: str, order: dict[str, Any]) -> dict[str, Any]:
-    """Run a module as a program, which takes an order as JSON and prints what it found as JSON.
+class Program:
+    """A module that runs as a program of its own and answers each line of JSON with one."""
 
-    Raises:
-        RuntimeError: It failed; what it said about that is on standard error.
-    """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        output, _ = await process.communicate(json.dumps(order).encode())
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        message = f"a process of {module} ended with exit code {process.returncode}; its error is above"
-        raise RuntimeError(message)
-    found: dict[str, Any] = json.loads(output)
-    return found
+    def __init__(self, module: str, process: asyncio.subprocess.Process) -> None:
+        self._module = module
+        self._process = process
+
+    async def ask(self, order: object) -> Any:  # noqa: ANN401
+        """Give an order, and wait until it is carried out.
+
+        Raises:
+            RuntimeError: The program has ended; what it said about that is on standard error.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+        answer = await self._process.stdout.readline()
+        if not answer:
+            code = await self._process.wait()
+            message = f"a process of {self._module} ended with exit code {code}; its error, if any, is above"
+            raise RuntimeError(message)
+        return json.loads(answer)
+
+    def pause(self) -> None:
+        """Let it do nothing, not even on its own account, until it is told to go on."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it run again after a pause."""
+        self._process.send_signal(signal.SIGCONT)
+
+
+@asynccontextmanager
+async def own_process(module: str) -> AsyncIterator[Program]:
+    """Run a module inside ``async with``; it ends with it at the latest."""
+    async with started(Path(sys.executable), "-m", module, stdin=PIPE, stdout=PIPE) as process:
+        yield Program(module, process)
+
+
+async def ask_own_process(module: str, order: object) -> Any:  # noqa: ANN401
+    """Have a process of its own carry out just one order."""
+    async with own_process(module) as program:
+        return await program.ask(order)
+
+
+def read_order() -> Any:  # noqa: ANN401
+    """In such a program: wait for the next order, without an event loop."""
+    return json.loads(sys.stdin.readline())
+
+
+def answer_order(found: object) -> None:
+    """In such a program: say what an order has led to."""
+    print(json.dumps(found), flush=True)

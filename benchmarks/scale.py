@@ -5,27 +5,29 @@ A process awaits 1,000 jobs, another 10,000, another 100,000: as many tasks, eac
 
 Each goes through these phases: all waits begin at once; every job is seen twice, which at 100,000 jobs takes 100 s; CPU
 time is measured; then stalls are, apart, since a task that looks at the clock every few milliseconds costs something
-itself; all waits are cancelled at once.
+itself; all waits are cancelled at once. Only one process runs at a time, the others pause; but CPU time is measured
+in rounds in which all have their turn, or their ratio would be that of the machine's moods.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import json
-import sys
 import time
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.testing import ServerProcess
-from benchmarks.ground import add_running_jobs, arguments_for, ask_own_process
+from benchmarks.ground import add_running_jobs, answer_order, arguments_for, own_process, read_order
 from benchmarks.report import Figure, Result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
 
 RATE: Final = 20.0
 """Calls a second."""
@@ -36,6 +38,8 @@ _DESCRIPTION_BYTES: Final = 3500
 _TICK: Final = 0.002
 """Seconds between two looks at the clock, which tell how long the loop was held."""
 _JOBS_A_REQUEST: Final = 20_000
+_SETTLE: Final = 1.0
+"""Seconds that a process gets to find its pace again after a pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +50,10 @@ class Cost:
         jobs: How many.
         begin_seconds: Until all had begun.
         bytes_per_job: Resident memory beyond that of the client before, once every job was seen twice.
-        seconds: How long CPU time was measured.
-        cpu_us_per_job_seen: CPU time, of user and system, per job seen.
+        seconds: How long CPU time was measured, all rounds together.
+        cpu_us_per_job_seen: CPU time, of user and system, per job seen; the median of the rounds.
+        rounds: The same in each round.
+        collections: How often Python's garbage collector ran meanwhile, in each of its three generations.
         calls: Calls sent meanwhile.
         ids_per_call: Mean number of ids in them.
         stall_p99_ms: The time by which 99 of 100 looks at the clock were late at most.
@@ -61,6 +67,8 @@ class Cost:
     bytes_per_job: float
     seconds: float
     cpu_us_per_job_seen: float
+    rounds: Sequence[float]
+    collections: Sequence[int]
     calls: int
     ids_per_call: float
     stall_p99_ms: float
@@ -75,16 +83,30 @@ async def measure(*, quick: bool) -> Result:
     Args:
         quick: Fewer jobs and shorter spans.
     """
-    sizes, seconds = ((200, 2_000), 3.0) if quick else (_SIZES, 20.0)
-    costs = []
-    async with ServerProcess("--description-bytes", str(_DESCRIPTION_BYTES)) as server:
+    sizes, rounds, seconds, stalled = ((200, 2_000), 3, 1.0, 3.0) if quick else (_SIZES, 7, 8.0, 20.0)
+    async with (
+        ServerProcess("--description-bytes", str(_DESCRIPTION_BYTES)) as server,
+        AsyncExitStack() as stack,
+    ):
         job_ids: list[str] = []
+        programs = []
         for size in sizes:
             while len(job_ids) < size:
                 more = min(size - len(job_ids), _JOBS_A_REQUEST)
                 job_ids += await add_running_jobs(server, more, seed=len(job_ids))
-            order = {"server": arguments_for(server), "job_ids": job_ids, "seconds": seconds}
-            costs.append(Cost(**await ask_own_process(__name__, order)))
+            program = await stack.enter_async_context(own_process(__name__))
+            await program.ask({"server": arguments_for(server), "job_ids": job_ids})
+            program.pause()
+            programs.append(program)
+        for _ in range(rounds):
+            for program in programs:
+                program.go_on()
+                await program.ask({"looks": seconds})
+                program.pause()
+        costs = []
+        for program in programs:
+            program.go_on()
+            costs.append(Cost(**await program.ask({"stalls": stalled})))
     return Result(
         name="scale",
         about=f"waits for {', '.join(f'{size:,}' for size in sizes)} jobs at {RATE:g} calls/s, one event loop",
@@ -122,7 +144,7 @@ def _figures(costs: Sequence[Cost]) -> list[Figure]:
         ),
         Figure(
             name=f"CPU per job seen, {jobs} : {least.jobs:,} jobs",
-            value=most.cpu_us_per_job_seen / least.cpu_us_per_job_seen,
+            value=median(many / few for many, few in zip(most.rounds, least.rounds, strict=True)),
             unit="times",
             at_most=1.15,
         ),
@@ -147,6 +169,38 @@ class _Stalls:
         return self.late[min(len(self.late) - 1, int(share * len(self.late)))]
 
 
+class _Looks:
+    """What looks cost a client, in some spans of time; in between it may have been paused."""
+
+    def __init__(self, client: BatchClient) -> None:
+        self._client = client
+        self.rounds: list[float] = []
+        self.seconds = 0.0
+        self.calls = 0
+        self.ids = 0.0
+        self.collections = [0, 0, 0]
+
+    async def measure(self, seconds: float) -> None:
+        """Measure for so long."""
+        before, collections = self._client.statistics(), _collections()
+        begin, cpu = time.monotonic(), time.process_time()
+        await asyncio.sleep(seconds)
+        cpu, elapsed = time.process_time() - cpu, time.monotonic() - begin
+        after = self._client.statistics()
+        self.rounds.append(cpu / (after.jobs_described - before.jobs_described) * 1e6)
+        self.seconds += elapsed
+        self.calls += after.calls - before.calls
+        self.ids += after.ids_per_call * after.calls - before.ids_per_call * before.calls
+        self.collections = [
+            so_far + now - then
+            for so_far, now, then in zip(self.collections, _collections(), collections, strict=True)
+        ]
+
+
+def _collections() -> list[int]:
+    return [generation["collections"] for generation in gc.get_stats()]
+
+
 def _resident() -> int:
     """Resident memory of this process in bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
@@ -155,7 +209,8 @@ def _resident() -> int:
     raise AssertionError
 
 
-async def _await_all(server: dict[str, Any], job_ids: list[str], seconds: float) -> Cost:
+async def _await_all(server: dict[str, Any], job_ids: list[str]) -> None:
+    """Wait for the jobs; measure looks for as many seconds as each order says, and with the last one stalls."""
     loop = asyncio.get_running_loop()
     async with BatchClient(
         **server, backoff=FixedInterval(_INTERVAL), max_calls_per_second=RATE, max_retries=float("inf")
@@ -169,12 +224,15 @@ async def _await_all(server: dict[str, Any], job_ids: list[str], seconds: float)
         await asyncio.sleep(0)
         began = loop.time() - begin
         await _seen(client, 2 * len(job_ids))
-        before, cpu, begin = client.statistics(), time.process_time(), loop.time()
-        await asyncio.sleep(seconds)
-        after, cpu, elapsed = client.statistics(), time.process_time() - cpu, loop.time() - begin
-        calls, seen = after.calls - before.calls, after.jobs_described - before.jobs_described
+        answer_order(None)
+        looks = _Looks(client)
+        while "looks" in (order := await asyncio.to_thread(read_order)):
+            await asyncio.sleep(_SETTLE)
+            await looks.measure(order["looks"])
+            answer_order(None)
+        await asyncio.sleep(_SETTLE)
         stalls = _Stalls()
-        await stalls.watch(seconds)
+        await stalls.watch(order["stalls"])
         resident = _resident()
         begin = loop.time()
         gc.collect()
@@ -186,18 +244,24 @@ async def _await_all(server: dict[str, Any], job_ids: list[str], seconds: float)
         cancelled = loop.time() - begin
         assert all(wait.cancelled() for wait in waits)
         assert client.statistics().pending == 0
-    return Cost(
-        jobs=len(job_ids),
-        begin_seconds=began,
-        bytes_per_job=(resident - empty) / len(job_ids),
-        seconds=elapsed,
-        cpu_us_per_job_seen=cpu / seen * 1e6,
-        calls=calls,
-        ids_per_call=(after.ids_per_call * after.calls - before.ids_per_call * before.calls) / calls,
-        stall_p99_ms=stalls.percentile(0.99) * 1000,
-        stall_max_ms=stalls.late[-1] * 1000,
-        collection_ms=collection * 1000,
-        cancel_seconds=cancelled,
+    answer_order(
+        asdict(
+            Cost(
+                jobs=len(job_ids),
+                begin_seconds=began,
+                bytes_per_job=(resident - empty) / len(job_ids),
+                seconds=looks.seconds,
+                cpu_us_per_job_seen=median(looks.rounds),
+                rounds=looks.rounds,
+                collections=looks.collections,
+                calls=looks.calls,
+                ids_per_call=looks.ids / looks.calls,
+                stall_p99_ms=stalls.percentile(0.99) * 1000,
+                stall_max_ms=stalls.late[-1] * 1000,
+                collection_ms=collection * 1000,
+                cancel_seconds=cancelled,
+            )
+        )
     )
 
 
@@ -208,4 +272,4 @@ async def _seen(client: BatchClient, jobs: int) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(asyncio.run(_await_all(**json.load(sys.stdin))))))
+    asyncio.run(_await_all(**read_order()))
