@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -63,25 +62,24 @@ class Program:
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         answer = await self._process.stdout.readline()
         if not answer:
-            code = await self._process.wait()
-            message = f"a process of {self._module} ended with exit code {code}; its error, if any, is above"
-            raise RuntimeError(message)
+            await self._process.wait()
+            raise _failed(self._module, self._process)
         return json.loads(answer)
-
-    def pause(self) -> None:
-        """Let it do nothing, not even on its own account, until it is told to go on."""
-        self._process.send_signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        """Let it run again after a pause."""
-        self._process.send_signal(signal.SIGCONT)
 
 
 @asynccontextmanager
 async def own_process(module: str) -> AsyncIterator[Program]:
-    """Run a module inside ``async with``; it ends with it at the latest."""
+    """Run a module inside ``async with``, which waits for its end.
+
+    Raises:
+        RuntimeError: It failed; what it said about that is on standard error.
+    """
     async with started(Path(sys.executable), "-m", module, stdin=PIPE, stdout=PIPE) as process:
         yield Program(module, process)
+        assert process.stdin is not None
+        process.stdin.close()
+        if await process.wait():
+            raise _failed(module, process)
 
 
 async def ask_own_process(module: str, order: object) -> Any:  # noqa: ANN401
@@ -90,9 +88,22 @@ async def ask_own_process(module: str, order: object) -> Any:  # noqa: ANN401
         return await program.ask(order)
 
 
+def _failed(module: str, process: asyncio.subprocess.Process) -> RuntimeError:
+    return RuntimeError(
+        f"a process of {module} ended with exit code {process.returncode}; its error, if any, is above"
+    )
+
+
 def read_order() -> Any:  # noqa: ANN401
-    """In such a program: wait for the next order, without an event loop."""
-    return json.loads(sys.stdin.readline())
+    """In such a program: wait for the next order; the event loop and all of its tasks wait, too.
+
+    Raises:
+        SystemExit: Whoever gives the orders is gone.
+    """
+    line = sys.stdin.readline()
+    if not line:
+        sys.exit("nobody gives orders any more")
+    return json.loads(line)
 
 
 def answer_order(found: object) -> None:

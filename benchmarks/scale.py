@@ -5,8 +5,8 @@ A process awaits 1,000 jobs, another 10,000, another 100,000: as many tasks, eac
 
 Each goes through these phases: all waits begin at once; every job is seen twice, which at 100,000 jobs takes 100 s; CPU
 time is measured; then stalls are, apart, since a task that looks at the clock every few milliseconds costs something
-itself; all waits are cancelled at once. Only one process runs at a time, the others pause; but CPU time is measured
-in rounds in which all have their turn, or their ratio would be that of the machine's moods.
+itself; all waits are cancelled at once. Only one process runs at a time, the others stand still until they are asked;
+but CPU time is measured in rounds in which all have their turn, or their ratio would be that of the machine's moods.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.testing import ServerProcess
-from benchmarks.ground import add_running_jobs, answer_order, arguments_for, own_process, read_order
+from benchmarks.ground import FOREVER, add_running_jobs, answer_order, arguments_for, own_process, read_order
 from benchmarks.report import Figure, Result
 
 if TYPE_CHECKING:
@@ -96,17 +96,11 @@ async def measure(*, quick: bool) -> Result:
                 job_ids += await add_running_jobs(server, more, seed=len(job_ids))
             program = await stack.enter_async_context(own_process(__name__))
             await program.ask({"server": arguments_for(server), "job_ids": job_ids})
-            program.pause()
             programs.append(program)
         for _ in range(rounds):
             for program in programs:
-                program.go_on()
                 await program.ask({"looks": seconds})
-                program.pause()
-        costs = []
-        for program in programs:
-            program.go_on()
-            costs.append(Cost(**await program.ask({"stalls": stalled})))
+        costs = [Cost(**await program.ask({"stalls": stalled})) for program in programs]
     return Result(
         name="scale",
         about=f"waits for {', '.join(f'{size:,}' for size in sizes)} jobs at {RATE:g} calls/s, one event loop",
@@ -138,6 +132,9 @@ def _figures(costs: Sequence[Cost]) -> list[Figure]:
         Figure(name=f"{jobs}: longest stall", value=most.stall_max_ms, unit="ms"),
         Figure(name=f"{jobs}: a full garbage collection", value=most.collection_ms, unit="ms"),
         Figure(name=f"{jobs}: all are cancelled", value=most.cancel_seconds, unit="s", at_most=5),
+        Figure(
+            name=f"{jobs}: full collections in {most.seconds:.0f} s of looking", value=most.collections[-1]
+        ),
         *(
             Figure(name=f"{cost.jobs:,} jobs: CPU", value=cost.cpu_us_per_job_seen, unit="µs per job seen")
             for cost in costs
@@ -213,7 +210,12 @@ async def _await_all(server: dict[str, Any], job_ids: list[str]) -> None:
     """Wait for the jobs; measure looks for as many seconds as each order says, and with the last one stalls."""
     loop = asyncio.get_running_loop()
     async with BatchClient(
-        **server, backoff=FixedInterval(_INTERVAL), max_calls_per_second=RATE, max_retries=float("inf")
+        **server,
+        backoff=FixedInterval(_INTERVAL),
+        max_calls_per_second=RATE,
+        max_retries=float("inf"),
+        # Time goes on while this process stands still.
+        call_timeout=FOREVER,
     ) as client:
         await client.describe(job_ids[0])
         # As a service would: what imports have made stays for good.
@@ -226,10 +228,12 @@ async def _await_all(server: dict[str, Any], job_ids: list[str]) -> None:
         await _seen(client, 2 * len(job_ids))
         answer_order(None)
         looks = _Looks(client)
-        while "looks" in (order := await asyncio.to_thread(read_order)):
+        # While nothing is asked the loop stands still, and no other process pays for this one.
+        while "looks" in (order := read_order()):
             await asyncio.sleep(_SETTLE)
             await looks.measure(order["looks"])
             answer_order(None)
+        assert client.statistics().failed == 0
         await asyncio.sleep(_SETTLE)
         stalls = _Stalls()
         await stalls.watch(order["stalls"])

@@ -15,7 +15,7 @@ import anyio.lowlevel
 
 from awaitbatch._core import backoff as schedules
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
-from awaitbatch._core.text import counted, one_line, text_of, told
+from awaitbatch._core.text import counted, one_line, shared, text_of, told
 from awaitbatch.awslogs import find_log_locations
 from awaitbatch.errors import (
     JobFailedError,
@@ -462,7 +462,7 @@ class BatchClient:
         job = await self.poll_for_job_running(
             job_id, delay, backoff=backoff, max_retries=max_retries, status_retries=status_retries
         )
-        job_id, known = job["jobId"], Known(job["status"], order_of(job))
+        job_id, known = job["jobId"], Known(shared(job["status"]), order_of(job))
         if known.status not in self._terminal_states:
             # The wait may last for days, and a description takes more memory than all else of it.
             job = {}

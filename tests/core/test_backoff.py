@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from random import Random
 
 import pytest
@@ -136,6 +137,13 @@ def test_fixed_interval(seconds: float) -> None:
     """Every try has the same window, the later half of the interval."""
     schedule = FixedInterval(seconds)
     assert {schedule.window(tries) for tries in (1, 2, 1000)} == {Window(seconds / 2, seconds)}
+
+
+def test_an_interval_may_be_any_number() -> None:
+    """Its window is made of floats, as clocks are."""
+    window = FixedInterval(Decimal("2.5")).window(1)  # type: ignore[arg-type]
+    assert window == Window(1.25, 2.5)
+    assert {type(moment) for moment in window} == {float}
 
 
 @pytest.mark.parametrize("seconds", [0, -1, math.inf, -math.inf, math.nan])

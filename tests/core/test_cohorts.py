@@ -110,6 +110,17 @@ def test_whoever_is_not_taken_stays() -> None:
     assert given_out == crowd[::-1]
 
 
+def test_who_has_moved_on_decides_nothing() -> None:
+    """The place of a cohort among others is that of those who are in it still."""
+    queue = Cohorts[Waiting]()
+    mover, other = queued(queue, 5, 7), queued(queue, 5, 10)
+    between, first = queued(queue, 4, 20), queued(queue, 0, 6)
+    assert queue.next_deadline() == 6
+    mover.latest = 30
+    queue.push(mover)
+    assert popped(queue, 6) == [first, other, between, mover]
+
+
 def test_cohorts_take_turns() -> None:
     """Whoever closes soonest is next, whichever of several cohorts that is in."""
     queue = Cohorts[Waiting]()

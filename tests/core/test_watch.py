@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from decimal import Decimal
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +151,14 @@ class TestTheJob:
         assert repr(request) == "<Watch a RUNNING, 1 check>"
         request.saw(seen("RUN\nNING"), counts=True)
         assert repr(request) == r"<Watch a 'RUN\nNING', 2 checks>"
+
+    def test_jobs_of_one_status_share_its_name(self) -> None:
+        """Answers bring a string of its own for each job; of a hundred thousand only one is kept."""
+        requests = [poll(), poll()]
+        for request in requests:
+            request.saw(seen(b"RUNNING".decode()), counts=True)
+        assert requests[0].last_status is requests[1].last_status
+        assert requests[0].last_status == "RUNNING"
 
 
 class TestThrottled:
@@ -380,6 +389,33 @@ class TestBrokenBackoff:
         """A pair of numbers will do."""
         request = poll(backoff=Gives((1, 2.5)))
         assert request.saw(seen("RUNNING"), counts=True) == Window(1, 2.5)
+
+    def test_other_numbers_become_floats(self) -> None:
+        """What can be compared but not added to the clock's time must not reach it."""
+        again = poll(backoff=Gives((Decimal(1), Decimal("2.5")))).saw(seen("RUNNING"), counts=True)
+        assert again == Window(1.0, 2.5)
+        assert isinstance(again, Window)
+        assert {type(again.earliest), type(again.latest)} == {float}
+
+    def test_a_window_of_another_make(self) -> None:
+        """Only what was looked at is used, whatever else a window of the user's own has to say."""
+
+        class Late(Window):
+            @property
+            def latest(self) -> float:
+                raise LookupError
+
+        again = poll(backoff=Gives(Late(1.0, 2.0))).saw(seen("RUNNING"), counts=True)
+        assert type(again) is Window
+
+    @pytest.mark.parametrize(
+        "window", [(10**400, 10**400), (Decimal(0), Decimal("1e400"))], ids=["int", "Decimal"]
+    )
+    def test_more_than_a_float_can_hold(self, window: Any) -> None:
+        """It ends the request that it is for."""
+        verdict = poll(backoff=Gives(window)).saw(seen("RUNNING"), counts=True)
+        assert isinstance(verdict, Verdict)
+        assert verdict.reason is Reason.BROKEN
 
     def test_hurts_only_its_own_request(self) -> None:
         """Neighbours of the same call, of the same job even, go on."""

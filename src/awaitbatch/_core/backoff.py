@@ -87,7 +87,7 @@ class FixedInterval:
         if not (self.seconds > 0 and math.isfinite(self.seconds)):
             message = f"FixedInterval needs a positive number of seconds, not {self.seconds!r}"
             raise ValueError(message)
-        object.__setattr__(self, "_window", Window(self.seconds / 2, self.seconds))
+        object.__setattr__(self, "_window", Window(float(self.seconds) / 2, float(self.seconds)))
 
     def window(self, tries: int) -> Window:  # noqa: ARG002
         """The window of the next look, in seconds from now; every try has the same."""

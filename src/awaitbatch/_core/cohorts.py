@@ -94,7 +94,7 @@ class Cohorts(Generic[Q]):
         self._form_cohorts()
         while self._closed and self._closed[0][0] <= now:
             _, number, cohort = heappop(self._closed)
-            if cohort.members:
+            if self._has_members(cohort):
                 heappush(self._open, (cohort.members[-1].latest, number, cohort))
         queue = self._open
         while self._soonest(queue) < math.inf:
@@ -137,14 +137,18 @@ class Cohorts(Generic[Q]):
         """The soonest `latest` in a heap of cohorts, brought to its top; inf if nobody is left in it."""
         while queue:
             latest, number, cohort = queue[0]
-            members = cohort.members
-            while members and members[-1].place is not cohort:
-                members.pop()
-                self._size -= 1
-            if not members:
+            if not self._has_members(cohort):
                 heappop(queue)
-            elif members[-1].latest == latest:
+            elif cohort.members[-1].latest == latest:
                 return latest
             else:
-                heapreplace(queue, (members[-1].latest, number, cohort))
+                heapreplace(queue, (cohort.members[-1].latest, number, cohort))
         return math.inf
+
+    def _has_members(self, cohort: Cohort[Q]) -> bool:
+        """Whether anybody is left in a cohort; who is outdated is taken from its end, so that the last one is not."""
+        members = cohort.members
+        while members and members[-1].place is not cohort:
+            members.pop()
+            self._size -= 1
+        return bool(members)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 MOST_CHARACTERS: Final = 400
 """Of a text that is longer, only so much is shown."""
 
 _USER_INFO: Final = re.compile(r"//[^/\s]*@")
+
+
+# One object for all equal texts, as long as there are few: the states of a hundred thousand jobs would take megabytes.
+# `sys.intern` would keep whatever anybody sends, in some versions of Python for good.
+shared = lru_cache(maxsize=64)(str)
 
 
 def one_line(text: str) -> str:

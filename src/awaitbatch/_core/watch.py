@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from sys import intern
 from typing import TYPE_CHECKING, Final, Required, TypedDict
 
 from awaitbatch._core.backoff import Backoff, Window
 from awaitbatch._core.outcomes import FINAL, MATCHED, Failure, Reason, Trouble, Verdict
-from awaitbatch._core.text import counted, one_line
+from awaitbatch._core.text import counted, one_line, shared
 from awaitbatch._core.windows import Observation, Request
 
 if TYPE_CHECKING:
@@ -106,8 +105,7 @@ class Watch(Request):
         if status is None:
             return self.failed(_LACKS_STATUS) if counts else None
         if status != self.last_status:
-            # One string for all jobs of that status: a hundred thousand would take megabytes.
-            self.last_status = intern(str(status))
+            self.last_status = shared(status)
         self.absences = 0
         self._failure = None
         if self._match_status is None or status in self._match_status:
@@ -164,7 +162,12 @@ class Watch(Request):
             window = self._backoff.window(tries)
             earliest, latest = window
             if 0 <= earliest <= latest < math.inf:
-                return window if isinstance(window, Window) else Window(earliest, latest)
+                if type(window) is Window and type(earliest) is type(latest) is float:
+                    return window
+                # Whatever else can be compared, such as a Decimal, might not add to the time of the clock.
+                window = Window(float(earliest), float(latest))
+                if window.latest < math.inf:
+                    return window
             message = one_line(
                 f"{self._backoff!r}.window({tries}) gave {window!r}, not 0 <= earliest <= latest < math.inf"
             )

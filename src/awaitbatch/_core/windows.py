@@ -12,13 +12,13 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from heapq import heapify, heappop, heappush
-from sys import intern
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from awaitbatch._core.backoff import Window
 from awaitbatch._core.bisection import Bisection
 from awaitbatch._core.cohorts import Cohorts
 from awaitbatch._core.outcomes import Failure, Trouble, Verdict
+from awaitbatch._core.text import shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -62,8 +62,9 @@ class Request(ABC):
         earliest: When the window opens, in monotonic seconds, rounded down to a tick.
         latest: When the window closes, in monotonic seconds.
         made: The number of the last call that was taken before it was added; later ones answer it.
-        place: Where it is at present: in a cohort of the queue, or in the call of which it holds the number; None if it
-            has left. Whatever finds it elsewhere is outdated.
+        place: Where it is at present: in a cohort of the queue, or in the call of which it holds the number, that of
+            the refused call until its part is sent. None if it has left, and on the way from the one to the other.
+            Whatever finds it elsewhere is outdated.
     """
 
     __slots__ = ("earliest", "job_id", "latest", "made", "one_shot", "place")
@@ -106,15 +107,13 @@ class Change(NamedTuple):
     after: str
 
 
-class _Job(list[R]):
-    """The requests for one job, in the order in which they came, and what is known of it.
-
-    Few ask for the same job, so a list of them is found in less memory, and sooner, than a dict.
-    """
+class _Job(dict[R, None]):
+    """The requests for one job, a set that keeps the order in which they came, and what is known of the job."""
 
     __slots__ = ("order", "status")
 
     def __init__(self) -> None:
+        super().__init__()
         self.status: str | None = None
         self.order = (-1, -1)
 
@@ -195,7 +194,7 @@ class Windows(Generic[R]):
         job = self._jobs.get(request.job_id)
         if job is None:
             job = self._jobs[request.job_id] = _Job()
-        job.append(request)
+        job[request] = None
         self._size += 1
         request.made = self._calls
         self._reschedule(request, window, now)
@@ -361,7 +360,8 @@ class Windows(Generic[R]):
             self._reschedule(request, verdict, now)
 
     def _reschedule(self, request: R, window: Window, now: float) -> None:
-        # Most of a call's jobs get the same window; times of their own would take memory, and time to forget.
+        # With a fixed interval all jobs of a call get the same window; times of their own would take memory, and time
+        # to forget.
         if window is not self._window or now != self._now:
             opens = now + window.earliest
             self._opens, self._closes = opens - opens % (1 / TICKS), now + window.latest
@@ -378,7 +378,7 @@ class Windows(Generic[R]):
         request.place = None
         self._size -= 1
         job = self._jobs[request.job_id]
-        job.remove(request)
+        del job[request]
         if not job:
             del self._jobs[request.job_id]
 
@@ -398,5 +398,5 @@ class Windows(Generic[R]):
             # Who describes a job looks for himself; news is for those who wait.
             if not request.one_shot:
                 changes.append(Change(job_id, job.status, status))
-                job.status, job.order = intern(str(status)), order
+                job.status, job.order = shared(status), order
                 return
