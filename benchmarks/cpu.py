@@ -1,11 +1,17 @@
 """What it costs to look at a job: CPU time of the client's process per job seen.
 
-Four contestants look at the same 1,000 jobs, whose descriptions have 3,500 bytes, as often as the server lets them:
+Three contestants look at the same 1,000 jobs, whose descriptions have 3,500 bytes, as often as the server lets them:
 
 - awaitbatch: 1,000 tasks in ``poll_for_job_complete``;
 - a plain aiobotocore loop, 100 ids a call, botocore's own parser;
-- a plain aiobotocore loop, one id a call;
-- for comparison without a target, awaitbatch's transport alone: the floor that aiobotocore sets.
+- a plain aiobotocore loop, one id a call.
+
+Beside them, without targets, what awaitbatch's cost is made of, and the floor below it:
+
+- its transport alone, whose answers nobody reads: what aiobotocore takes of a call;
+- reading the answers alone, without a network;
+- its core alone, reading included: who goes in a call, and what an answer does to whom;
+- signed HTTP without aiobotocore, with answers that msgspec walks.
 
 Each contestant of each round has a process of its own, one after the other: so none pays for the heap of another, which
 Python's garbage collector would walk, and a slow moment of the machine hits all that run within it. Ratios are taken
@@ -15,6 +21,7 @@ within a round. Start-up and the first seconds, in which the throttle finds its 
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import statistics
 import time
@@ -25,6 +32,10 @@ from typing import TYPE_CHECKING, Any, Final
 from aiobotocore.session import AioSession
 
 from awaitbatch import BatchClient, FixedInterval
+from awaitbatch._core.backoff import Window
+from awaitbatch._core.watch import Watch
+from awaitbatch._core.windows import Windows
+from awaitbatch.answers import Answer
 from awaitbatch.testing import ServerProcess
 from awaitbatch.transport import AiobotocoreTransport
 from benchmarks.ground import add_running_jobs, answer_order, arguments_for, ask_own_process, read_order
@@ -127,6 +138,67 @@ async def _transport(server: dict[str, Any], job_ids: Sequence[str]) -> AsyncIte
         await transport.aclose()
 
 
+async def _bodies(server: dict[str, Any], job_ids: Sequence[str]) -> Callable[[tuple[str, ...]], bytes]:
+    """Answers to have at once, made of what the server answers; each is made once."""
+    transport = AiobotocoreTransport(**server)
+    await transport.open()
+    items: dict[str, bytes] = {}
+    for start in range(0, len(job_ids), SEATS):
+        some = job_ids[start : start + SEATS]
+        answer = Answer(await transport.describe_jobs(some))
+        items |= {job_id: answer.description(job_id) for job_id in some}
+    await transport.aclose()
+
+    @functools.cache
+    def body_of(some: tuple[str, ...]) -> bytes:
+        return b'{"jobs":[%b]}' % b",".join([items[job_id] for job_id in some])
+
+    return body_of
+
+
+@asynccontextmanager
+async def _reading(server: dict[str, Any], job_ids: Sequence[str]) -> AsyncIterator[Callable[[], Progress]]:
+    body_of = await _bodies(server, job_ids)
+
+    async def call(job_ids: Sequence[str]) -> int:
+        seen = len(Answer(body_of(tuple(job_ids))).heads)
+        await asyncio.sleep(0)
+        return seen
+
+    async with _looping(call, job_ids, SEATS) as progress:
+        yield progress
+
+
+@asynccontextmanager
+async def _core(server: dict[str, Any], job_ids: Sequence[str]) -> AsyncIterator[Callable[[], Progress]]:
+    body_of = await _bodies(server, job_ids)
+    clock = itertools.count()
+    windows = Windows[Watch]()
+    for job_id in job_ids:
+        watch = Watch(
+            job_id, _never, match_status=("SUCCEEDED", "FAILED"), status_retries=1, backoff=FixedInterval(1)
+        )
+        windows.add(watch, Window(0.0, 1.0), next(clock))
+
+    async def call(_: Sequence[str]) -> int:
+        # A second passes from call to call, so that each is due.
+        now = float(next(clock))
+        windows.next_deadline()
+        leaving = windows.take(now)
+        assert leaving is not None
+        answer = Answer(body_of(leaving.job_ids), leaving.job_ids)
+        windows.answer(leaving, answer.heads, now)
+        await asyncio.sleep(0)
+        return len(answer.heads)
+
+    async with _looping(call, job_ids, SEATS) as progress:
+        yield progress
+
+
+def _never(*_: object) -> None:
+    raise AssertionError
+
+
 @asynccontextmanager
 async def _signed_http(
     server: dict[str, Any], job_ids: Sequence[str]
@@ -142,7 +214,10 @@ _OURS: Final = "awaitbatch"
 _FULL: Final = "plain loop, 100 ids a call"
 _SINGLE: Final = "plain loop, 1 id a call"
 _TRANSPORT: Final = "awaitbatch's transport alone"
+_READING: Final = "reading the answers alone"
+_CORE: Final = "awaitbatch's core alone"
 _FLOOR: Final = "signed HTTP and msgspec"
+_PARTS: Final = (_TRANSPORT, _READING, _CORE, _FLOOR)
 _CONTESTANTS: Final[
     dict[str, Callable[[dict[str, Any], Sequence[str]], AbstractAsyncContextManager[Callable[[], Progress]]]]
 ] = {
@@ -150,6 +225,8 @@ _CONTESTANTS: Final[
     _FULL: lambda server, job_ids: _plain(server, job_ids, SEATS),
     _SINGLE: lambda server, job_ids: _plain(server, job_ids, 1),
     _TRANSPORT: _transport,
+    _READING: _reading,
+    _CORE: _core,
     _FLOOR: _signed_http,
 }
 
@@ -178,8 +255,7 @@ async def measure(*, quick: bool) -> Result:
         quick: Fewer and shorter rounds.
     """
     rounds, forming, seconds = (2, 1.0, 1.0) if quick else (5, 3.0, 4.0)
-    # The floor has no target.
-    names = [name for name in _CONTESTANTS if not (quick and name == _FLOOR)]
+    names = [name for name in _CONTESTANTS if not (quick and name in _PARTS)]
     costs: dict[str, list[Cost]] = {name: [] for name in names}
     async with ServerProcess("--description-bytes", str(DESCRIPTION_BYTES)) as server:
         job_ids = await add_running_jobs(server, JOBS)
@@ -216,6 +292,11 @@ def _figures(costs: dict[str, list[Cost]], *, quick: bool) -> list[Figure]:
                 unit="µs of CPU per job seen",
             )
             for name, found in costs.items()
+        ),
+        *(
+            [Figure(name=f"{_OURS} : {_FLOOR}", value=1 / ratio(_FLOOR), unit="times the CPU")]
+            if _FLOOR in costs
+            else []
         ),
         Figure(name=f"{_FULL} : {_OURS}", value=ratio(_FULL), unit="times the CPU", at_least=of_full),
         Figure(name=f"{_SINGLE} : {_OURS}", value=ratio(_SINGLE), unit="times the CPU", at_least=of_single),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.peers.course import SCENARIOS
+from benchmarks.peers.course import EVERY_FEW_SECONDS, SCENARIOS
 from benchmarks.peers.rows import key_of
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def seconds_for(planned: Sequence[Heat], rows: Iterable[Row]) -> float:
 def reason_to_skip(heat: Heat, rows: Iterable[Row]) -> str | None:
     """Why a run is in vain, going by the rows of this race; None if it is not.
 
-    Who could not cope with so many jobs when there was no limit will not with one, nor at another pace.
+    Who could not cope with so many jobs when there was no limit will not with one, nor by its own defaults. Who is slow
+    by default may be fast when told to.
     """
     for row in rows:
         scenario = SCENARIOS.get(row["scenario"])
@@ -77,6 +78,7 @@ def reason_to_skip(heat: Heat, rows: Iterable[Row]) -> str | None:
             and scenario.jobs == heat.scenario.jobs
             and scenario.rate is None
             and not scenario.missing
+            and row["pace"] in (EVERY_FEW_SECONDS.name, heat.pace.name)
             and row.get("left", 0) > scenario.jobs / 2
             and key_of(row) != heat.key
         ):

@@ -82,9 +82,17 @@ def test_who_could_not_cope_is_not_asked_to_do_harder_things(scenario: str, pace
             a_heat("airflow-trigger", "5000-limited", BY_DEFAULT),
             a_row(a_heat("airflow-trigger", "5000-limited"), left=4012),
         ),
+        (a_heat("redun", "5000-limited"), a_row(a_heat("redun", "5000", BY_DEFAULT), left=4012)),
         (a_heat("airflow-trigger", "5000"), {**a_row(a_heat("airflow-trigger", "5000")), "left": 4012}),
     ],
-    ids=["another contestant", "fewer jobs", "most got there", "there was a limit", "the same run"],
+    ids=[
+        "another contestant",
+        "fewer jobs",
+        "most got there",
+        "there was a limit",
+        "it was slow by default",
+        "the same run",
+    ],
 )
 def test_all_other_runs_are_made(heat: Heat, row: dict[str, Any]) -> None:
     """Nothing can be concluded for them."""
