@@ -85,8 +85,6 @@ CONTESTANTS: Final[dict[str, Contestant]] = {
             script="awaitbatch_client",
             environment=_OURS,
             order={"loop": "uvloop"},
-            # Another loop changes what a call costs, and nothing of when it is made.
-            scenarios=frozenset({"1000", "5000"}),
         ),
         Contestant(
             name=OURS_STEADY,

@@ -10,7 +10,7 @@ from benchmarks.peers import cli
 from benchmarks.peers.cli import main
 from benchmarks.peers.course import BY_DEFAULT, EVERY_FEW_SECONDS, PACES, SCENARIOS
 from benchmarks.peers.programme import Heat, heats, reason_to_skip, seconds_for
-from benchmarks.peers.roster import CONTESTANTS, NOBODY, OURS
+from benchmarks.peers.roster import CONTESTANTS, NOBODY, OURS, OURS_ON_UVLOOP
 
 ALL = list(heats(CONTESTANTS.values(), SCENARIOS.values(), PACES))
 
@@ -34,7 +34,7 @@ def a_row(heat: Heat, **numbers: Any) -> dict[str, Any]:
 
 def test_every_library_runs_every_scenario_at_both_paces() -> None:
     """So that nobody's row is one that only the other pace would have looked good in."""
-    for name in (OURS, "airflow-trigger", "airflow-hook", "aio-aws", "miniwdl-aws", "redun"):
+    for name in (OURS, OURS_ON_UVLOOP, "airflow-trigger", "airflow-hook", "aio-aws", "miniwdl-aws", "redun"):
         made = {(heat.scenario.name, heat.pace) for heat in ALL if heat.contestant.name == name}
         assert made == {(scenario, pace) for scenario in SCENARIOS for pace in PACES}
 
@@ -55,8 +55,8 @@ def test_the_time_that_runs_take_is_known_from_earlier_ones() -> None:
 
 
 def test_the_whole_race_is_bounded() -> None:
-    """Were every contestant cut off at its deadline, it would end within two hours."""
-    assert sum(heat.pace.deadline(heat.scenario) for heat in ALL) < 2 * 3600
+    """Were every contestant cut off at its deadline, it would end within two and a quarter hours."""
+    assert sum(heat.pace.deadline(heat.scenario) for heat in ALL) < 2.25 * 3600
 
 
 @pytest.mark.parametrize(
