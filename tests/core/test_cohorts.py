@@ -121,6 +121,15 @@ def test_who_has_moved_on_decides_nothing() -> None:
     assert popped(queue, 6) == [first, other, between, mover]
 
 
+def test_who_queues_up_twice_goes_once() -> None:
+    """Even before the queue has looked at those who have arrived."""
+    queue = Cohorts[Waiting]()
+    one = queued(queue, 0, 5)
+    queue.push(one)
+    assert popped(queue, 0) == [one]
+    assert len(queue) == 0
+
+
 def test_cohorts_take_turns() -> None:
     """Whoever closes soonest is next, whichever of several cohorts that is in."""
     queue = Cohorts[Waiting]()

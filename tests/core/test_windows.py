@@ -69,6 +69,13 @@ class TestDeparture:
         windows.discard(gone)
         assert windows.next_deadline() == 9
 
+    def test_a_window_counts_from_the_moment_it_is_given(self, windows: Windows[Probe]) -> None:
+        """One and the same window is another one a while later."""
+        window = Window(1, 2)
+        early, late = (added(windows, Probe(name), window, now=now) for name, now in (("a", 100), ("b", 103)))
+        assert (early.earliest, early.latest) == (101, 102)
+        assert (late.earliest, late.latest) == (104, 105)
+
     def test_open_windows_fill_the_seats(self, windows: Windows[Probe]) -> None:
         """Requests whose window is open travel with the one that must, those whose window is closed do not."""
         added(windows, Probe("due"), Window(0, 10))
@@ -510,6 +517,17 @@ class TestChanges:
     def look(windows: Windows[Probe], status: str | None, attempts: int = 0) -> list[Change]:
         """Send a call that sees the job like this; what is news of it."""
         return windows.answer(departs(windows, 0), {"a": seen(status, attempts)}, 0)[1]
+
+    def test_jobs_of_one_status_share_its_name(self, windows: Windows[Probe]) -> None:
+        """Answers bring a string of its own for each job; of a hundred thousand only one is kept."""
+        for name in "ab":
+            added(windows, Probe(name, reply=AT_ONCE))
+        for status in (b"RUNNABLE", b"RUNNING"):
+            _, changes = windows.answer(
+                departs(windows, 0), {name: seen(status.decode()) for name in "ab"}, 0
+            )
+        first, second = changes
+        assert first.before is second.before
 
     def test_once_per_job_and_state(self, watched: Windows[Probe]) -> None:
         """However many wait and look, each state is news once."""
