@@ -164,8 +164,7 @@ async def test_a_handler_that_raises_stops_nobody() -> None:
     try:
         server = make_server()
         rules = [
-            server.inject(fault, probability=0.3)
-            for fault in (Fault.TOO_MANY_REQUESTS, Fault.RESET_BEFORE_BODY)
+            server.inject(fault, calls=2) for fault in (Fault.TOO_MANY_REQUESTS, Fault.RESET_BEFORE_BODY)
         ]
         async with make_client(server, backoff=FixedInterval(0.5)) as client:
             assert (await client.wait_for_job(server.add_job(life_cycle=QUICK), 0))["status"] == "SUCCEEDED"
