@@ -729,11 +729,11 @@ class BatchClient:
 def _drawn_pause(delay: float | None, least: float, most: float) -> Window:
     """From the least possible moment to the one drawn."""
     if delay is None:
-        bounds = Window(min(least, most), max(least, most))
+        earliest, latest = min(least, most), max(least, most)
     else:
         _require(math.isfinite, "delay", delay, "a number of seconds")
-        bounds = schedules.jitter_window(delay)
-    return Window(bounds.earliest, _random.uniform(*bounds))
+        earliest, latest = schedules.jitter_bounds(delay)
+    return Window(earliest, _random.uniform(earliest, latest))
 
 
 def _is_duration(seconds: float) -> bool:

@@ -63,15 +63,20 @@ class Probe(Request):
         self._otherwise = otherwise
         self._on_failure = on_failure
 
-    def saw(self, observation: Observation, *, counts: bool) -> Window | Verdict | None:
-        """Write down the status; in brackets if it did not count."""
-        self.heard.append(f"{observation.status}" if counts else f"({observation.status})")
-        return self._reply if counts else self._otherwise
+    def saw(self, observation: Observation) -> Window | Verdict | None:
+        """Write down the status."""
+        self.heard.append(f"{observation.status}")
+        return self._reply
 
-    def missed(self, *, counts: bool) -> Window | Verdict | None:
+    def saw_early(self, observation: Observation) -> Window | Verdict | None:
+        """Write down the status in brackets."""
+        self.heard.append(f"({observation.status})")
+        return self._otherwise
+
+    def missed(self) -> Window | Verdict | None:
         """Write down that the job was absent."""
-        self.heard.append("absent" if counts else "(absent)")
-        return self._reply if counts else self._otherwise
+        self.heard.append("absent")
+        return self._reply
 
     def failed(self, failure: Failure) -> Window | Verdict | None:
         """Write down the failure."""

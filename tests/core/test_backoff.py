@@ -17,7 +17,7 @@ from awaitbatch._core.backoff import (
     Window,
     add_jitter,
     exponential_delay,
-    jitter_window,
+    jitter_bounds,
 )
 
 
@@ -108,7 +108,7 @@ def test_exponential_backoffs_are_equal() -> None:
 )
 def test_jitter_is_airflows(delay: float, width: float, minima: float, bounds: tuple[float, float]) -> None:
     """Jitter has the bounds that Airflow's add_jitter gives."""
-    assert jitter_window(delay, width, minima) == bounds
+    assert jitter_bounds(delay, width, minima) == bounds
     assert add_jitter(LOWEST, delay, width, minima) == bounds[0]
     assert add_jitter(HIGHEST, delay, width, minima) == bounds[1]
 
@@ -127,8 +127,8 @@ def test_jitter_draws_as_airflow_does(delay: float, width: float, minima: float,
 
 def test_jitter_defaults() -> None:
     """Jitter is one second either way, and never below zero, unless told otherwise."""
-    assert jitter_window(3) == (2, 4)
-    assert jitter_window(0.25) == (0, 1.25)
+    assert jitter_bounds(3) == (2, 4)
+    assert jitter_bounds(0.25) == (0, 1.25)
     assert add_jitter(HIGHEST, 3) == 4
 
 

@@ -29,13 +29,17 @@ class Waiting:
 def queued(queue: Cohorts[Waiting], earliest: float, latest: float) -> Waiting:
     """Somebody who has just queued up."""
     one = Waiting(earliest, latest, next(NUMBERS))
-    queue.push(one)
+    queue.arrivals(one.earliest).join(one)
     return one
 
 
 def popped(queue: Cohorts[Waiting], now: float, count: int = 10**9) -> list[Waiting]:
     """Up to so many whose windows are open, as the queue gives them."""
-    return list(itertools.islice(queue.pop_open(now), count))
+    given_out = []
+    for one in itertools.islice(queue.pop_open(now), count):
+        one.place = None
+        given_out.append(one)
+    return given_out
 
 
 MOMENT = st.integers(0, 6)
@@ -64,7 +68,7 @@ def test_does_as_a_plain_list(steps: list[tuple[str, int, int]], slack: int) -> 
         elif step == "move" and waiting:
             mover = waiting[first % len(waiting)]
             mover.earliest, mover.latest, mover.number = now + second, now + second + 2, next(NUMBERS)
-            queue.push(mover)
+            queue.arrivals(mover.earliest).join(mover)
         elif step == "pop":
             now += first
             is_open = [one for one in waiting if one.earliest <= now]
@@ -117,7 +121,7 @@ def test_who_has_moved_on_decides_nothing() -> None:
     between, first = queued(queue, 4, 20), queued(queue, 0, 6)
     assert queue.next_deadline() == 6
     mover.latest = 30
-    queue.push(mover)
+    queue.arrivals(mover.earliest).join(mover)
     assert popped(queue, 6) == [first, other, between, mover]
 
 
@@ -125,7 +129,7 @@ def test_who_queues_up_twice_goes_once() -> None:
     """Even before the queue has looked at those who have arrived."""
     queue = Cohorts[Waiting]()
     one = queued(queue, 0, 5)
-    queue.push(one)
+    queue.arrivals(one.earliest).join(one)
     assert popped(queue, 0) == [one]
     assert len(queue) == 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -28,6 +29,10 @@ from .probes import (
     one_shot,
     seen,
 )
+
+if TYPE_CHECKING:
+    from awaitbatch._core.outcomes import Failure, Verdict
+    from awaitbatch._core.windows import Observation
 
 
 @pytest.fixture
@@ -241,12 +246,38 @@ class TestAnswers:
         assert windows.next_deadline() == 1 + LATER.latest
 
     def test_early_absence_does_not_count(self, windows: Windows[Probe]) -> None:
-        """An answer without the job that another's seat brought too early is no check either."""
+        """Of an answer without the job, brought too early by another's seat, nobody hears but who has that seat."""
         added(windows, Probe("a"))
         early = added(windows, Probe("a"), Window(30, 60))
         windows.answer(departs(windows, 0), {}, 1)
-        assert early.heard == ["(absent)"]
+        assert early.heard == []
         assert windows.next_deadline() == 60
+
+    @pytest.mark.parametrize("job_id", ["a", "b"])
+    @pytest.mark.parametrize("is_seen", [True, False])
+    def test_somebody_may_leave_meanwhile(self, windows: Windows[Probe], job_id: str, is_seen: bool) -> None:
+        """A request asks code of the user's, which may make others leave, of its own job or of another."""
+
+        class Evicts(Probe):
+            def failed(self, failure: Failure) -> Window | Verdict | None:
+                windows.discard(before)
+                windows.discard(after)
+                return super().failed(failure)
+
+            def saw(self, _: Observation) -> Window | Verdict | None:
+                return self.failed(TRANSIENT)
+
+            def missed(self) -> Window | Verdict | None:
+                return self.failed(TRANSIENT)
+
+        before = added(windows, Probe(job_id))
+        evicting = added(windows, Evicts("a"))
+        after = added(windows, Probe(job_id))
+        call = departs(windows, 0)
+        assert windows.answer(call, everybody(call) if is_seen else {}, 1)[0] == []
+        assert list(windows) == [evicting]
+        assert departs(windows, 1 + LATER.latest).job_ids == ("a",)
+        assert windows.next_deadline() == math.inf
 
     def test_an_older_call_answers_nobody_newer(self, windows: Windows[Probe]) -> None:
         """A request made while a call is under way, at the same moment even, hears nothing of its answer."""

@@ -5,19 +5,35 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from random import Random
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 
-class Window(NamedTuple):
+class _Span(NamedTuple):
+    earliest: float
+    latest: float
+
+
+class Window(_Span):
     """A span of time in which to look at a job once, in seconds from now.
 
     Attributes:
         earliest: Before it, a look is too early to count.
         latest: By then the look is due.
+
+    Raises:
+        ValueError: It is not 0 <= earliest <= latest < math.inf.
     """
 
-    earliest: float
-    latest: float
+    __slots__ = ()
+
+    def __new__(cls, earliest: float, latest: float) -> Self:
+        """Other numbers become floats: a Decimal, say, can be compared, but might not add to the time of the clock."""
+        if not 0 <= earliest <= latest < math.inf:
+            message = f"a window has 0 <= earliest <= latest < math.inf, not {earliest!r} and {latest!r}"
+            raise ValueError(message)
+        if type(earliest) is float and type(latest) is float:
+            return tuple.__new__(cls, (earliest, latest))
+        return cls(float(earliest), float(latest))
 
 
 @runtime_checkable
@@ -35,14 +51,13 @@ MAX_INTERVAL = 600.0
 
 def add_jitter(random: Random, delay: float, width: float = 1, minima: float = 0) -> float:
     """A pause drawn uniformly from ``delay`` ± ``width`` seconds, never below ``minima``; signs are ignored."""
-    window = jitter_window(delay, width, minima)
-    return random.uniform(window.earliest, window.latest)
+    return random.uniform(*jitter_bounds(delay, width, minima))
 
 
-def jitter_window(delay: float, width: float = 1, minima: float = 0) -> Window:
-    """The bounds between which `add_jitter` draws, in seconds."""
+def jitter_bounds(delay: float, width: float = 1, minima: float = 0) -> tuple[float, float]:
+    """The bounds between which `add_jitter` draws, in seconds; the first is the greater one if ``minima`` is."""
     delay, width, minima = abs(delay), abs(width), abs(minima)
-    return Window(max(minima, delay - width), delay + width)
+    return max(minima, delay - width), delay + width
 
 
 def exponential_delay(random: Random, tries: int) -> float:
@@ -67,7 +82,8 @@ class ExponentialBackoff:
 
     def window(self, tries: int) -> Window:
         """The window of the next look, in seconds from now, after ``tries`` looks (from 1)."""
-        return Window(_longest_delay(tries) / 6, exponential_delay(self.random, tries))
+        longest = _longest_delay(tries)
+        return Window(longest / 6, self.random.uniform(longest / 3, longest))
 
 
 @dataclass(frozen=True, slots=True)

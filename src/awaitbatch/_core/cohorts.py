@@ -38,6 +38,11 @@ class Cohort(Generic[Q]):
     def __init__(self) -> None:
         self.members: list[Q] = []
 
+    def join(self, one: Q) -> None:
+        """Give somebody a place among the members."""
+        one.place = self
+        self.members.append(one)
+
     def form(self) -> None:
         """Sort the members; of those who must go at the same time the first to come is the first to go."""
         self.members.reverse()
@@ -65,20 +70,19 @@ class Cohorts(Generic[Q]):
         self._by_latest: _Heap[Q] = []
         self._open: _Heap[Q] = []
         self._formed = 0
+        # Those in all cohorts that were formed, outdated ones included.
         self._size = 0
 
     def __len__(self) -> int:
         """How many are in the queue, outdated ones included."""
-        return self._size
+        return self._size + sum(len(cohort.members) for cohort in self._arrivals.values())
 
-    def push(self, one: Q) -> None:
-        """Queue somebody up, and give it its place."""
-        cohort = self._arrivals.get(one.earliest)
+    def arrivals(self, earliest: float) -> Cohort[Q]:
+        """The cohort to join if one's window opens at ``earliest``, until the queue is asked for anything else."""
+        cohort = self._arrivals.get(earliest)
         if cohort is None:
-            cohort = self._arrivals[one.earliest] = Cohort()
-        one.place = cohort
-        cohort.members.append(one)
-        self._size += 1
+            cohort = self._arrivals[earliest] = Cohort()
+        return cohort
 
     def next_deadline(self) -> float:
         """The soonest `latest` of all, or inf."""
@@ -89,7 +93,7 @@ class Cohorts(Generic[Q]):
     def pop_open(self, now: float) -> Iterator[Q]:
         """Take out those whose windows are open, soonest `latest` first, for as long as the caller goes on.
 
-        They have no place any more.
+        The caller has to give each of them another place.
         """
         self._form_cohorts()
         while self._closed and self._closed[0][0] <= now:
@@ -102,21 +106,21 @@ class Cohorts(Generic[Q]):
             members = cohort.members
             others = min((entry[0] for entry in queue[1:3]), default=math.inf)
             while members:
-                one = members[-1]
-                is_here = one.place is cohort
-                if is_here and one.latest > others:
-                    break
-                members.pop()
+                one = members.pop()
                 self._size -= 1
-                if is_here:
-                    one.place = None
-                    yield one
+                if one.place is not cohort:
+                    continue
+                if one.latest > others:
+                    members.append(one)
+                    self._size += 1
+                    break
+                yield one
 
     def tidy(self, live: int) -> None:
         """Drop what is outdated if it outnumbers the ``live`` ones; storms of cancellations leave much."""
+        self._form_cohorts()
         if max(self._size, len(self._closed), len(self._by_latest)) <= 2 * live + _SLACK:
             return
-        self._form_cohorts()
         self._size = 0
         for _, _, cohort in self._by_latest:
             cohort.members = [one for one in cohort.members if one.place is cohort]
@@ -127,7 +131,10 @@ class Cohorts(Generic[Q]):
 
     def _form_cohorts(self) -> None:
         for earliest, cohort in self._arrivals.items():
+            if not cohort.members:
+                continue
             cohort.form()
+            self._size += len(cohort.members)
             self._formed += 1
             heappush(self._closed, (earliest, self._formed, cohort))
             heappush(self._by_latest, (cohort.members[-1].latest, self._formed, cohort))

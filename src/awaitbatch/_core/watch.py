@@ -99,23 +99,25 @@ class Watch(Request):
         status = one_line(self.last_status) if self.last_status else "not seen yet"
         return f"<Watch {self.job_id} {status}, {counted(self.checks, 'check', 'checks')}>"
 
-    def saw(self, observation: Observation, *, counts: bool) -> Window | Verdict | None:
+    def saw(self, observation: Observation) -> Window | Verdict | None:
         """Ends if the status is the awaited one; else the look is a check."""
+        if observation.status is None:
+            return self.failed(_LACKS_STATUS)
+        return self.saw_early(observation) or self._checked()
+
+    def saw_early(self, observation: Observation) -> Verdict | None:
+        """Ends if the status is the awaited one."""
         status = observation.status
         if status is None:
-            return self.failed(_LACKS_STATUS) if counts else None
+            return None
         if status != self.last_status:
             self.last_status = shared(status)
         self.absences = 0
         self._failure = None
-        if self._match_status is None or status in self._match_status:
-            return MATCHED
-        return self._checked() if counts else None
+        return MATCHED if self._match_status is None or status in self._match_status else None
 
-    def missed(self, *, counts: bool) -> Window | Verdict | None:
+    def missed(self) -> Window | Verdict | None:
         """Ends when good answers, as many as allowed, lacked the job one after the other."""
-        if not counts:
-            return None
         self.absences += 1
         if self._absence_is_final or self.absences >= self._status_retries:
             return Verdict(Reason.ABSENT)
@@ -160,22 +162,22 @@ class Watch(Request):
         # The schedule may be the user's own; what it does must hurt no other job.
         try:
             window = self._backoff.window(tries)
-            earliest, latest = window
-            if 0 <= earliest <= latest < math.inf:
-                if type(window) is Window and type(earliest) is type(latest) is float:
-                    return window
-                # Whatever else can be compared, such as a Decimal, might not add to the time of the clock.
-                window = Window(float(earliest), float(latest))
-                if window.latest < math.inf:
-                    return window
-            message = one_line(
-                f"{self._backoff!r}.window({tries}) gave {window!r}, not 0 <= earliest <= latest < math.inf"
-            )
-            error: BaseException = ValueError(message)
-        except BaseException as raised:
+            if type(window) is Window:
+                return window
+            try:
+                return Window(*window)
+            except ValueError as error:
+                message = one_line(f"{self._backoff!r}.window({tries}) gave {window!r}: {error}")
+                raise ValueError(message) from None
+        except BaseException as error:
             # Not even a CancelledError is ours: nothing is awaited here.
-            if isinstance(raised, KeyboardInterrupt | SystemExit):
+            if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
-            message = f"window({tries}) raised {type(raised).__name__}"
-            error = raised
-        return Verdict(Reason.BROKEN, Failure(Trouble.FATAL, type(error).__name__, None, message, error))
+            failure = Failure(
+                Trouble.FATAL,
+                type(error).__name__,
+                None,
+                f"window({tries}) raised {type(error).__name__}",
+                error,
+            )
+        return Verdict(Reason.BROKEN, failure)

@@ -14,7 +14,6 @@ from abc import ABC, abstractmethod
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeVar
 
-from awaitbatch._core.backoff import Window
 from awaitbatch._core.bisection import Bisection
 from awaitbatch._core.cohorts import Cohorts
 from awaitbatch._core.outcomes import Failure, Trouble, Verdict
@@ -22,6 +21,8 @@ from awaitbatch._core.text import shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from awaitbatch._core.backoff import Window
 
 
 SEATS: Final = 100
@@ -77,11 +78,15 @@ class Request(ABC):
         self.place: object = None
 
     @abstractmethod
-    def saw(self, observation: Observation, *, counts: bool) -> Window | Verdict | None:
-        """The job was in a good answer; ``counts`` if the request's own window was open."""
+    def saw(self, observation: Observation) -> Window | Verdict | None:
+        """The job was in a good answer."""
 
     @abstractmethod
-    def missed(self, *, counts: bool) -> Window | Verdict | None:
+    def saw_early(self, observation: Observation) -> Window | Verdict | None:
+        """The same, for another's sake, before the request's own window was open."""
+
+    @abstractmethod
+    def missed(self) -> Window | Verdict | None:
         """A good answer came without the job."""
 
     @abstractmethod
@@ -150,17 +155,13 @@ class Windows(Generic[R]):
 
     __slots__ = (
         "_calls",
-        "_closes",
         "_express",
         "_express_numbers",
         "_jobs",
-        "_now",
-        "_opens",
         "_parts",
         "_queue",
         "_size",
         "_took_part",
-        "_window",
     )
 
     def __init__(self) -> None:
@@ -174,9 +175,6 @@ class Windows(Generic[R]):
         # Parts of refused calls that are still to be tried. Their riders keep the number of the refused call.
         self._parts: list[Call] = []
         self._took_part = False
-        # The window that was given last and when, and what it comes to.
-        self._window, self._now = Window(math.nan, math.nan), math.nan
-        self._opens = self._closes = math.nan
 
     def __len__(self) -> int:
         return self._size
@@ -197,7 +195,8 @@ class Windows(Generic[R]):
         job[request] = None
         self._size += 1
         request.made = self._calls
-        self._reschedule(request, window, now)
+        request.earliest, request.latest = _moments(window, now)
+        self._enqueue(request)
 
     def discard(self, request: R) -> None:
         """Forget a request wherever it is; it is no error if it has left already."""
@@ -247,31 +246,31 @@ class Windows(Generic[R]):
         self, call: Call, observations: Mapping[str, Observation], now: float
     ) -> tuple[list[Ended[R]], list[Change]]:
         """A call brought a good answer. Jobs in it that nobody asked for are ignored."""
-        ended: list[Ended[R]] = []
         changes: list[Change] = []
         if call.bisection is not None:
             call.bisection.parts_in_flight -= 1
             call.bisection.has_answer = True
-        number = call.number
+        number, jobs = call.number, self._jobs
+        told: list[tuple[R, Window | Verdict | None]] = []
         for job_id in call.job_ids:
-            job = self._jobs.get(job_id)
+            job = jobs.get(job_id)
             if job is None:
                 continue
             observation = observations.get(job_id)
-            if observation is not None and observation.status != job.status:
+            if observation is None:
+                told += [(request, request.missed()) for request in tuple(job) if request.place == number]
+                continue
+            if observation.status != job.status:
                 self._note_change(job_id, job, observation, changes)
-            # Requests leave the list as they end.
+            # A schedule, which is the user's own code, may make others leave.
             for request in tuple(job):
-                counts = request.place == number
-                if not counts and request.made >= number:
-                    continue
-                if observation is None:
-                    verdict = request.missed(counts=counts)
-                else:
-                    verdict = request.saw(observation, counts=counts)
-                if counts or verdict is not None:
-                    self._obey(request, verdict, now, ended)
-        return ended, changes
+                if request.place == number:
+                    told.append((request, request.saw(observation)))
+                elif request.made < number:
+                    verdict = request.saw_early(observation)
+                    if verdict is not None:
+                        told.append((request, verdict))
+        return self._obey(told, now), changes
 
     def fail(self, call: Call, failure: Failure, now: float) -> list[Ended[R]]:
         """A call failed as a whole. Only the requests that rode it hear of it, unless no call can succeed any more."""
@@ -283,10 +282,9 @@ class Windows(Generic[R]):
             # The part stays together, to be tried again; only those whose tries are used up leave it.
             self._parts.append(call)
             told = [(request, request.failed(failure)) for request in self._riders(call)]
-            ended = [Ended(request, verdict) for request, verdict in told if isinstance(verdict, Verdict)]
-            for request, _ in ended:
-                self._remove(request)
-            return ended
+            return self._obey(
+                [(request, verdict) for request, verdict in told if isinstance(verdict, Verdict)], now
+            )
         return self._tell(self._riders(call), failure, now)
 
     def refuse(self, call: Call, failure: Failure, now: float) -> list[Ended[R]]:
@@ -335,44 +333,55 @@ class Windows(Generic[R]):
 
     def _board(self, boarded: dict[str, None], request: R, number: int, now: float) -> None:
         boarded[request.job_id] = None
-        # Whoever else waits for the job, and may, shares the seat.
-        for companion in self._jobs[request.job_id]:
-            if type(companion.place) is not int and companion.earliest <= now:
-                companion.place = number
+        request.place = number
+        job = self._jobs[request.job_id]
+        if len(job) > 1:
+            # Whoever else waits for the job, and may, shares the seat.
+            for companion in job:
+                if type(companion.place) is not int and companion.earliest <= now:
+                    companion.place = number
 
     def _riders(self, call: Call) -> list[R]:
         jobs = (self._jobs.get(job_id) for job_id in call.job_ids)
         return [request for job in jobs if job is not None for request in job if request.place == call.number]
 
     def _tell(self, requests: Iterable[R], failure: Failure, now: float) -> list[Ended[R]]:
+        return self._obey([(request, request.failed(failure)) for request in requests], now)
+
+    def _obey(self, told: Iterable[tuple[R, Window | Verdict | None]], now: float) -> list[Ended[R]]:
+        """Let each that heard of a call do as it said."""
         ended: list[Ended[R]] = []
-        for request in requests:
-            self._obey(request, request.failed(failure), now, ended)
+        given: Window | None = None
+        for request, verdict in told:
+            if request.place is None:
+                # Another's schedule made it leave.
+                continue
+            if isinstance(verdict, Verdict):
+                self._remove(request)
+                ended.append(Ended(request, verdict))
+                continue
+            if verdict is None:
+                self._enqueue(request)
+                continue
+            if verdict is not given:
+                given = verdict
+                opens, closes = _moments(given, now)
+                cohort = self._queue.arrivals(opens)
+            # With a fixed interval all jobs of a call get the same window; times of their own would take memory, and
+            # time to forget.
+            request.earliest, request.latest = opens, closes
+            cohort.join(request)
+            if request.one_shot:
+                self._hasten(request)
         return ended
 
-    def _obey(self, request: R, verdict: Window | Verdict | None, now: float, ended: list[Ended[R]]) -> None:
-        if verdict is None:
-            self._enqueue(request)
-        elif isinstance(verdict, Verdict):
-            self._remove(request)
-            ended.append(Ended(request, verdict))
-        else:
-            self._reschedule(request, verdict, now)
-
-    def _reschedule(self, request: R, window: Window, now: float) -> None:
-        # With a fixed interval all jobs of a call get the same window; times of their own would take memory, and time
-        # to forget.
-        if window is not self._window or now != self._now:
-            opens = now + window.earliest
-            self._opens, self._closes = opens - opens % (1 / TICKS), now + window.latest
-            self._window, self._now = window, now
-        request.earliest, request.latest = self._opens, self._closes
-        self._enqueue(request)
-
     def _enqueue(self, request: R) -> None:
-        self._queue.push(request)
+        self._queue.arrivals(request.earliest).join(request)
         if request.one_shot:
-            heappush(self._express, (request.latest, next(self._express_numbers), request, request.place))
+            self._hasten(request)
+
+    def _hasten(self, request: R) -> None:
+        heappush(self._express, (request.latest, next(self._express_numbers), request, request.place))
 
     def _remove(self, request: R) -> None:
         request.place = None
@@ -400,3 +409,9 @@ class Windows(Generic[R]):
                 changes.append(Change(job_id, job.status, status))
                 job.status, job.order = shared(status), order
                 return
+
+
+def _moments(window: Window, now: float) -> tuple[float, float]:
+    """When a window that is given now opens and closes."""
+    opens = now + window.earliest
+    return opens - opens % (1 / TICKS), now + window.latest
