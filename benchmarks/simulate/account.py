@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from awaitbatch._core.throttle import AdaptiveThrottle
 from awaitbatch._core.windows import Call
@@ -39,13 +39,13 @@ class Demand(Protocol):
     def next_deadline(self) -> float:
         """When the next call must leave, in seconds; inf if there is nothing to send."""
 
-    def take(self, now: float) -> Call | None:
+    def take(self, now: float) -> Call[Any] | None:
         """The call that must leave now."""
 
-    def answered(self, call: Call, now: float) -> None:
+    def answered(self, call: Call[Any], now: float) -> None:
         """A call was answered."""
 
-    def rejected(self, call: Call, now: float) -> None:
+    def rejected(self, call: Call[Any], now: float) -> None:
         """A call was throttled."""
 
 
@@ -59,14 +59,14 @@ class Endless:
         """It is always overdue."""
         return -math.inf
 
-    def take(self, now: float) -> Call:  # noqa: ARG002
+    def take(self, now: float) -> Call[Any]:  # noqa: ARG002
         """A call for nothing in particular."""
-        return Call(next(self._numbers), (), due=-math.inf)
+        return Call(next(self._numbers), {}, due=-math.inf)
 
-    def answered(self, call: Call, now: float) -> None:
+    def answered(self, call: Call[Any], now: float) -> None:
         """There is as much to ask as before."""
 
-    def rejected(self, call: Call, now: float) -> None:
+    def rejected(self, call: Call[Any], now: float) -> None:
         """There is as much to ask as before."""
 
 
@@ -172,12 +172,12 @@ class Account:
             self._travel(now, partial(self._arrive, sender, call))
         self._await_departure(sender, now)
 
-    def _arrive(self, sender: Sender, call: Call, now: float) -> None:
+    def _arrive(self, sender: Sender, call: Call[Any], now: float) -> None:
         passes = self._bucket.take(now)
         (sender.answered if passes else sender.throttled).append(now)
         self._travel(now, partial(self._end, sender, call, passes))
 
-    def _end(self, sender: Sender, call: Call, passes: bool, now: float) -> None:  # noqa: FBT001
+    def _end(self, sender: Sender, call: Call[Any], passes: bool, now: float) -> None:  # noqa: FBT001
         if sender.in_flight == IN_FLIGHT:
             sender.freed_at = now
         sender.in_flight -= 1

@@ -72,7 +72,7 @@ class Herd:
             return math.inf
         return max(max(self.unseen, default=0.0), now - min(self._seen.values()))
 
-    def answered(self, call: Call, now: float) -> None:
+    def answered(self, call: Call[Watch], now: float) -> None:
         """The jobs of a call were seen."""
         self.calls += 1
         self.seats += len(call.job_ids)
@@ -83,7 +83,7 @@ class Herd:
         if len(seen) == self._jobs and math.isinf(self.first_round):
             self.first_round = now
 
-    def rejected(self, call: Call, now: float) -> None:
+    def rejected(self, call: Call[Watch], now: float) -> None:
         """The jobs of a call have to wait for another one."""
         self._windows.fail(call, _THROTTLED, now)
 

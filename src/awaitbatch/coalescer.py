@@ -211,20 +211,38 @@ class DescribeCoalescer:
             self._alarm.set_result(None)
 
     def _send_due(self, calls: TaskGroup) -> None:
+        call = self._take_due()
+        if call is not None:
+            calls.start_soon(self._send, call)
+
+    def _take_due(self) -> Call[Watch] | None:
+        """The call that must leave now, if there is one, and a connection for it."""
         now = self._loop.time()
         if self._in_flight >= self._transport.max_in_flight or self._next_departure() > now:
-            return
+            return None
         call = self._windows.take(now)
         if call is None:
-            return
+            return None
         self._throttle.sent(call.number, now, max(call.due, self._freed_at))
         self._in_flight += 1
         self._calls += 1
         self._ids += len(call.job_ids)
-        calls.start_soon(self._send, call)
+        return call
 
-    async def _send(self, call: Call) -> None:
+    async def _send(self, call: Call[Watch]) -> None:
+        """Send a call, then whatever is due by then: to wake `run` for it and begin a task would take longer."""
         changes: list[Change] = []
+        following: Call[Watch] | None = call
+        while following is not None and not changes:
+            changes = await self._describe(following)
+            if not changes:
+                # A transport may answer from a cache, and others on the event loop must have their turns even then.
+                await asyncio.sleep(0)
+                following = self._take_due()
+        self._ring()
+        await self._tell(changes)
+
+    async def _describe(self, call: Call[Watch]) -> list[Change]:
         try:
             with anyio.fail_after(self._call_timeout):
                 body = await self._transport.describe_jobs(call.job_ids)
@@ -237,14 +255,13 @@ class DescribeCoalescer:
             self._on_failure(
                 call, classify(error, refreshes_credentials=self._transport.refreshes_credentials)
             )
+            return []
         else:
-            changes = self._on_answer(call, answer)
+            return self._on_answer(call, answer)
         finally:
             if self._in_flight == self._transport.max_in_flight:
                 self._freed_at = self._loop.time()
             self._in_flight -= 1
-            self._ring()
-        await self._tell(changes)
 
     async def _tell(self, changes: list[Change]) -> None:
         """Log what has changed, with pauses; but without them if the client is closed meanwhile."""
@@ -256,7 +273,7 @@ class DescribeCoalescer:
             for _ in lines:
                 pass
 
-    def _on_answer(self, call: Call, answer: Answer) -> list[Change]:
+    def _on_answer(self, call: Call[Watch], answer: Answer) -> list[Change]:
         now = self._loop.time()
         self._throttle.answered(call.number)
         self._jobs_described += len(answer.heads)
@@ -266,7 +283,7 @@ class DescribeCoalescer:
         self._reporter.answered(now, self._throttle.rate)
         return changes
 
-    def _on_failure(self, call: Call, failure: Failure) -> None:
+    def _on_failure(self, call: Call[Watch], failure: Failure) -> None:
         now = self._loop.time()
         if failure.trouble is Trouble.THROTTLED:
             before = self._throttle.rate

@@ -368,7 +368,7 @@ def test_ctrl_c_ends_it_quietly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     """No traceback, and the code that shells expect."""
 
     class Interrupted(Endless):
-        def take(self, now: float) -> Call:
+        def take(self, now: float) -> Call[Any]:
             if now > 1:
                 raise KeyboardInterrupt
             return super().take(now)

@@ -97,14 +97,14 @@ def added(windows: Windows[Probe], probe: Probe, window: Window = AT_ONCE, now: 
     return probe
 
 
-def departs(windows: Windows[Probe], now: float) -> Call:
+def departs(windows: Windows[Probe], now: float) -> Call[Probe]:
     """The call that leaves now, for tests that know that one does."""
     call = windows.take(now)
     assert call is not None
     return call
 
 
-def everybody(call: Call, status: str = "RUNNING") -> dict[str, JobHead]:
+def everybody(call: Call[Probe], status: str = "RUNNING") -> dict[str, JobHead]:
     """A good answer that holds every job of the call."""
     return dict.fromkeys(call.job_ids, seen(status))
 

@@ -47,7 +47,7 @@ class Outcome(NamedTuple):
     calls: int
 
 
-def serve(windows: Windows[Probe], call: Call, texts: Mapping[str, str]) -> list[Ended[Probe]]:
+def serve(windows: Windows[Probe], call: Call[Probe], texts: Mapping[str, str]) -> list[Ended[Probe]]:
     """Answer a call as AWS does, which refuses those that hold a culprit; `texts` says with which words."""
     culprits = [job_id for job_id in call.job_ids if job_id in texts]
     if culprits:

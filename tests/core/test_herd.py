@@ -41,7 +41,7 @@ class Flight(NamedTuple):
         states: How far each of its jobs had come when it was sent.
     """
 
-    call: Call
+    call: Call[Watch]
     sent: int
     states: dict[str, int]
 
@@ -87,7 +87,7 @@ class Herd(RuleBasedStateMachine):
         """The requests that ride no call."""
         return {watch: ticket for watch, ticket in self.tickets.items() if ticket.call is None}
 
-    def riders(self, call: Call) -> list[Watch]:
+    def riders(self, call: Call[Watch]) -> list[Watch]:
         """The requests that ride a call."""
         return [watch for watch, ticket in self.tickets.items() if ticket.call == call.number]
 
@@ -260,7 +260,7 @@ class Herd(RuleBasedStateMachine):
 
     # What must hold.
 
-    def check_seats(self, call: Call) -> None:
+    def check_seats(self, call: Call[Watch]) -> None:
         """All who may share a boarded seat ride; the rest of the seats went by deadline, but for express seats."""
         waiting = {watch: ticket for watch, ticket in self.waiting().items() if watch.earliest <= self.now}
         assert any(watch.latest <= self.now for watch in waiting), "nobody had to leave"
@@ -288,7 +288,7 @@ class Herd(RuleBasedStateMachine):
                 ticket.passed_over += 1
                 assert ticket.passed_over <= self.most_requests // (SEATS - EXPRESS_SEATS) + 1, "starved"
 
-    def check_part(self, call: Call) -> None:
+    def check_part(self, call: Call[Watch]) -> None:
         """A part of a refused call carries only requests of that call."""
         between = self.between_parts()
         riders = [watch for watch in between if watch.place == call.number]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import pytest
@@ -20,6 +22,8 @@ from .support import QUICK, FaultyTransport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from tests.virtual_time import VirtualTimeLoop
 
 
 def all_methods(client: BatchClient) -> dict[str, Callable[[], Awaitable[Any]]]:
@@ -303,6 +307,59 @@ async def test_calls_wait_for_a_free_connection() -> None:
     async with make_client(transport) as client:
         await asyncio.gather(*(client.wait_for_job(job_id, 0) for job_id in job_ids))
     assert most == 3
+
+
+async def test_what_is_due_goes_in_the_task_of_the_call_before() -> None:
+    """Where calls wait for a connection, whoever has one sends call after call, and nobody has to be woken for it."""
+    server = make_server()
+    transport = server.transport(latency=2, max_in_flight=2)
+    inner = transport.describe_jobs
+    senders: list[asyncio.Task[Any] | None] = []
+
+    async def describe_jobs(job_ids: Any) -> bytes:
+        senders.append(asyncio.current_task())
+        return await inner(job_ids)
+
+    transport.describe_jobs = describe_jobs  # type: ignore[method-assign]
+    job_ids = [server.add_job(life_cycle=LONG) for _ in range(1000)]
+    async with make_client(transport, backoff=FixedInterval(1)) as client:
+        waits = [asyncio.create_task(client.poll_for_job_complete(job_id, 0)) for job_id in job_ids]
+        # The states of the first answers are told in the log, which ends the task.
+        await asyncio.sleep(30)
+        senders.clear()
+        await asyncio.sleep(60)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+    assert len(senders) == 60
+    assert len(set(senders)) == 2
+
+
+async def test_a_transport_that_answers_at_once() -> None:
+    """Others on the event loop have their turns between calls that never wait, however many are due."""
+    transport = make_server().transport(max_in_flight=1)
+    turns = 0
+    seen: list[int] = []
+
+    async def describe_jobs(job_ids: Any) -> bytes:
+        seen.append(turns)
+        assert len(seen) < 100, "nobody else has a turn"
+        # It takes its time, though it does not wait.
+        loop.sleep_for(1)
+        return json.dumps({"jobs": [{"jobId": job_id, "status": "RUNNING"} for job_id in job_ids]}).encode()
+
+    transport.describe_jobs = describe_jobs  # type: ignore[method-assign]
+    loop = cast("VirtualTimeLoop", asyncio.get_running_loop())
+    async with make_client(transport, backoff=FixedInterval(0.1)) as client:
+        waits = [asyncio.create_task(client.poll_for_job_complete(f"job-{n}", 0)) for n in range(300)]
+        while len(seen) < 50:
+            turns += 1
+            await asyncio.sleep(0.5)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+    # A sleeping task needs three turns: for its timer, its future and itself.
+    assert max(Counter(seen[:50]).values()) <= 3
 
 
 async def test_a_rate_that_connections_hold_back_does_not_grow() -> None:

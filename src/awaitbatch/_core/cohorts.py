@@ -60,7 +60,7 @@ class Cohorts(Generic[Q]):
     when it comes up.
     """
 
-    __slots__ = ("_arrivals", "_by_latest", "_closed", "_formed", "_open", "_size")
+    __slots__ = ("_arrivals", "_bound", "_by_latest", "_closed", "_formed", "_open")
 
     def __init__(self) -> None:
         self._arrivals: dict[float, Cohort[Q]] = {}
@@ -70,12 +70,12 @@ class Cohorts(Generic[Q]):
         self._by_latest: _Heap[Q] = []
         self._open: _Heap[Q] = []
         self._formed = 0
-        # Those in all cohorts that were formed, outdated ones included.
-        self._size = 0
+        # At most so many are in the cohorts that were formed, outdated ones included.
+        self._bound = 0
 
     def __len__(self) -> int:
         """How many are in the queue, outdated ones included."""
-        return self._size + sum(len(cohort.members) for cohort in self._arrivals.values())
+        return self._count() + sum(len(cohort.members) for cohort in self._arrivals.values())
 
     def arrivals(self, earliest: float) -> Cohort[Q]:
         """The cohort to join if one's window opens at ``earliest``, until the queue is asked for anything else."""
@@ -107,34 +107,36 @@ class Cohorts(Generic[Q]):
             others = min((entry[0] for entry in queue[1:3]), default=math.inf)
             while members:
                 one = members.pop()
-                self._size -= 1
-                if one.place is not cohort:
-                    continue
-                if one.latest > others:
-                    members.append(one)
-                    self._size += 1
-                    break
-                yield one
+                if one.place is cohort:
+                    if one.latest > others:
+                        members.append(one)
+                        break
+                    yield one
 
     def tidy(self, live: int) -> None:
         """Drop what is outdated if it outnumbers the ``live`` ones; storms of cancellations leave much."""
         self._form_cohorts()
-        if max(self._size, len(self._closed), len(self._by_latest)) <= 2 * live + _SLACK:
+        enough = 2 * live + _SLACK
+        if self._bound > enough:
+            self._bound = self._count()
+        if max(self._bound, len(self._closed), len(self._by_latest)) <= enough:
             return
-        self._size = 0
         for _, _, cohort in self._by_latest:
             cohort.members = [one for one in cohort.members if one.place is cohort]
-            self._size += len(cohort.members)
+        self._bound = self._count()
         for queue in (self._closed, self._by_latest, self._open):
             queue[:] = [entry for entry in queue if entry[2].members]
             heapify(queue)
+
+    def _count(self) -> int:
+        return sum(len(cohort.members) for _, _, cohort in self._by_latest)
 
     def _form_cohorts(self) -> None:
         for earliest, cohort in self._arrivals.items():
             if not cohort.members:
                 continue
             cohort.form()
-            self._size += len(cohort.members)
+            self._bound += len(cohort.members)
             self._formed += 1
             heappush(self._closed, (earliest, self._formed, cohort))
             heappush(self._by_latest, (cohort.members[-1].latest, self._formed, cohort))
@@ -157,5 +159,4 @@ class Cohorts(Generic[Q]):
         members = cohort.members
         while members and members[-1].place is not cohort:
             members.pop()
-            self._size -= 1
         return bool(members)

@@ -8,11 +8,11 @@ calls are held up, the same order, earliest deadline first, starves nobody.
 
 from __future__ import annotations
 
-import itertools
 import math
 from abc import ABC, abstractmethod
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeVar
+from itertools import chain, count, islice
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from awaitbatch._core.bisection import Bisection
 from awaitbatch._core.cohorts import Cohorts
@@ -62,13 +62,16 @@ class Request(ABC):
         one_shot: Whether somebody waits for just this look, so that it may use the express seats.
         earliest: When the window opens, in monotonic seconds, rounded down to a tick.
         latest: When the window closes, in monotonic seconds.
+        job: All requests for the same job, while it is one of them.
         made: The number of the last call that was taken before it was added; later ones answer it.
         place: Where it is at present: in a cohort of the queue, or in the call of which it holds the number, that of
             the refused call until its part is sent. None if it has left, and on the way from the one to the other.
             Whatever finds it elsewhere is outdated.
     """
 
-    __slots__ = ("earliest", "job_id", "latest", "made", "one_shot", "place")
+    __slots__ = ("earliest", "job", "job_id", "latest", "made", "one_shot", "place")
+
+    job: _Job[Self]
 
     def __init__(self, job_id: str, *, one_shot: bool) -> None:
         self.job_id = job_id
@@ -123,22 +126,24 @@ class _Job(dict[R, None]):
         self.order = (-1, -1)
 
 
-class Call:
+class Call(Generic[R]):
     """Jobs to describe together.
 
     Attributes:
         number: Grows from call to call.
-        job_ids: At least one, at most `SEATS`, each once.
+        seats: By job id, who has the seat; at least one, at most `SEATS`. Others who wait for the job may share it.
+        job_ids: The keys of ``seats``.
         due: When the call would have left had it been free to, in monotonic seconds.
     """
 
-    __slots__ = ("bisection", "due", "job_ids", "number")
+    __slots__ = ("bisection", "due", "job_ids", "number", "seats")
 
     def __init__(
-        self, number: int, job_ids: tuple[str, ...], *, due: float, bisection: Bisection | None = None
+        self, number: int, seats: Mapping[str, R], *, due: float, bisection: Bisection | None = None
     ) -> None:
         self.number = number
-        self.job_ids = job_ids
+        self.seats = seats
+        self.job_ids = tuple(seats)
         self.due = due
         self.bisection = bisection
 
@@ -171,9 +176,9 @@ class Windows(Generic[R]):
         self._queue = Cohorts[R]()
         # One-shots once more, as a heap of (latest, a number to tell equals apart, request, its place).
         self._express: list[tuple[float, int, R, object]] = []
-        self._express_numbers = itertools.count()
+        self._express_numbers = count()
         # Parts of refused calls that are still to be tried. Their riders keep the number of the refused call.
-        self._parts: list[Call] = []
+        self._parts: list[Call[R]] = []
         self._took_part = False
 
     def __len__(self) -> int:
@@ -193,6 +198,7 @@ class Windows(Generic[R]):
         if job is None:
             job = self._jobs[request.job_id] = _Job()
         job[request] = None
+        request.job = job
         self._size += 1
         request.made = self._calls
         request.earliest, request.latest = _moments(window, now)
@@ -216,7 +222,7 @@ class Windows(Generic[R]):
             return -math.inf
         return self._queue.next_deadline()
 
-    def take(self, now: float) -> Call | None:
+    def take(self, now: float) -> Call[R] | None:
         """The call that must leave now, or None if none must."""
         due = self._queue.next_deadline()
         # Parts take turns with what is due, or a long search for culprits would hold up everybody else.
@@ -231,48 +237,47 @@ class Windows(Generic[R]):
         self._tidy()
         self._calls += 1
         number = self._calls
-        boarded: dict[str, None] = {}
-        for request in self._pop_express(now):
-            self._board(boarded, request, number, now)
-            if len(boarded) == EXPRESS_SEATS:
+        seats: dict[str, R] = {}
+        # Each of them has a job of its own, since whoever may share its seat comes along.
+        for request in chain(islice(self._pop_express(now), EXPRESS_SEATS), self._queue.pop_open(now)):
+            seats[request.job_id] = request
+            request.place = number
+            if len(request.job) > 1:
+                for companion in request.job:
+                    if type(companion.place) is not int and companion.earliest <= now:
+                        companion.place = number
+            if len(seats) == SEATS:
                 break
-        for request in self._queue.pop_open(now):
-            self._board(boarded, request, number, now)
-            if len(boarded) == SEATS:
-                break
-        return Call(number, tuple(boarded), due=due)
+        return Call(number, seats, due=due)
 
     def answer(
-        self, call: Call, observations: Mapping[str, Observation], now: float
+        self, call: Call[R], observations: Mapping[str, Observation], now: float
     ) -> tuple[list[Ended[R]], list[Change]]:
         """A call brought a good answer. Jobs in it that nobody asked for are ignored."""
         changes: list[Change] = []
         if call.bisection is not None:
             call.bisection.parts_in_flight -= 1
             call.bisection.has_answer = True
-        number, jobs = call.number, self._jobs
+        number = call.number
         told: list[tuple[R, Window | Verdict | None]] = []
-        for job_id in call.job_ids:
-            job = jobs.get(job_id)
-            if job is None:
-                continue
+        for job_id, seated in call.seats.items():
+            job = seated.job
             observation = observations.get(job_id)
-            if observation is None:
-                told += [(request, request.missed()) for request in tuple(job) if request.place == number]
-                continue
-            if observation.status != job.status:
+            if observation is not None and observation.status != job.status:
                 self._note_change(job_id, job, observation, changes)
+            is_alone = len(job) == 1 and seated.place == number
             # A schedule, which is the user's own code, may make others leave.
-            for request in tuple(job):
+            for request in (seated,) if is_alone else tuple(job):
                 if request.place == number:
-                    told.append((request, request.saw(observation)))
-                elif request.made < number:
+                    verdict = request.missed() if observation is None else request.saw(observation)
+                    told.append((request, verdict))
+                elif observation is not None and request.made < number:
                     verdict = request.saw_early(observation)
                     if verdict is not None:
                         told.append((request, verdict))
         return self._obey(told, now), changes
 
-    def fail(self, call: Call, failure: Failure, now: float) -> list[Ended[R]]:
+    def fail(self, call: Call[R], failure: Failure, now: float) -> list[Ended[R]]:
         """A call failed as a whole. Only the requests that rode it hear of it, unless no call can succeed any more."""
         if call.bisection is not None:
             call.bisection.parts_in_flight -= 1
@@ -287,7 +292,7 @@ class Windows(Generic[R]):
             )
         return self._tell(self._riders(call), failure, now)
 
-    def refuse(self, call: Call, failure: Failure, now: float) -> list[Ended[R]]:
+    def refuse(self, call: Call[R], failure: Failure, now: float) -> list[Ended[R]]:
         """AWS refused a call because of its content: part it until whoever is at fault is alone."""
         if call.bisection is None:
             bisection = Bisection()
@@ -300,10 +305,10 @@ class Windows(Generic[R]):
             ended += self._tell(self._riders(call), failure, now)
         else:
             # Who has left meanwhile may have been the culprit, so even a single one that stays is tried again.
-            stay = tuple(dict.fromkeys(request.job_id for request in self._riders(call)))
+            stay = list({request.job_id: request for request in self._riders(call)}.items())
             middle = len(stay) // 2
             for half in (stay[:middle], stay[middle:]):
-                self._parts.append(Call(call.number, half, due=now, bisection=bisection))
+                self._parts.append(Call(call.number, dict(half), due=now, bisection=bisection))
         if bisection.is_general:
             for part in self._parts:
                 if part.bisection is bisection:
@@ -311,7 +316,7 @@ class Windows(Generic[R]):
             self._parts = [part for part in self._parts if part.bisection is not bisection]
         return ended
 
-    def _take_part(self) -> Call | None:
+    def _take_part(self) -> Call[R] | None:
         while self._parts:
             part = min(self._parts, key=lambda part: part.bisection.preference(len(part.job_ids)))  # type: ignore[union-attr]
             self._parts.remove(part)
@@ -321,8 +326,8 @@ class Windows(Generic[R]):
                 for request in riders:
                     request.place = self._calls
                 part.bisection.sent()
-                job_ids = tuple(dict.fromkeys(request.job_id for request in riders))
-                return Call(self._calls, job_ids, due=part.due, bisection=part.bisection)
+                seats = {request.job_id: request for request in riders}
+                return Call(self._calls, seats, due=part.due, bisection=part.bisection)
         return None
 
     def _pop_express(self, now: float) -> Iterator[R]:
@@ -331,19 +336,10 @@ class Windows(Generic[R]):
             if request.place is place:
                 yield request
 
-    def _board(self, boarded: dict[str, None], request: R, number: int, now: float) -> None:
-        boarded[request.job_id] = None
-        request.place = number
-        job = self._jobs[request.job_id]
-        if len(job) > 1:
-            # Whoever else waits for the job, and may, shares the seat.
-            for companion in job:
-                if type(companion.place) is not int and companion.earliest <= now:
-                    companion.place = number
-
-    def _riders(self, call: Call) -> list[R]:
-        jobs = (self._jobs.get(job_id) for job_id in call.job_ids)
-        return [request for job in jobs if job is not None for request in job if request.place == call.number]
+    def _riders(self, call: Call[R]) -> list[R]:
+        return [
+            request for seat in call.seats.values() for request in seat.job if request.place == call.number
+        ]
 
     def _tell(self, requests: Iterable[R], failure: Failure, now: float) -> list[Ended[R]]:
         return self._obey([(request, request.failed(failure)) for request in requests], now)
@@ -386,7 +382,7 @@ class Windows(Generic[R]):
     def _remove(self, request: R) -> None:
         request.place = None
         self._size -= 1
-        job = self._jobs[request.job_id]
+        job = request.job
         del job[request]
         if not job:
             del self._jobs[request.job_id]
