@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -68,13 +69,18 @@ class Program:
 
 
 @asynccontextmanager
-async def own_process(module: str) -> AsyncIterator[Program]:
+async def own_process(module: str, **environment: str) -> AsyncIterator[Program]:
     """Run a module inside ``async with``, which waits for its end.
+
+    Args:
+        module: What is run.
+        environment: What is added to ours.
 
     Raises:
         RuntimeError: It failed; what it said about that is on standard error.
     """
-    async with started(Path(sys.executable), "-m", module, stdin=PIPE, stdout=PIPE) as process:
+    env = {**os.environ, **environment}
+    async with started(Path(sys.executable), "-m", module, stdin=PIPE, stdout=PIPE, env=env) as process:
         yield Program(module, process)
         assert process.stdin is not None
         process.stdin.close()
@@ -82,9 +88,9 @@ async def own_process(module: str) -> AsyncIterator[Program]:
             raise _failed(module, process)
 
 
-async def ask_own_process(module: str, order: object) -> Any:  # noqa: ANN401
+async def ask_own_process(module: str, order: object, **environment: str) -> Any:  # noqa: ANN401
     """Have a process of its own carry out just one order."""
-    async with own_process(module) as program:
+    async with own_process(module, **environment) as program:
         return await program.ask(order)
 
 

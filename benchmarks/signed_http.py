@@ -61,12 +61,15 @@ class SignedHttp:
     ) -> None:
         await self._session.close()
 
-    async def describe_jobs(self, job_ids: Sequence[str]) -> int:
-        """How many jobs the answer holds."""
+    async def fetch(self, job_ids: Sequence[str]) -> bytes:
+        """The body of the answer."""
         body = self._encode({"jobs": job_ids})
         async with self._session.post(self._url, data=body, headers=self._headers(body)) as response:
-            answer = await response.read()
-        return len(self._decode(answer).jobs)
+            return await response.read()
+
+    async def describe_jobs(self, job_ids: Sequence[str]) -> int:
+        """How many jobs the answer holds."""
+        return len(self._decode(await self.fetch(job_ids)).jobs)
 
     def _headers(self, body: bytes) -> dict[str, str]:
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
