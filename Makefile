@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test soak lint format docs bench bench-quick load-moto simulate plots clean
+.PHONY: help demo test soak lint format docs bench bench-quick load-moto simulate profile plots clean
 
 IS_NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3, \
@@ -50,6 +50,9 @@ load-moto: $(TEST)/installed  ## await 5,000 jobs on moto servers: two minutes, 
 
 simulate: $(TEST)/installed  ## the core in virtual time: limits nobody told it, a million jobs (ARGS="--jobs 50000 --rates 5")
 	@$(TEST)/bin/python -m benchmarks.simulate $(ARGS)
+
+profile: $(BENCH)/installed  ## what the CPU time of a look is spent on, function by function: half a minute
+	@$(BENCH)/bin/python -m benchmarks.profile $(ARGS)
 
 plots: $(BENCH)/installed  ## draw docs/images from benchmarks/results
 	@$(BENCH)/bin/python -m benchmarks.plots

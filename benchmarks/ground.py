@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from contextlib import asynccontextmanager
-from pathlib import Path
 from subprocess import PIPE
 from typing import TYPE_CHECKING, Any, Final
 
@@ -62,6 +61,9 @@ class Program:
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         answer = await self._process.stdout.readline()
+        while answer and not answer.startswith((b"{", b"[")):
+            # What runs the program has something to say itself.
+            answer = await self._process.stdout.readline()
         if not answer:
             await self._process.wait()
             raise _failed(self._module, self._process)
@@ -69,29 +71,25 @@ class Program:
 
 
 @asynccontextmanager
-async def own_process(module: str, **environment: str) -> AsyncIterator[Program]:
+async def own_process(module: str, *wrapper: str, **environment: str) -> AsyncIterator[Program]:
     """Run a module inside ``async with``, which waits for its end.
 
     Args:
         module: What is run.
+        wrapper: A program that runs it, with its arguments, such as a profiler.
         environment: What is added to ours.
 
     Raises:
         RuntimeError: It failed; what it said about that is on standard error.
     """
+    command = (*wrapper, sys.executable, "-m", module)
     env = {**os.environ, **environment}
-    async with started(Path(sys.executable), "-m", module, stdin=PIPE, stdout=PIPE, env=env) as process:
+    async with started(*command, stdin=PIPE, stdout=PIPE, env=env) as process:
         yield Program(module, process)
         assert process.stdin is not None
         process.stdin.close()
         if await process.wait():
             raise _failed(module, process)
-
-
-async def ask_own_process(module: str, order: object, **environment: str) -> Any:  # noqa: ANN401
-    """Have a process of its own carry out just one order."""
-    async with own_process(module, **environment) as program:
-        return await program.ask(order)
 
 
 def _failed(module: str, process: asyncio.subprocess.Process) -> RuntimeError:

@@ -19,8 +19,6 @@ import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
-    from typing import Self
 
 _PATH: Final = "/v1/describejobs"
 _SIGNED: Final = "content-type;host;x-amz-date"
@@ -37,44 +35,49 @@ class _Answer(msgspec.Struct):
     jobs: list[_Job]
 
 
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+def jobs_in(body: bytes) -> int:
+    """How many jobs an answer holds."""
+    return len(_decode(body).jobs)
+
+
 class SignedHttp:
-    """A session of aiohttp that can describe jobs."""
+    """A transport that can do nothing but describe jobs, one call at a time."""
+
+    max_in_flight: Final = 1
+    refreshes_credentials: Final = False
 
     def __init__(
         self, *, endpoint_url: str, region_name: str, aws_access_key_id: str, aws_secret_access_key: str
     ) -> None:
+        self.region_name = region_name
         self._url = endpoint_url + _PATH
         self._host = urlsplit(endpoint_url).netloc
-        self._region = region_name
         self._access_key = aws_access_key_id
         self._secret_key = aws_secret_access_key
         self._encode = msgspec.json.Encoder().encode
-        self._decode = msgspec.json.Decoder(_Answer).decode
         self._key: tuple[str, bytes] = ("", b"")
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> None:
+        """Open a session of aiohttp."""
         self._session = aiohttp.ClientSession()
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def aclose(self) -> None:
+        """Close it."""
         await self._session.close()
 
-    async def fetch(self, job_ids: Sequence[str]) -> bytes:
+    async def describe_jobs(self, job_ids: Sequence[str]) -> bytes:
         """The body of the answer."""
         body = self._encode({"jobs": job_ids})
         async with self._session.post(self._url, data=body, headers=self._headers(body)) as response:
             return await response.read()
 
-    async def describe_jobs(self, job_ids: Sequence[str]) -> int:
-        """How many jobs the answer holds."""
-        return len(self._decode(await self.fetch(job_ids)).jobs)
-
     def _headers(self, body: bytes) -> dict[str, str]:
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         day = moment[:8]
-        scope = f"{day}/{self._region}/batch/aws4_request"
+        scope = f"{day}/{self.region_name}/batch/aws4_request"
         canonical = (
             f"POST\n{_PATH}\n\ncontent-type:{_CONTENT_TYPE}\nhost:{self._host}\nx-amz-date:{moment}\n\n{_SIGNED}\n"
             f"{hashlib.sha256(body).hexdigest()}"
@@ -95,7 +98,7 @@ class SignedHttp:
         """The key with which all requests of a day are signed."""
         if self._key[0] != day:
             key = f"AWS4{self._secret_key}".encode()
-            for part in (day, self._region, "batch", "aws4_request"):
+            for part in (day, self.region_name, "batch", "aws4_request"):
                 key = hmac.digest(key, part.encode(), "sha256")
             self._key = (day, key)
         return self._key[1]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def started(
-    program: Path,
+    program: Path | str,
     *arguments: str,
     **options: Any,  # noqa: ANN401
 ) -> AsyncIterator[asyncio.subprocess.Process]:

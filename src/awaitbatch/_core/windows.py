@@ -259,22 +259,24 @@ class Windows(Generic[R]):
             call.bisection.parts_in_flight -= 1
             call.bisection.has_answer = True
         number = call.number
-        told: list[tuple[R, Window | Verdict | None]] = []
+        told: dict[R, Window | Verdict | None] = {}
         for job_id, seated in call.seats.items():
             job = seated.job
             observation = observations.get(job_id)
             if observation is not None and observation.status != job.status:
                 self._note_change(job_id, job, observation, changes)
-            is_alone = len(job) == 1 and seated.place == number
+            if len(job) == 1 and seated.place == number:
+                # As most are.
+                told[seated] = seated.missed() if observation is None else seated.saw(observation)
+                continue
             # A schedule, which is the user's own code, may make others leave.
-            for request in (seated,) if is_alone else tuple(job):
+            for request in tuple(job):
                 if request.place == number:
-                    verdict = request.missed() if observation is None else request.saw(observation)
-                    told.append((request, verdict))
+                    told[request] = request.missed() if observation is None else request.saw(observation)
                 elif observation is not None and request.made < number:
                     verdict = request.saw_early(observation)
                     if verdict is not None:
-                        told.append((request, verdict))
+                        told[request] = verdict
         return self._obey(told, now), changes
 
     def fail(self, call: Call[R], failure: Failure, now: float) -> list[Ended[R]]:
@@ -286,10 +288,8 @@ class Windows(Generic[R]):
         if call.bisection is not None and failure.trouble is Trouble.THROTTLED:
             # The part stays together, to be tried again; only those whose tries are used up leave it.
             self._parts.append(call)
-            told = [(request, request.failed(failure)) for request in self._riders(call)]
-            return self._obey(
-                [(request, verdict) for request, verdict in told if isinstance(verdict, Verdict)], now
-            )
+            told = {request: request.failed(failure) for request in self._riders(call)}
+            return self._obey({one: said for one, said in told.items() if isinstance(said, Verdict)}, now)
         return self._tell(self._riders(call), failure, now)
 
     def refuse(self, call: Call[R], failure: Failure, now: float) -> list[Ended[R]]:
@@ -342,13 +342,13 @@ class Windows(Generic[R]):
         ]
 
     def _tell(self, requests: Iterable[R], failure: Failure, now: float) -> list[Ended[R]]:
-        return self._obey([(request, request.failed(failure)) for request in requests], now)
+        return self._obey({request: request.failed(failure) for request in requests}, now)
 
-    def _obey(self, told: Iterable[tuple[R, Window | Verdict | None]], now: float) -> list[Ended[R]]:
+    def _obey(self, told: Mapping[R, Window | Verdict | None], now: float) -> list[Ended[R]]:
         """Let each that heard of a call do as it said."""
         ended: list[Ended[R]] = []
         given: Window | None = None
-        for request, verdict in told:
+        for request, verdict in told.items():
             if request.place is None:
                 # Another's schedule made it leave.
                 continue
