@@ -275,8 +275,8 @@ async def measure(*, quick: bool) -> Result:
 
 def _figures(costs: dict[str, list[Cost]], *, quick: bool) -> list[Figure]:
     # Rounds of a second on a machine that does other things are up to a third off, and a ratio of 8 was seen as 6.5. So
-    # the short form takes the best round, and bounds beyond what chance does and short of what is left once our part of a
-    # look costs twice as much (6, 40 and 1.9), or once botocore's own parser reads the answers (1.2 and 7).
+    # the short form takes the best round, and bounds beyond what chance does and short of what is left once a look
+    # costs twice as much (4 and 29), our own part of it does (1.9), or botocore's parser reads the answers (1.2 and 7).
     most, least, of_full, of_single, of_floor = (
         (max, min, 5, 30, 1.8) if quick else (_median, _median, 7, 30, 1.5)
     )
