@@ -61,13 +61,13 @@ class Program:
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         answer = await self._process.stdout.readline()
-        while answer and not answer.startswith((b"{", b"[")):
-            # What runs the program has something to say itself.
+        while answer and not answer.startswith(b"{"):
+            # A program that runs this one may have something to say itself.
             answer = await self._process.stdout.readline()
         if not answer:
             await self._process.wait()
             raise _failed(self._module, self._process)
-        return json.loads(answer)
+        return json.loads(answer)["found"]
 
 
 @asynccontextmanager
@@ -112,4 +112,4 @@ def read_order() -> Any:  # noqa: ANN401
 
 def answer_order(found: object) -> None:
     """In such a program: say what an order has led to."""
-    print(json.dumps(found), flush=True)
+    print(json.dumps({"found": found}), flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from decimal import Decimal
 from random import Random
@@ -130,6 +131,29 @@ def test_jitter_defaults() -> None:
     assert jitter_bounds(3) == (2, 4)
     assert jitter_bounds(0.25) == (0, 1.25)
     assert add_jitter(HIGHEST, 3) == 4
+
+
+NO_WINDOWS = [(2, 1), (-1, 1), (0, math.inf), (math.inf, math.inf), (math.nan, 1), (0, math.nan)]
+
+
+@pytest.mark.parametrize(("earliest", "latest"), NO_WINDOWS, ids=str)
+def test_a_window_that_makes_no_sense_can_not_be_made(earliest: float, latest: float) -> None:
+    """Not even out of one that does."""
+    with pytest.raises(ValueError, match="0 <= earliest <= latest"):
+        Window(earliest, latest)
+    with pytest.raises(ValueError, match="0 <= earliest <= latest"):
+        Window(1, 1)._replace(earliest=earliest, latest=latest)
+
+
+def test_a_window_is_a_tuple_of_floats() -> None:
+    """It is equal to the pair that it is, and can be copied."""
+    window = Window(1, Decimal("2.5"))  # type: ignore[arg-type]
+    assert window == (1.0, 2.5)
+    assert repr(window) == "Window(earliest=1.0, latest=2.5)"
+    for twin in (copy.copy(window), copy.deepcopy(window), window._replace(), Window(*window)):
+        assert type(twin) is Window
+        assert twin == window
+        assert {type(moment) for moment in twin} == {float}
 
 
 @pytest.mark.parametrize("seconds", [0.1, 1, 5.0, 86400])

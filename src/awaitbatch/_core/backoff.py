@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from random import Random
-from typing import NamedTuple, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class _Span(NamedTuple):
@@ -34,6 +37,11 @@ class Window(_Span):
         if type(earliest) is float and type(latest) is float:
             return tuple.__new__(cls, (earliest, latest))
         return cls(float(earliest), float(latest))
+
+    @classmethod
+    def _make(cls, iterable: Iterable[float]) -> Self:
+        # What `_replace` makes, too.
+        return cls(*iterable)
 
 
 @runtime_checkable

@@ -133,8 +133,6 @@ class Cohorts(Generic[Q]):
 
     def _form_cohorts(self) -> None:
         for earliest, cohort in self._arrivals.items():
-            if not cohort.members:
-                continue
             cohort.form()
             self._bound += len(cohort.members)
             self._formed += 1
