@@ -78,24 +78,30 @@ def measure(contestant: str, seconds: float) -> Result:
         cost = asyncio.run(_run(contestant, seconds, profiler))
         seen = owners(stacks.read_text().splitlines())
     each = cost.microseconds / seen.total()
-    of_packages = Counter[str]()
-    for (package, _), samples in seen.items():
-        of_packages[package] += samples
-    functions = [
-        (f"{package}.{function}", f"{samples * each:.2f}", "µs")
-        for (package, function), samples in seen.most_common()
-        if function and samples * each >= _LEAST
-    ]
+    packages, modules, functions = Counter[str](), Counter[str](), Counter[str]()
+    for (package, function), samples in seen.items():
+        packages[package] += samples
+        if function:
+            modules[f"{package}.{function.partition('.')[0]}"] += samples
+            functions[f"{package}.{function}"] += samples
+
+    def shown(name: str, found: Counter[str]) -> str:
+        rows = [(name, f"{samples * each:.2f}", "µs") for name, samples in found.most_common()]
+        return table((name, "measured", ""), [row for row in rows if float(row[1]) >= _LEAST])
+
     return Result(
         name="profile",
         about=f"{contestant}, {seen.total():,} samples: what has which part in the CPU time per job seen",
         figures=[
             Figure(name=package, value=samples * each, unit="µs of CPU per job seen")
-            for package, samples in of_packages.most_common()
+            for package, samples in packages.most_common()
         ],
         quick=False,
-        extra=[table(("function", "measured", ""), functions)],
-        details={name: float(value) for name, value, _ in functions},
+        extra=[shown("module", modules), shown("function", functions)],
+        details={
+            kind: {name: round(samples * each, 3) for name, samples in found.most_common()}
+            for kind, found in (("modules", modules), ("functions", functions))
+        },
     )
 
 
