@@ -210,6 +210,11 @@ class DescribeCoalescer:
         if self._alarm is not None and not self._alarm.done():
             self._alarm.set_result(None)
 
+    def _ring_for_what_is_left(self) -> None:
+        """Wake `run` if it would sleep for too long after what an answer has changed, and if it could send at all."""
+        if self._in_flight < self._transport.max_in_flight and self._next_departure() < self._alarm_at:
+            self._ring()
+
     def _send_due(self, calls: TaskGroup) -> None:
         call = self._take_due()
         if call is not None:
@@ -233,13 +238,16 @@ class DescribeCoalescer:
         """Send a call, then whatever is due by then: to wake `run` for it and begin a task would take longer."""
         changes: list[Change] = []
         following: Call[Watch] | None = call
-        while following is not None and not changes:
-            changes = await self._describe(following)
-            if not changes:
-                # A transport may answer from a cache, and others on the event loop must have their turns even then.
-                await asyncio.sleep(0)
-                following = self._take_due()
-        self._ring()
+        try:
+            while following is not None and not changes:
+                changes = await self._describe(following)
+                if not changes:
+                    # A transport may answer from a cache, and others on the event loop must have their turns even then.
+                    await asyncio.sleep(0)
+                    following = self._take_due()
+                    self._ring_for_what_is_left()
+        finally:
+            self._ring()
         await self._tell(changes)
 
     async def _describe(self, call: Call[Watch]) -> list[Change]:

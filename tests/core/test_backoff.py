@@ -6,6 +6,7 @@ import copy
 import math
 from decimal import Decimal
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -133,11 +134,21 @@ def test_jitter_defaults() -> None:
     assert add_jitter(HIGHEST, 3) == 4
 
 
-NO_WINDOWS = [(2, 1), (-1, 1), (0, math.inf), (math.inf, math.inf), (math.nan, 1), (0, math.nan)]
+NO_WINDOWS: list[tuple[Any, Any]] = [
+    (2, 1),
+    (-1, 1),
+    (0, math.inf),
+    (math.inf, math.inf),
+    (math.nan, 1),
+    (0, math.nan),
+    (0, 10**400),
+    (0, Decimal("NaN")),
+    (Decimal(0), Decimal("1e400")),
+]
 
 
 @pytest.mark.parametrize(("earliest", "latest"), NO_WINDOWS, ids=str)
-def test_a_window_that_makes_no_sense_can_not_be_made(earliest: float, latest: float) -> None:
+def test_a_window_that_makes_no_sense_can_not_be_made(earliest: Any, latest: Any) -> None:
     """Not even out of one that does."""
     with pytest.raises(ValueError, match="0 <= earliest <= latest"):
         Window(earliest, latest)

@@ -188,3 +188,25 @@ def test_storms_are_tidied_up() -> None:
         queue.tidy(1)
         assert max(len(queue), len(queue._closed), len(queue._by_latest), len(queue._open)) <= 103
     assert popped(queue, math.inf) == [staying]
+
+
+def test_what_may_stay_is_not_counted_again_for_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When as many are outdated as are not, the queue need not find that out each time that somebody comes."""
+    queue = Cohorts[Waiting]()
+    crowd = [queued(queue, number // 2, 5000) for number in range(2090)]
+    for one in crowd[1000:]:
+        one.place = None
+    counts = 0
+    count = queue._count
+
+    def counted() -> int:
+        nonlocal counts
+        counts += 1
+        return count()
+
+    monkeypatch.setattr(Cohorts, "_count", lambda _: counted())
+    for number in range(200):
+        queue.tidy(1000)
+        popped(queue, 0, 1)
+        queued(queue, 0, number)
+    assert counts <= 3

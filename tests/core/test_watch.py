@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 from decimal import Decimal
 from random import Random
@@ -343,6 +344,7 @@ NONSENSE = [
     (0, math.nan),
     "ab",
     (None, None),
+    itertools.repeat(1.0),
 ]
 
 

@@ -279,6 +279,15 @@ class TestAnswers:
         assert departs(windows, 1 + LATER.latest).job_ids == ("a",)
         assert windows.next_deadline() == math.inf
 
+    def test_news_for_who_came_meanwhile(self, windows: Windows[Probe]) -> None:
+        """Whoever asks for the job since all who rode have left gets no answer, but the log gets the news."""
+        before = added(windows, Probe("a"))
+        call = departs(windows, 0)
+        windows.discard(before)
+        newer = added(windows, Probe("a"), LATER)
+        assert windows.answer(call, everybody(call), 1) == ([], [Change("a", None, "RUNNING")])
+        assert newer.heard == []
+
     def test_an_older_call_answers_nobody_newer(self, windows: Windows[Probe]) -> None:
         """A request made while a call is under way, at the same moment even, hears nothing of its answer."""
         added(windows, one_shot("a"))

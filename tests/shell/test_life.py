@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import json
 import logging
 import threading
@@ -13,12 +14,12 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 import pytest
 
-from awaitbatch import AwaitBatchError, BatchClient, BatchProtocol, ClientClosedError, FixedInterval
+from awaitbatch import AwaitBatchError, BatchClient, BatchProtocol, ClientClosedError, FixedInterval, Window
 from awaitbatch._core.windows import Windows
 from awaitbatch.testing import Fault
 from tests.support import ENDED, LONG, Log, make_client, make_server
 
-from .support import QUICK, FaultyTransport
+from .support import QUICK, FaultyTransport, client_error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -333,6 +334,68 @@ async def test_what_is_due_goes_in_the_task_of_the_call_before() -> None:
         await asyncio.gather(*waits, return_exceptions=True)
     assert len(senders) == 60
     assert len(set(senders)) == 2
+
+
+async def test_what_else_is_due_does_not_wait_for_the_call_that_goes_on() -> None:
+    """Of two waits of one answer the first may ride a call that takes long; the other has its own in time."""
+    server = make_server()
+    transport = server.transport(latency=0.3)
+    inner = transport.describe_jobs
+    fast, slow = (server.add_job(life_cycle=LONG) for _ in range(2))
+    loop = asyncio.get_running_loop()
+    looks: list[float] = []
+
+    async def describe_jobs(job_ids: Any) -> bytes:
+        if slow in job_ids:
+            looks.append(loop.time())
+        elif len(looks) == 2:
+            await asyncio.sleep(20)
+        return await inner(job_ids)
+
+    class Gives:
+        def __init__(self, *window: float) -> None:
+            self._window = Window(*window)
+
+        def window(self, _: int) -> Window:
+            return self._window
+
+    transport.describe_jobs = describe_jobs  # type: ignore[method-assign]
+    async with make_client(transport) as client:
+        waits = [
+            asyncio.create_task(client.poll_for_job_complete(fast, 0, backoff=Gives(0, 0))),
+            asyncio.create_task(client.poll_for_job_complete(slow, 0, backoff=Gives(0.5, 1))),
+        ]
+        await asyncio.sleep(10)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+    assert len(looks) > 5
+    assert max(after - before for before, after in itertools.pairwise(looks)) < 1.5
+
+
+async def test_parts_of_a_refused_call_do_not_wait_for_each_other() -> None:
+    """A part that is never answered holds up nobody else."""
+    server = make_server()
+    transport = server.transport(latency=0.3)
+    inner = transport.describe_jobs
+    calls = 0
+
+    async def describe_jobs(job_ids: Any) -> bytes:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            await asyncio.sleep(0.3)
+            raise client_error(400, "ClientException")
+        if calls == 2:
+            await asyncio.sleep(20)
+        return await inner(job_ids)
+
+    transport.describe_jobs = describe_jobs  # type: ignore[method-assign]
+    async with make_client(transport) as client:
+        describes = [asyncio.create_task(client.describe(server.add_job())) for _ in range(100)]
+        await asyncio.sleep(3)
+        assert sum(describe.done() for describe in describes) == 50
+        await asyncio.gather(*describes)
 
 
 async def test_a_transport_that_answers_at_once() -> None:

@@ -31,12 +31,16 @@ class Window(_Span):
 
     def __new__(cls, earliest: float, latest: float) -> Self:
         """Other numbers become floats: a Decimal, say, can be compared, but might not add to the time of the clock."""
-        if not 0 <= earliest <= latest < math.inf:
-            message = f"a window has 0 <= earliest <= latest < math.inf, not {earliest!r} and {latest!r}"
-            raise ValueError(message)
-        if type(earliest) is float and type(latest) is float:
-            return tuple.__new__(cls, (earliest, latest))
-        return cls(float(earliest), float(latest))
+        try:
+            if 0 <= earliest <= latest < math.inf:
+                if type(earliest) is float and type(latest) is float:
+                    return tuple.__new__(cls, (earliest, latest))
+                return cls(float(earliest), float(latest))
+        except ArithmeticError:
+            # Of an integer that no float can hold, or a Decimal that is no number.
+            pass
+        message = f"a window has 0 <= earliest <= latest < math.inf, not {earliest!r} and {latest!r}"
+        raise ValueError(message)
 
     @classmethod
     def _make(cls, iterable: Iterable[Any]) -> Self:  # type: ignore[override]

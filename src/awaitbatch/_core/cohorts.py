@@ -117,9 +117,12 @@ class Cohorts(Generic[Q]):
         """Drop what is outdated if it outnumbers the ``live`` ones; storms of cancellations leave much."""
         self._form_cohorts()
         enough = 2 * live + _SLACK
+        is_crowded = False
         if self._bound > enough:
             self._bound = self._count()
-        if max(self._bound, len(self._closed), len(self._by_latest)) <= enough:
+            # Or it might have to be counted again for each call.
+            is_crowded = self._bound > enough * 3 / 4
+        if not is_crowded and max(len(self._closed), len(self._by_latest)) <= enough:
             return
         for _, _, cohort in self._by_latest:
             cohort.members = [one for one in cohort.members if one.place is cohort]

@@ -164,8 +164,9 @@ class Watch(Request):
             window = self._backoff.window(tries)
             if type(window) is Window:
                 return window
+            earliest, latest = window
             try:
-                return Window(*window)
+                return Window(earliest, latest)
             except ValueError as error:
                 message = one_line(f"{self._backoff!r}.window({tries}) gave {window!r}: {error}")
                 raise ValueError(message) from None

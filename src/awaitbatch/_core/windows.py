@@ -65,8 +65,8 @@ class Request(ABC):
         job: All requests for the same job, while it is one of them.
         made: The number of the last call that was taken before it was added; later ones answer it.
         place: Where it is at present: in a cohort of the queue, or in the call of which it holds the number, that of
-            the refused call until its part is sent. None if it has left, and on the way from the one to the other.
-            Whatever finds it elsewhere is outdated.
+            the refused call until its part is sent. None if it is in neither, as before it is added and once it has
+            left. Whatever finds it elsewhere is outdated.
     """
 
     __slots__ = ("earliest", "job", "job_id", "latest", "made", "one_shot", "place")
@@ -261,7 +261,10 @@ class Windows(Generic[R]):
         number = call.number
         told: dict[R, Window | Verdict | None] = {}
         for job_id, seated in call.seats.items():
-            job = seated.job
+            # If all who asked have left, others may have come; they get no answer, but the news.
+            job = seated.job or self._jobs.get(job_id)
+            if job is None:
+                continue
             observation = observations.get(job_id)
             if observation is not None and observation.status != job.status:
                 self._note_change(job_id, job, observation, changes)
