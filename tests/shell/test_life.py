@@ -9,6 +9,7 @@ import json
 import logging
 import threading
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
@@ -16,6 +17,7 @@ import pytest
 
 from awaitbatch import AwaitBatchError, BatchClient, BatchProtocol, ClientClosedError, FixedInterval, Window
 from awaitbatch._core.windows import Windows
+from awaitbatch.jobs import Known, order_of
 from awaitbatch.testing import Fault
 from tests.support import ENDED, LONG, Log, make_client, make_server
 
@@ -348,7 +350,7 @@ async def test_what_else_is_due_does_not_wait_for_the_call_that_goes_on() -> Non
     async def describe_jobs(job_ids: Any) -> bytes:
         if slow in job_ids:
             looks.append(loop.time())
-        elif len(looks) == 2:
+        elif len(looks) == 1:
             await asyncio.sleep(20)
         return await inner(job_ids)
 
@@ -359,11 +361,20 @@ async def test_what_else_is_due_does_not_wait_for_the_call_that_goes_on() -> Non
         def window(self, _: int) -> Window:
             return self._window
 
-    transport.describe_jobs = describe_jobs  # type: ignore[method-assign]
     async with make_client(transport) as client:
+        job = await client.describe(fast)
+        transport.describe_jobs = describe_jobs  # type: ignore[method-assign]
+        # Of a state that is known there is no news, for which the task of the call would end.
+        watch = partial(
+            client._life.coalescer.watch,
+            window=Window(0, 0),
+            known=Known(job["status"], order_of(job)),
+            match_status=["SUCCEEDED"],
+            status_retries=1,
+        )
         waits = [
-            asyncio.create_task(client.poll_for_job_complete(fast, 0, backoff=Gives(0, 0))),
-            asyncio.create_task(client.poll_for_job_complete(slow, 0, backoff=Gives(0.5, 1))),
+            asyncio.create_task(watch(fast, backoff=Gives(0, 0))),
+            asyncio.create_task(watch(slow, backoff=Gives(0.5, 1))),
         ]
         await asyncio.sleep(10)
         for wait in waits:

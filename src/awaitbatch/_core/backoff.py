@@ -25,6 +25,7 @@ class Window(_Span):
 
     Raises:
         ValueError: It is not 0 <= earliest <= latest < math.inf.
+        TypeError: They are no numbers.
     """
 
     __slots__ = ()
