@@ -46,7 +46,7 @@ from benchmarks.report import Figure, Result
 from benchmarks.signed_http import SignedHttp, jobs_in
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
 JOBS: Final = 1000
@@ -278,7 +278,7 @@ def _figures(costs: dict[str, list[Cost]], *, quick: bool) -> list[Figure]:
     # the short form takes the best round, and bounds beyond what chance does and short of what is left once a look
     # costs twice as much (4 and 29), our own part of it does (1.9), or botocore's parser reads the answers (1.2 and 7).
     most, least, of_full, of_single, of_floor = (
-        (max, min, 5, 30, 1.8) if quick else (_median, _median, 7, 30, 1.5)
+        (max, min, 5, 30, 1.8) if quick else (statistics.median, statistics.median, 7, 30, 1.5)
     )
 
     def ratios(name: str, to: str) -> Iterator[float]:
@@ -294,13 +294,15 @@ def _figures(costs: dict[str, list[Cost]], *, quick: bool) -> list[Figure]:
         *(
             Figure(
                 name=name,
-                value=_median(cost.microseconds for cost in found),
+                value=statistics.median(cost.microseconds for cost in found),
                 unit="µs of CPU per job seen",
             )
             for name, found in costs.items()
         ),
-        Figure(name="aiobotocore's own", value=_median(own), unit="µs of CPU per job seen"),
-        Figure(name=f"{OURS} : {_FLOOR}", value=_median(ratios(OURS, _FLOOR)), unit="times the CPU"),
+        Figure(name="aiobotocore's own", value=statistics.median(own), unit="µs of CPU per job seen"),
+        Figure(
+            name=f"{OURS} : {_FLOOR}", value=statistics.median(ratios(OURS, _FLOOR)), unit="times the CPU"
+        ),
         Figure(
             name=f"{_OVER_HTTP} : {_FLOOR}",
             value=least(ratios(_OVER_HTTP, _FLOOR)),
@@ -324,10 +326,6 @@ def _figures(costs: dict[str, list[Cost]], *, quick: bool) -> list[Figure]:
             at_most=1.02 / SEATS,
         ),
     ]
-
-
-def _median(values: Iterable[float]) -> float:
-    return statistics.median(values)
 
 
 async def in_own_process(  # noqa: D417
