@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gzip
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -14,7 +12,6 @@ from aiobotocore.client import AioBaseClient
 from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import AioSession
 from botocore.credentials import Credentials, ReadOnlyCredentials
-from botocore.loaders import JSONFileLoader
 
 from awaitbatch._core.text import first_line
 from awaitbatch.jobs import UNDECODABLE
@@ -266,46 +263,10 @@ def _tidy_body(body: bytes, *, is_error: bool) -> bytes:
     )
 
 
-class _FastFileLoader(JSONFileLoader):  # type: ignore[misc]
-    """Reads what `JSONFileLoader` reads, as plain dicts, faster and without keeping other threads from running."""
-
-    def load_file(self, file_path: str) -> Any:  # noqa: ANN401
-        for path, read in ((f"{file_path}.json", open), (f"{file_path}.json.gz", gzip.open)):
-            with contextlib.suppress(FileNotFoundError, *UNDECODABLE), read(path, "rb") as file:
-                return _decode_in_pieces(file.read())
-        return super().load_file(file_path)
-
-
-def _decode_in_pieces(value: bytes | msgspec.Raw) -> Any:  # noqa: ANN401
-    """Decode JSON by pieces of a millisecond: while a decoder is at work no other thread runs."""
-    text = memoryview(value)
-    first = bytes(text[:1]) if len(text) > _PIECE else b""
-    if first == b"{":
-        members = _decode_members(text)
-        return {name: _decode_in_pieces(member) for name, member in members.items()}
-    if first == b"[":
-        return [_decode_in_pieces(item) for item in _decode_items(text)]
-    return msgspec.json.decode(text)
-
-
-_PIECE: Final = 50_000
-_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
-
-
 def _load_models(session: AioSession) -> None:
-    """Fill the session's cache with what creating a client reads from disk, the bulk of the time that it takes.
-
-    In a thread that alone would stall the event loop all the same: Python's decoder lets no other thread run.
-    """
+    """Fill the session's cache with what creating a client reads from disk, the bulk of the time that it takes."""
     loader = session.get_component("data_loader")
-    file_loader = loader.file_loader
-    if type(file_loader) is JSONFileLoader:
-        loader.file_loader = _FastFileLoader()
-    try:
-        loader.load_service_model("batch", "service-2")
-        loader.load_service_model("batch", "endpoint-rule-set-1")
-        for name in ("partitions", "endpoints", "sdk-default-configuration", "_retry"):
-            loader.load_data(name)
-    finally:
-        loader.file_loader = file_loader
+    loader.load_service_model("batch", "service-2")
+    loader.load_service_model("batch", "endpoint-rule-set-1")
+    for name in ("partitions", "endpoints", "sdk-default-configuration", "_retry"):
+        loader.load_data(name)

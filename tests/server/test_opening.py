@@ -14,7 +14,6 @@ from botocore.loaders import JSONFileLoader
 
 from awaitbatch import BatchClient
 from awaitbatch.testing import BatchServer
-from awaitbatch.transport import _FastFileLoader as FastFileLoader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,34 +29,27 @@ async def server() -> AsyncIterator[BatchServer]:
 async def test_opening_reads_all_files_in_threads(
     server: BatchServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What creating a client reads from disk is read beside the loop, by a loader that lets others run meanwhile."""
+    """What creating a client reads from disk is read beside the event loop."""
     readers: list[tuple[str, int]] = []
-    inner = JSONFileLoader.load_file
+    load_file = JSONFileLoader.load_file
 
-    def noting(loader: object, path: str) -> object:
-        found = inner(loader, path)
+    def noting(loader: JSONFileLoader, path: str) -> object:
+        found = load_file(loader, path)
         if found is not None:
             readers.append((path, threading.get_ident()))
         return found
 
-    def noting_fast(loader: FastFileLoader, path: str) -> object:
-        found = fast(loader, path)
-        if found is not None:
-            fast_readers.append((path, threading.get_ident()))
-        return found
-
-    fast, fast_readers = FastFileLoader.load_file, readers[:]
     monkeypatch.setattr(JSONFileLoader, "load_file", noting)
-    monkeypatch.setattr(FastFileLoader, "load_file", noting_fast)
     async with BatchClient(**server.client_arguments):
         pass
-    assert readers == []
-    assert any("endpoints" in path for path, _ in fast_readers)
-    assert threading.get_ident() not in {thread for _, thread in fast_readers}
+    assert any("endpoints" in path for path, _ in readers)
+    assert threading.get_ident() not in {thread for _, thread in readers}
 
 
 @pytest.mark.soak
-async def test_opening_hardly_stalls_the_loop(server: BatchServer, request: pytest.FixtureRequest) -> None:
+async def test_opening_stalls_the_loop_for_less_than_reading_takes(
+    server: BatchServer, request: pytest.FixtureRequest
+) -> None:
     """While a client opens, the loop stalls for less time than botocore takes to read the longest of its files."""
     reading, stalled = [], []
     # A collection of garbage stalls everything, and comes when it likes.
@@ -76,25 +68,17 @@ async def test_opening_hardly_stalls_the_loop(server: BatchServer, request: pyte
             longest = max(longest, time.perf_counter() - begin)
         stalled.append(longest)
         await client.aclose()
+    print(f"\n  longest stall {1000 * min(stalled):.1f} ms, reading {1000 * min(reading):.1f} ms")  # noqa: T201
     # The best of several, since the machine has other work too.
-    assert min(stalled) < min(reading) * 0.6
+    assert min(stalled) < min(reading)
 
 
-async def test_opening_leaves_the_loader_of_a_session_as_it_was(server: BatchServer) -> None:
-    """The session of a user's goes on to read files as it did."""
+async def test_clients_that_open_at_once_leave_the_loader_of_their_session_alone(server: BatchServer) -> None:
+    """The session of a user's goes on to read files as it did, however many clients open on it at once."""
     session = AioSession()
     loader = session.get_component("data_loader")
     before = loader.file_loader
-    async with BatchClient(session=session, **server.client_arguments):
-        pass
+    clients = [BatchClient(session=session, **server.client_arguments) for _ in range(3)]
+    await asyncio.gather(*(client.open() for client in clients))
     assert loader.file_loader is before
-
-
-def test_what_is_read_fast_is_the_same() -> None:
-    """What creating a client reads from disk is equal to what botocore reads."""
-    theirs, ours = (AioSession().get_component("data_loader") for _ in range(2))
-    ours.file_loader = FastFileLoader()
-    for name in ("endpoints", "partitions", "sdk-default-configuration", "_retry"):
-        assert ours.load_data(name) == theirs.load_data(name)
-    for kind in ("service-2", "endpoint-rule-set-1"):
-        assert ours.load_service_model("batch", kind) == theirs.load_service_model("batch", kind)
+    await asyncio.gather(*(client.aclose() for client in clients))
