@@ -38,9 +38,9 @@ from awaitbatch import BatchClient, FixedInterval
 from awaitbatch._core.backoff import Window
 from awaitbatch._core.watch import Watch
 from awaitbatch._core.windows import Windows
-from awaitbatch.answers import Answer
+from awaitbatch._responses import DescribeJobsResponse
+from awaitbatch._transport import AiobotocoreTransport
 from awaitbatch.testing import ServerProcess
-from awaitbatch.transport import AiobotocoreTransport
 from benchmarks.ground import add_running_jobs, answer_order, arguments_for, own_process, read_order
 from benchmarks.report import Figure, Result
 from benchmarks.signed_http import SignedHttp, jobs_in
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 JOBS: Final = 1000
 DESCRIPTION_BYTES: Final = 3500
-SEATS: Final = 100
+MAX_IDS_PER_CALL: Final = 100
 _INTERVAL: Final = 0.001
 """Seconds between two looks that a task asks for; so short that there is a full call to send at every moment."""
 _MORE_THAN_ANY_SERVER: Final = 1e5
@@ -142,7 +142,7 @@ async def _calling(
         return read(await transport.describe_jobs(job_ids))
 
     try:
-        async with _looping(call, job_ids, SEATS) as progress:
+        async with _looping(call, job_ids, MAX_IDS_PER_CALL) as progress:
             yield progress
     finally:
         await transport.aclose()
@@ -153,9 +153,9 @@ async def _bodies(server: dict[str, Any], job_ids: Sequence[str]) -> Callable[[t
     transport = AiobotocoreTransport(**server)
     await transport.open()
     items: dict[str, bytes] = {}
-    for start in range(0, len(job_ids), SEATS):
-        some = job_ids[start : start + SEATS]
-        answer = Answer(await transport.describe_jobs(some))
+    for start in range(0, len(job_ids), MAX_IDS_PER_CALL):
+        some = job_ids[start : start + MAX_IDS_PER_CALL]
+        answer = DescribeJobsResponse(await transport.describe_jobs(some))
         items |= {job_id: answer.description(job_id) for job_id in some}
     await transport.aclose()
 
@@ -171,11 +171,11 @@ async def _reading(server: dict[str, Any], job_ids: Sequence[str]) -> AsyncItera
     body_of = await _bodies(server, job_ids)
 
     async def call(job_ids: Sequence[str]) -> int:
-        seen = len(Answer(body_of(tuple(job_ids))).heads)
+        seen = len(DescribeJobsResponse(body_of(tuple(job_ids))).heads)
         await asyncio.sleep(0)
         return seen
 
-    async with _looping(call, job_ids, SEATS) as progress:
+    async with _looping(call, job_ids, MAX_IDS_PER_CALL) as progress:
         yield progress
 
 
@@ -196,12 +196,12 @@ async def _core(server: dict[str, Any], job_ids: Sequence[str]) -> AsyncIterator
         windows.next_deadline()
         leaving = windows.take(now)
         assert leaving is not None
-        answer = Answer(body_of(leaving.job_ids), leaving.job_ids)
+        answer = DescribeJobsResponse(body_of(leaving.job_ids), leaving.job_ids)
         windows.answer(leaving, answer.heads, now)
         await asyncio.sleep(0)
         return len(answer.heads)
 
-    async with _looping(call, job_ids, SEATS) as progress:
+    async with _looping(call, job_ids, MAX_IDS_PER_CALL) as progress:
         yield progress
 
 
@@ -222,11 +222,13 @@ CONTESTANTS: Final[
     dict[str, Callable[[dict[str, Any], Sequence[str]], AbstractAsyncContextManager[Callable[[], Progress]]]]
 ] = {
     OURS: lambda server, job_ids: _awaitbatch(job_ids, **server, config=_ONE_AT_A_TIME),
-    _FULL: lambda server, job_ids: _plain(server, job_ids, SEATS),
+    _FULL: lambda server, job_ids: _plain(server, job_ids, MAX_IDS_PER_CALL),
     _SINGLE: lambda server, job_ids: _plain(server, job_ids, 1),
     _OVER_HTTP: lambda server, job_ids: _awaitbatch(job_ids, transport=SignedHttp(**server)),
     _FLOOR: lambda server, job_ids: _calling(SignedHttp(**server), jobs_in, job_ids),
-    _TRANSPORT: lambda server, job_ids: _calling(AiobotocoreTransport(**server), lambda _: SEATS, job_ids),
+    _TRANSPORT: lambda server, job_ids: _calling(
+        AiobotocoreTransport(**server), lambda _: MAX_IDS_PER_CALL, job_ids
+    ),
     _READING: _reading,
     _CORE: _core,
 }
@@ -323,7 +325,7 @@ def _figures(costs: dict[str, list[Cost]], *, quick: bool) -> list[Figure]:
             value=sum(cost.calls for cost in costs[OURS]) / sum(cost.seen for cost in costs[OURS]),
             unit="calls per job seen",
             # Calls under way at the end of a round were sent and have seen nothing yet.
-            at_most=1.02 / SEATS,
+            at_most=1.02 / MAX_IDS_PER_CALL,
         ),
     ]
 

@@ -251,12 +251,12 @@ async def _listed(server: MotoServer) -> dict[str, str]:
 async def _telling(words: Callable[[], Awaitable[str]]) -> AsyncIterator[None]:
     """Say from time to time how far it is."""
 
-    async def tell() -> None:
+    async def write_log() -> None:
         while True:
             await asyncio.sleep(_SECONDS_BETWEEN_WORDS)
             _say(await words())
 
-    telling = asyncio.create_task(tell())
+    telling = asyncio.create_task(write_log())
     try:
         yield
     finally:

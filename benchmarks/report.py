@@ -82,9 +82,9 @@ class Result:
 
     def report(self) -> str:
         """All figures, one a line, after what else there is to show."""
-        verdicts = {True: "yes", False: "NO", None: ""}
+        outcomes = {True: "yes", False: "NO", None: ""}
         rows = [
-            (figure.name, _number(figure.value), figure.unit, figure.target, verdicts[figure.met])
+            (figure.name, _number(figure.value), figure.unit, figure.target, outcomes[figure.met])
             for figure in self.figures
         ]
         shown = table(("figure", "measured", "", "target", "met"), rows)

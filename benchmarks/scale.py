@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 RATE: Final = 20.0
 """Calls a second."""
-SEATS: Final = 100
+MAX_IDS_PER_CALL: Final = 100
 _SIZES: Final = (1_000, 10_000, 100_000)
 _INTERVAL: Final = 0.1
 _DESCRIPTION_BYTES: Final = 3500
@@ -120,7 +120,7 @@ def _figures(costs: Sequence[Cost]) -> list[Figure]:
     return [
         Figure(name=f"{jobs}: all waits begin", value=most.begin_seconds, unit="s", at_most=10),
         Figure(name=f"{jobs}: memory", value=most.bytes_per_job / 1000, unit="KB a waiting job", at_most=4),
-        Figure(name=f"{jobs}: ids per call", value=most.ids_per_call, at_least=0.999 * SEATS),
+        Figure(name=f"{jobs}: ids per call", value=most.ids_per_call, at_least=0.999 * MAX_IDS_PER_CALL),
         Figure(
             name=f"{jobs}: calls",
             value=most.calls / most.seconds,

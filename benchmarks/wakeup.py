@@ -19,16 +19,16 @@ from unittest import mock
 
 import msgspec
 
-from awaitbatch import BatchClient, sighting
+from awaitbatch import BatchClient, _results
 from awaitbatch._core import throttle
-from awaitbatch.jobs import decode_description
+from awaitbatch._jobs import decode_description
 from awaitbatch.testing import BatchServer, LifeCycle
 from benchmarks.report import Figure, Result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SEATS: Final = 100
+MAX_IDS_PER_CALL: Final = 100
 _JOBS: Final = 10_000
 _DESCRIPTION_BYTES: Final = 3500
 _TURNS: Final = 4
@@ -87,13 +87,13 @@ async def measure(*, quick: bool) -> Result:
     with (
         # All calls leave before the first answer comes, so none of them lets the rate grow.
         mock.patch.object(throttle, "START_RATE", _MORE_THAN_ANY_SERVER),
-        mock.patch.object(sighting, "decode_description", lambda item: {"bytes": len(item)}),
+        mock.patch.object(_results, "decode_description", lambda item: {"bytes": len(item)}),
     ):
         costs = [await _wake_all(items) for _ in range(rounds)]
     waking = [cost.waking for cost in costs]
     return Result(
         name="wakeup",
-        about=f"{_JOBS:,} tasks woken by {_JOBS // SEATS} answers, median of {rounds} rounds",
+        about=f"{_JOBS:,} tasks woken by {_JOBS // MAX_IDS_PER_CALL} answers, median of {rounds} rounds",
         figures=[
             Figure(
                 name="from the answer to the resumed task",
@@ -121,8 +121,8 @@ async def _descriptions(count: int) -> dict[str, bytes]:
     transport = server.transport(latency=0)
     await transport.open()
     items: dict[str, bytes] = {}
-    for start in range(0, count, SEATS):
-        some = job_ids[start : start + SEATS]
+    for start in range(0, count, MAX_IDS_PER_CALL):
+        some = job_ids[start : start + MAX_IDS_PER_CALL]
         jobs = msgspec.json.decode(await transport.describe_jobs(some), type=dict[str, list[msgspec.Raw]])[
             "jobs"
         ]
@@ -135,7 +135,7 @@ async def _wake_all(items: dict[str, bytes]) -> Cost:
     transport: Any = _Answers(items)
     async with BatchClient(transport=transport, max_calls_per_second=_MORE_THAN_ANY_SERVER) as client:
         waits = [asyncio.create_task(client.poll_for_job_complete(job_id, 0)) for job_id in items]
-        while client.statistics().in_flight < len(items) / SEATS:  # noqa: ASYNC110
+        while client.statistics().in_flight < len(items) / MAX_IDS_PER_CALL:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         gc.collect()
         gc.freeze()

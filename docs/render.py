@@ -5,33 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from awaitbatch._core.outcomes import Trouble
-from awaitbatch.failures import TABLE
+from awaitbatch._core.outcomes import FailureKind
+from awaitbatch._failures import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from awaitbatch.failures import Row
+    from awaitbatch._failures import Row
 
 PAGE: Final = Path(__file__).parent / "failures.md"
 BEGIN: Final = "<!-- The table is drawn by `make docs`. -->\n\n"
 END: Final = "\n<!-- Here it ends. -->\n"
 
 FATES: Final = {
-    Trouble.THROTTLED: (
-        "waits for its turn; a try is used up only while the rate can not fall any further",
+    FailureKind.THROTTLED: (
+        "waits for its turn; a try is used up only while the rate cannot fall any further",
         "waits for its turn; nothing is used up",
     ),
-    Trouble.TRANSIENT: (
+    FailureKind.TRANSIENT: (
         "is tried `status_retries` times in all, then `DescribeError`",
         "goes on; it was a check without a result",
     ),
-    Trouble.REFUSED: (
+    FailureKind.REFUSED: (
         "the call is parted until the id at fault is alone, and that one gets `DescribeError`",
         "the same",
     ),
-    Trouble.FATAL: ("`DescribeError` at once, for the jobs of this call", "the same"),
-    Trouble.EXPIRED: ("`DescribeError` at once, for every job that anybody waits for", "the same"),
+    FailureKind.PERMANENT: ("`DescribeError` at once, for the jobs of this call", "the same"),
+    FailureKind.EXPIRED: ("`DescribeError` at once, for every job that anybody waits for", "the same"),
 }
 """What becomes of a describe and of a poll."""
 
@@ -39,7 +39,7 @@ FATES: Final = {
 def render() -> str:
     """The table, in Markdown."""
     rows = [("what happens", "how it is recognised", "a describe", "a poll", "what to do")]
-    rows += [(row.what, "; ".join(_signs(row)), *FATES[row.trouble], row.advice) for row in TABLE]
+    rows += [(row.what, "; ".join(_signs(row)), *FATES[row.kind], row.advice) for row in TABLE]
     lines = [f"| {' | '.join(row)} |\n" for row in rows]
     return "".join([lines[0], "|---|---|---|---|---|\n", *lines[1:]])
 

@@ -23,7 +23,7 @@ ENDED: Final = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running
 
 
 class PromptClient(BatchClient):
-    """A client whose polls look at once unless they are told otherwise."""
+    """A client whose polls check at once unless they are told otherwise."""
 
     # A delay of 0 seconds would not do: as in Airflow, it means up to one.
     DEFAULT_DELAY_MIN = 0

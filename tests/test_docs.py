@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import awaitbatch
-from awaitbatch._core.outcomes import Trouble
+from awaitbatch._core.outcomes import FailureKind
 from docs.render import BEGIN, END, FATES, PAGE, drawn_into, render
 
 
@@ -20,7 +20,7 @@ def test_the_page_has_the_table_of_the_code() -> None:
 
 def test_every_trouble_is_explained() -> None:
     """What becomes of a describe and of a poll is said for each kind of failure."""
-    assert FATES.keys() == set(Trouble)
+    assert FATES.keys() == set(FailureKind)
 
 
 def test_every_row_has_all_columns() -> None:

@@ -13,8 +13,8 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from awaitbatch._core.requests import Call
 from awaitbatch._core.throttle import AdaptiveThrottle
-from awaitbatch._core.windows import Call
 from awaitbatch.testing import TokenBucket
 
 if TYPE_CHECKING:

@@ -7,16 +7,17 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from awaitbatch._core.outcomes import Failure, Trouble
+from awaitbatch._core.outcomes import Failure, FailureKind
 from awaitbatch._core.watch import Watch
-from awaitbatch._core.windows import Call, Windows
+from awaitbatch._core.windows import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from awaitbatch._core.backoff import Backoff, Window
+    from awaitbatch._core.requests import Call
 
-_THROTTLED: Final = Failure(Trouble.THROTTLED, "TooManyRequestsException", 429, "too many calls", None)
+_THROTTLED: Final = Failure(FailureKind.THROTTLED, "TooManyRequestsException", 429, "too many calls", None)
 
 
 @dataclass(frozen=True, slots=True)

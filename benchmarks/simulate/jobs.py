@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from awaitbatch import ExponentialBackoff, FixedInterval, Window
 from awaitbatch._core.backoff import MAX_INTERVAL
+from awaitbatch._core.requests import MAX_IDS_PER_CALL
 from awaitbatch._core.throttle import CUT, INCREASE
-from awaitbatch._core.windows import SEATS
 from benchmarks.report import Figure, Result, table
 from benchmarks.simulate.account import CLIENT_LIMIT, Account
 from benchmarks.simulate.herd import Herd
@@ -161,9 +161,9 @@ class Scene:
             yield Figure(name=title, value=self.excess, unit="x the interval unseen", at_most=_KEPT)
         elif self._is_round_long:
             yield Figure(name=title, value=self.excess, unit="x the best, long rounds", at_most=_LONG_ROUND)
-        elif self.jobs >= _FEW_CALLS * SEATS:
+        elif self.jobs >= _FEW_CALLS * MAX_IDS_PER_CALL:
             yield Figure(name=title, value=self.excess, unit="x the best, short rounds", at_most=_SHORT_ROUND)
-        possible = self.jobs / math.ceil(self.jobs / SEATS) / SEATS
+        possible = self.jobs / math.ceil(self.jobs / MAX_IDS_PER_CALL) / MAX_IDS_PER_CALL
         full = 100 * self.seats_used / possible
         yield Figure(name=title, value=full, unit="% of the seats that can be used", at_least=_FULL)
 
@@ -172,7 +172,7 @@ class Scene:
         """Whether a round has many calls, so that one that is throttled hardly counts, and makes good for a cut."""
         # The rate's square grows by 2 * INCREASE a second.
         tooth = (1 - CUT**2) * self.rate**2 / (2 * INCREASE)
-        return self.jobs >= _MANY_CALLS * SEATS and self.best >= tooth
+        return self.jobs >= _MANY_CALLS * MAX_IDS_PER_CALL and self.best >= tooth
 
 
 def measure(
@@ -207,7 +207,7 @@ def measure(
     return Result(
         name="simulate_jobs",
         about="time that a job goes unseen, in virtual time",
-        extra=[_table(scenes), *verdict(scenes)],
+        extra=[_table(scenes), *outcome(scenes)],
         figures=worst_figures(scenes),
         quick=quick,
         details={"scenes": [asdict(scene) for scene in scenes]},
@@ -216,11 +216,11 @@ def measure(
 
 def least_unseen(jobs: int, rate: float) -> float:
     """The least seconds between two looks at each job that so many calls a second make possible."""
-    return max(1.0, jobs / SEATS) / rate
+    return max(1.0, jobs / MAX_IDS_PER_CALL) / rate
 
 
 def distinct(schedules: Sequence[Schedule], jobs: int, rate: float) -> Iterator[Schedule]:
-    """The backoffs that differ: the default, the fixed intervals that can be kept, and the longest that can not."""
+    """The backoffs that differ: the default, the fixed intervals that can be kept, and the longest that cannot."""
     for schedule in schedules:
         yield schedule
         if schedule is not DEFAULT and schedule.is_beyond(jobs, rate):
@@ -229,7 +229,7 @@ def distinct(schedules: Sequence[Schedule], jobs: int, rate: float) -> Iterator[
 
 def simulate(jobs: int, rate: float, schedule: Schedule, progress: Progress, title: str) -> Scene:
     """Run one scene."""
-    progress.tell(title)
+    progress.write_log(title)
     random = Random(1)
     # As `wait_for_job` draws it.
     herd = Herd(
@@ -249,7 +249,7 @@ def simulate(jobs: int, rate: float, schedule: Schedule, progress: Progress, tit
         while now < until:
             now = min(until, now + step)
             account.run(now)
-            progress.tell(f"{title}: {part}, {now:,.0f} s of virtual time")
+            progress.write_log(f"{title}: {part}, {now:,.0f} s of virtual time")
 
     while math.isinf(herd.first_round):
         run(now + step, "first round")
@@ -268,7 +268,7 @@ def simulate(jobs: int, rate: float, schedule: Schedule, progress: Progress, tit
         seconds=now - begin,
         calls=herd.calls,
         throttled=len(sender.throttled) - throttled,
-        seats_used=herd.seats / herd.calls / SEATS,
+        seats_used=herd.seats / herd.calls / MAX_IDS_PER_CALL,
         unseen_p50=unseen[len(unseen) // 2],
         unseen_p99=unseen[len(unseen) * 99 // 100],
         unseen_max=herd.longest_unseen(now),
@@ -290,7 +290,7 @@ def longest(scenes: Sequence[Scene]) -> list[tuple[str, ...]]:
     rows = [_head("jobs", found)]
     for jobs in sorted({scene.jobs for scene in scenes}):
         cells = (
-            # What was not run can not be better than this.
+            # What was not run cannot be better than this.
             _seconds(by_jobs[jobs]) if jobs in by_jobs else f"> {_seconds(least_unseen(jobs, rate))}"
             for rate, by_jobs in found.items()
         )
@@ -303,7 +303,7 @@ def most(scenes: Sequence[Scene]) -> list[tuple[str, ...]]:
     rates = soonest(scenes)
     rows = [_head("unseen for", rates)]
     for name, seconds in _TOLERABLE.items():
-        cells = (f"{rounded(SEATS * rate * seconds / worst_multiple(scenes)):,}" for rate in rates)
+        cells = (f"{rounded(MAX_IDS_PER_CALL * rate * seconds / worst_multiple(scenes)):,}" for rate in rates)
         rows.append((name, *cells))
     return rows
 
@@ -314,13 +314,15 @@ def worst_multiple(scenes: Sequence[Scene]) -> float:
         [
             scene.excess
             for scene in scenes
-            if scene.limit_decides and scene.backoff != DEFAULT.name and scene.jobs >= _FEW_CALLS * SEATS
+            if scene.limit_decides
+            and scene.backoff != DEFAULT.name
+            and scene.jobs >= _FEW_CALLS * MAX_IDS_PER_CALL
         ],
         default=_SHORT_ROUND,
     )
 
 
-def verdict(scenes: Sequence[Scene]) -> list[str]:
+def outcome(scenes: Sequence[Scene]) -> list[str]:
     """When polling stops being the right tool, from both sides: how long for so many jobs, how many for so long."""
     (longest_head, *longest_rows), (most_head, *most_rows) = longest(scenes), most(scenes)
     return [

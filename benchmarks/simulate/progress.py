@@ -18,7 +18,7 @@ class Progress:
         self._begin = time.monotonic()
         self._next = -math.inf
 
-    def tell(self, text: str) -> None:
+    def write_log(self, text: str) -> None:
         """Say what runs now, unless something was said a moment ago."""
         now = time.monotonic()
         if now >= self._next:

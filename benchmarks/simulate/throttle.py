@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from awaitbatch._core import throttle
 from awaitbatch._core.backoff import FixedInterval, Window
-from awaitbatch._core.windows import SEATS
+from awaitbatch._core.requests import MAX_IDS_PER_CALL
 from benchmarks.report import Figure, Result, table
 from benchmarks.simulate.account import FAR, NEAR, Account, Endless, Sender
 from benchmarks.simulate.herd import Herd
@@ -147,7 +147,7 @@ def _measures(conditions: Conditions, progress: Progress) -> Iterator[Measure]:
         "many jobs": _herd,
     }
     for title, scene in scenes.items():
-        progress.tell(f"throttle, {title}")
+        progress.write_log(f"throttle, {title}")
         yield from scene(conditions)
 
 
@@ -216,7 +216,7 @@ def _herd(conditions: Conditions) -> Iterator[Measure]:
         account = Account(Random(seed), rate=_HERD_RATE, one_way=conditions.one_way)
         account.join(herd)
         account.run(_HERD_SECONDS)
-        longest.append(herd.longest_unseen(_HERD_SECONDS) / (_HERD / SEATS / _HERD_RATE))
+        longest.append(herd.longest_unseen(_HERD_SECONDS) / (_HERD / MAX_IDS_PER_CALL / _HERD_RATE))
     yield _most("10,000 jobs at 1", "longest unseen", "x the least possible", longest, at_most=1.2)
 
 

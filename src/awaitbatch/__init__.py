@@ -1,8 +1,11 @@
 """Await AWS Batch jobs, thousands of them on one event loop."""
 
+from awaitbatch._client import BatchClient
+from awaitbatch._coalescer import Statistics
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, FixedInterval, Window
-from awaitbatch.client import BatchClient
-from awaitbatch.coalescer import Statistics
+from awaitbatch._jobs import JobStatus
+from awaitbatch._protocol import BatchProtocol
+from awaitbatch._transport import BatchTransport
 from awaitbatch.errors import (
     AwaitBatchError,
     ClientClosedError,
@@ -15,9 +18,6 @@ from awaitbatch.errors import (
     SubmitUncertainError,
     UnknownJobStatusError,
 )
-from awaitbatch.jobs import JobStatus
-from awaitbatch.protocol import BatchProtocol
-from awaitbatch.transport import BatchTransport
 
 __all__ = [
     "AwaitBatchError",

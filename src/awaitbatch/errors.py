@@ -29,7 +29,7 @@ class AwaitBatchError(Exception):
 
 
 class InvalidJobIdError(AwaitBatchError, ValueError):
-    """What was given can not be the id of an AWS Batch job; nothing was sent."""
+    """What was given cannot be the id of an AWS Batch job; nothing was sent."""
 
 
 class JobNotFoundError(AwaitBatchError):

@@ -21,13 +21,13 @@ from benchmarks.simulate.herd import Herd
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from awaitbatch._core.windows import Call
+    from awaitbatch._core.requests import Call
 
 
 class Quiet(progress.Progress):
     """Says nothing."""
 
-    def tell(self, text: str) -> None:
+    def write_log(self, text: str) -> None:
         """Say nothing."""
 
 
@@ -143,7 +143,7 @@ def test_each_job_is_seen_once_an_interval() -> None:
 
 
 def test_time_counts_for_a_job_that_is_not_seen_any_more() -> None:
-    """Else who never looks again would look best."""
+    """Else who never checks again would look best."""
     account, herd = a_herd(250)
     account.run(100)
     assert 1000 - 10 <= herd.longest_unseen(1100) - herd.longest_unseen(100) <= 1000
@@ -192,7 +192,7 @@ def test_a_short_interval_that_can_not_be_kept_comes_to_the_same_as_a_shorter_on
     ],
 )
 def test_what_is_worth_a_scene(count: int, rate: float, names: list[str]) -> None:
-    """Every interval that can be kept, and one that can not."""
+    """Every interval that can be kept, and one that cannot."""
     found = jobs.distinct((jobs.DEFAULT, *jobs.FIXED), count, rate)
     assert [schedule.name for schedule in found] == names
 
@@ -244,7 +244,7 @@ def test_the_verdict_says_how_many_and_how_long() -> None:
         a_scene(backoff="default", unseen_max=190.0),
         a_scene(jobs=1_000, rate=5.0, limit_decides=False, best=5.0, unseen_max=60.0),
     ]
-    text = "\n".join(jobs.verdict(scenes))
+    text = "\n".join(jobs.outcome(scenes))
     assert " divided by 1.20," in text
     rows = [line.split() for line in text.splitlines()]
     assert ["jobs", "5", "calls/s", "10", "calls/s"] in rows
@@ -387,5 +387,5 @@ def test_progress_is_told_now_and_then(
     told = progress.Progress()
     for step in range(12):
         now = 100.0 + step
-        told.tell(f"step {step}")
+        told.write_log(f"step {step}")
     assert capsys.readouterr().err.splitlines() == ["[   0 s] step 0", "[   5 s] step 5", "[  10 s] step 10"]

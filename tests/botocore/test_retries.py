@@ -44,7 +44,7 @@ async def test_a_describe_is_one_attempt(mode: str, session: AioSession) -> None
 
 @in_every_mode
 async def test_a_lost_connection_is_one_attempt_too(mode: str, session: AioSession) -> None:
-    """A connection that nobody accepts is tried once a look, not behind our back."""
+    """A connection that nobody accepts is tried once a check, not behind our back."""
     attempts: list[object] = []
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))

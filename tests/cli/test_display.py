@@ -17,7 +17,7 @@ PROGRESS = Progress(
     statuses={"SUBMITTED": 100, "RUNNING": 700, "SUCCEEDED": 80, "FAILED": 20, "HIBERNATING": 1},
     calls=24,
     ids_per_call=99.5,
-    looks=2388,
+    checks=2388,
 )
 SUMMARY = Summary(
     succeeded=920,
@@ -25,7 +25,7 @@ SUMMARY = Summary(
     seconds=39.0,
     calls=59,
     ids_per_call=96.6,
-    looks=5702,
+    checks=5702,
     median_delay=1.7,
     longest_usual_delay=4.0,
     longest_stall=0.05,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from awaitbatch import BatchClient, FixedInterval
-from awaitbatch.cli.seen import SeenStatuses
+from awaitbatch.cli.seen import StatusCounts
 from awaitbatch.testing import BatchServer, LifeCycle
 
 LOG = logging.getLogger("awaitbatch")
@@ -14,7 +14,7 @@ LOG = logging.getLogger("awaitbatch")
 async def test_follows_what_the_client_logs() -> None:
     """The real client's lines are understood: a job that it saw end is counted as ended, and no line is left over."""
     lines: list[str] = []
-    seen = SeenStatuses(lines.append)
+    seen = StatusCounts(lines.append)
     server = BatchServer()
     job_id = server.add_job(
         life_cycle=LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=0.1, outcome="FAILED")
@@ -31,7 +31,7 @@ async def test_follows_what_the_client_logs() -> None:
 def test_hands_on_all_else() -> None:
     """What is not news of a job of ours is said as it is, and the logger is left as it was found."""
     lines: list[str] = []
-    seen = SeenStatuses(lines.append)
+    seen = StatusCounts(lines.append)
     level = LOG.level
     with seen.listening():
         LOG.warning("AWS throttles DescribeJobs: from %.2f down to %.2f calls/s", 10, 5)

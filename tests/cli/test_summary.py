@@ -40,10 +40,10 @@ def summary_of(waits: tuple[Wait, ...] = WAITS, record: ServerRecord = RECORD) -
 
 
 def test_figures() -> None:
-    """Jobs are counted by their outcome, and each look would have been a call of a loop per job."""
+    """Jobs are counted by their outcome, and each check would have been a call of a loop per job."""
     summary = summary_of()
     assert (summary.jobs, summary.succeeded, summary.failed) == (3, 2, 1)
-    assert (summary.calls, summary.looks, summary.factor) == (4, 360, 90.0)
+    assert (summary.calls, summary.checks, summary.factor) == (4, 360, 90.0)
     assert (summary.median_delay, summary.longest_usual_delay) == (2.0, 4.0)
     assert summary.disagreements == ()
 
@@ -56,17 +56,17 @@ def test_words() -> None:
     )
     rows = dict(summary.rows())
     assert rows["DescribeJobs calls"] == "4, with 97.5 job ids in each"
-    assert rows["A loop per job"] == "360 calls, one for each of the same looks at a job"
+    assert rows["A loop per job"] == "360 calls, one for each of the same checks of a job"
     assert rows["Longest loop stall"] == "12 ms in which no task could run"
     assert rows["Memory"] == "80 MB at its peak, 15 MB more than before the first job"
     assert rows["Server's record"] == "agrees with the outcome of every wait"
 
 
-def test_few_looks() -> None:
+def test_few_checks() -> None:
     """A small factor keeps a digit, and one call is no plural."""
-    summary = dataclasses.replace(summary_of(), calls=1, looks=3)
+    summary = dataclasses.replace(summary_of(), calls=1, checks=3)
     assert "with 1 DescribeJobs call. A loop per job makes 3.0 times as many." in summary.headline()
-    assert dataclasses.replace(summary, calls=0, looks=0).factor == 1.0
+    assert dataclasses.replace(summary, calls=0, checks=0).factor == 1.0
 
 
 @pytest.mark.parametrize(

@@ -7,29 +7,30 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from awaitbatch._core.backoff import Window
-from awaitbatch._core.outcomes import FINAL, MATCHED, Failure, Reason, Trouble, Verdict
-from awaitbatch._core.windows import Observation, Request
-from awaitbatch.jobs import JobHead
+from awaitbatch._core.outcomes import FINAL, MATCHED, Failure, FailureKind, Outcome, Reason
+from awaitbatch._core.requests import Observation, Request
+from awaitbatch._jobs import JobHead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from awaitbatch._core.windows import Call, Ended, Windows
+    from awaitbatch._core.requests import Call, Ended
+    from awaitbatch._core.windows import Windows
 
 AT_ONCE = Window(0, 0)
 LATER = Window(1000, 2000)
 
 
-def failure(trouble: Trouble, message: str = "no", *, costs_attempt: bool = True) -> Failure:
+def failure(kind: FailureKind, message: str = "no", *, costs_attempt: bool = True) -> Failure:
     """A call that failed for this kind of trouble."""
-    return Failure(trouble, "Code", 400, message, None, costs_attempt)
+    return Failure(kind, "Code", 400, message, None, costs_attempt)
 
 
-THROTTLED = failure(Trouble.THROTTLED)
-TRANSIENT = failure(Trouble.TRANSIENT)
-REFUSED = failure(Trouble.REFUSED)
-FATAL = failure(Trouble.FATAL)
-EXPIRED = failure(Trouble.EXPIRED)
+THROTTLED = failure(FailureKind.THROTTLED)
+TRANSIENT = failure(FailureKind.TRANSIENT)
+REFUSED = failure(FailureKind.REFUSED)
+PERMANENT = failure(FailureKind.PERMANENT)
+EXPIRED = failure(FailureKind.EXPIRED)
 
 
 def seen(status: str | None, attempts: int = 0) -> JobHead:
@@ -53,9 +54,9 @@ class Probe(Request):
         job_id: str = "a",
         *,
         one_shot: bool = False,
-        reply: Window | Verdict | None = LATER,
-        otherwise: Window | Verdict | None = None,
-        on_failure: Window | Verdict | None = LATER,
+        reply: Window | Outcome | None = LATER,
+        otherwise: Window | Outcome | None = None,
+        on_failure: Window | Outcome | None = LATER,
     ) -> None:
         super().__init__(job_id, one_shot=one_shot)
         self.heard: list[str] = []
@@ -63,31 +64,31 @@ class Probe(Request):
         self._otherwise = otherwise
         self._on_failure = on_failure
 
-    def saw(self, observation: Observation) -> Window | Verdict | None:
+    def on_seen(self, observation: Observation) -> Window | Outcome | None:
         """Write down the status."""
         self.heard.append(f"{observation.status}")
         return self._reply
 
-    def saw_early(self, observation: Observation) -> Window | Verdict | None:
+    def on_seen_early(self, observation: Observation) -> Window | Outcome | None:
         """Write down the status in brackets."""
         self.heard.append(f"({observation.status})")
         return self._otherwise
 
-    def missed(self) -> Window | Verdict | None:
+    def on_absent(self) -> Window | Outcome | None:
         """Write down that the job was absent."""
         self.heard.append("absent")
         return self._reply
 
-    def failed(self, failure: Failure) -> Window | Verdict | None:
+    def on_failure(self, failure: Failure) -> Window | Outcome | None:
         """Write down the failure."""
-        self.heard.append(failure.trouble.value)
-        if failure.trouble in FINAL:
-            return Verdict(Reason.FAILED, failure)
-        return None if failure.trouble is Trouble.THROTTLED else self._on_failure
+        self.heard.append(failure.kind.value)
+        if failure.kind in FINAL:
+            return Outcome(Reason.FAILED, failure)
+        return None if failure.kind is FailureKind.THROTTLED else self._on_failure
 
 
 def one_shot(job_id: str = "a") -> Probe:
-    """A request that has its answer at the first look."""
+    """A request that has its answer at the first check."""
     return Probe(job_id, one_shot=True, reply=MATCHED)
 
 

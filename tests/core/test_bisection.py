@@ -1,4 +1,4 @@
-"""Refused calls are parted until whoever is at fault is alone."""
+"""Refused calls are split until whoever is at fault is alone."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from awaitbatch._core.backoff import Window
 from awaitbatch._core.bisection import SUSPICIOUS
-from awaitbatch._core.outcomes import MATCHED, Failure, Reason, Trouble, Verdict
-from awaitbatch._core.windows import SEATS, Call, Ended, Windows
+from awaitbatch._core.outcomes import MATCHED, Failure, FailureKind, Outcome, Reason
+from awaitbatch._core.requests import MAX_IDS_PER_CALL, Call, Ended
+from awaitbatch._core.windows import Windows
 
 from .probes import (
     AT_ONCE,
@@ -39,7 +40,7 @@ MOST_CALLS = 15
 """The refused call, and two for each halving of a hundred."""
 
 
-class Outcome(NamedTuple):
+class Search(NamedTuple):
     """What became of some jobs, and how many calls it took."""
 
     refused: set[str]
@@ -48,14 +49,14 @@ class Outcome(NamedTuple):
 
 
 def serve(windows: Windows[Probe], call: Call[Probe], texts: Mapping[str, str]) -> list[Ended[Probe]]:
-    """Answer a call as AWS does, which refuses those that hold a culprit; `texts` says with which words."""
-    culprits = [job_id for job_id in call.job_ids if job_id in texts]
-    if culprits:
-        return windows.refuse(call, failure(Trouble.REFUSED, texts[culprits[0]]), 0)
+    """Answer a call as AWS does, which refuses those that hold a bad id; `texts` says with which words."""
+    bad_ids = [job_id for job_id in call.job_ids if job_id in texts]
+    if bad_ids:
+        return windows.refuse(call, failure(FailureKind.REFUSED, texts[bad_ids[0]]), 0)
     return windows.answer(call, everybody(call), 0)[0]
 
 
-def run(job_ids: list[str], texts: Mapping[str, str]) -> Outcome:
+def run(job_ids: list[str], texts: Mapping[str, str]) -> Search:
     """Describe these jobs once, some of which AWS does not like."""
     windows = Windows[Probe]()
     for job_id in job_ids:
@@ -63,10 +64,10 @@ def run(job_ids: list[str], texts: Mapping[str, str]) -> Outcome:
     refused, answered, calls = set[str](), set[str](), 0
     while (call := windows.take(0)) is not None:
         calls += 1
-        for request, verdict in serve(windows, call, texts):
-            (answered if verdict is MATCHED else refused).add(request.job_id)
+        for request, outcome in serve(windows, call, texts):
+            (answered if outcome is MATCHED else refused).add(request.job_id)
     assert len(windows) == 0
-    return Outcome(refused, answered, calls)
+    return Search(refused, answered, calls)
 
 
 @pytest.fixture
@@ -77,8 +78,8 @@ def windows() -> Windows[Probe]:
 
 @pytest.mark.parametrize("place", [0, 1, 37, 49, 50, 63, 98, 99])
 def test_one_culprit_hurts_nobody(place: int) -> None:
-    """One culprit among a hundred is found within 14 more calls, and everybody else is answered."""
-    job_ids = names(SEATS)
+    """One bad id among a hundred is found within 14 more calls, and everybody else is answered."""
+    job_ids = names(MAX_IDS_PER_CALL)
     outcome = run(job_ids, {job_ids[place]: "malformed"})
     assert outcome.refused == {job_ids[place]}
     assert outcome.answered == set(job_ids) - outcome.refused
@@ -86,59 +87,59 @@ def test_one_culprit_hurts_nobody(place: int) -> None:
 
 
 def test_only_the_culprits_requesters_fail(windows: Windows[Probe]) -> None:
-    """All who rode for the culprit get the error itself, and not who waits for it with a closed window."""
-    for job_id in ("a", "culprit", "culprit", "b"):
+    """All who rode for the bad id get the error itself, and not who waits for it with a closed window."""
+    for job_id in ("a", "bad_id", "bad_id", "b"):
         added(windows, one_shot(job_id))
-    waiting = added(windows, Probe("culprit"), LATER)
+    waiting = added(windows, Probe("bad_id"), LATER)
     ended: list[Ended[Probe]] = []
     while (call := windows.take(0)) is not None:
-        ended += serve(windows, call, {"culprit": "malformed"})
-    errors = [end for end in ended if end.verdict is not MATCHED]
-    assert ended_ids(errors) == ["culprit", "culprit"]
-    assert all(end.verdict.reason is Reason.FAILED for end in errors)
-    assert {end.verdict.failure.message for end in errors if end.verdict.failure} == {"malformed"}
+        ended += serve(windows, call, {"bad_id": "malformed"})
+    errors = [end for end in ended if end.outcome is not MATCHED]
+    assert ended_ids(errors) == ["bad_id", "bad_id"]
+    assert all(end.outcome.reason is Reason.FAILED for end in errors)
+    assert {end.outcome.failure.message for end in errors if end.outcome.failure} == {"malformed"}
     assert list(windows) == [waiting]
 
 
 def test_refused_alone(windows: Windows[Probe]) -> None:
     """A call of one job needs no parting: its requesters get the error at once."""
-    added(windows, one_shot("culprit"))
-    assert ended_ids(windows.refuse(departs(windows, 0), REFUSED, 0)) == ["culprit"]
+    added(windows, one_shot("bad_id"))
+    assert ended_ids(windows.refuse(departs(windows, 0), REFUSED, 0)) == ["bad_id"]
     assert windows.take(1e9) is None
 
 
 def test_every_set_in_small_calls() -> None:
-    """Five culprits refused with the same words hurt nobody else, wherever they sit in calls of up to 10."""
+    """Five bad ids refused with the same words hurt nobody else, wherever they sit in calls of up to 10."""
     for size in range(1, 11):
         job_ids = names(size)
         for count in range(1, SUSPICIOUS + 1):
-            for culprits in combinations(job_ids, count):
-                outcome = run(job_ids, dict.fromkeys(culprits, "malformed"))
-                assert outcome.refused == set(culprits)
+            for bad_ids in combinations(job_ids, count):
+                outcome = run(job_ids, dict.fromkeys(bad_ids, "malformed"))
+                assert outcome.refused == set(bad_ids)
     assert SUSPICIOUS == 5
 
 
 @settings(max_examples=100, deadline=None)
-@given(size=st.integers(SUSPICIOUS, SEATS), data=st.data())
+@given(size=st.integers(SUSPICIOUS, MAX_IDS_PER_CALL), data=st.data())
 def test_some_culprits_hurt_nobody_else(size: int, data: st.DataObject) -> None:
-    """Up to five culprits refused with the same words hurt nobody else, and cost each no more calls than one alone."""
+    """Up to five bad ids refused with the same words hurt nobody else, and cost each no more calls than one alone."""
     job_ids = names(size)
-    culprits = data.draw(st.sets(st.sampled_from(job_ids), min_size=1, max_size=SUSPICIOUS))
-    outcome = run(job_ids, dict.fromkeys(culprits, "malformed"))
-    assert outcome.refused == culprits
-    assert outcome.answered == set(job_ids) - culprits
-    assert outcome.calls <= len(culprits) * MOST_CALLS
+    bad_ids = data.draw(st.sets(st.sampled_from(job_ids), min_size=1, max_size=SUSPICIOUS))
+    outcome = run(job_ids, dict.fromkeys(bad_ids, "malformed"))
+    assert outcome.refused == bad_ids
+    assert outcome.answered == set(job_ids) - bad_ids
+    assert outcome.calls <= len(bad_ids) * MOST_CALLS
 
 
 @settings(max_examples=100, deadline=None)
-@given(size=st.integers(1, SEATS), data=st.data())
+@given(size=st.integers(1, MAX_IDS_PER_CALL), data=st.data())
 def test_culprits_with_words_of_their_own_hurt_nobody(size: int, data: st.DataObject) -> None:
-    """Any number of culprits that are each refused with other words hurt nobody else."""
+    """Any number of bad ids that are each refused with other words hurt nobody else."""
     job_ids = names(size)
-    culprits = data.draw(st.sets(st.sampled_from(job_ids)))
-    outcome = run(job_ids, {job_id: f"{job_id} is malformed" for job_id in culprits})
-    assert outcome.refused == culprits
-    assert outcome.answered == set(job_ids) - culprits
+    bad_ids = data.draw(st.sets(st.sampled_from(job_ids)))
+    outcome = run(job_ids, {job_id: f"{job_id} is malformed" for job_id in bad_ids})
+    assert outcome.refused == bad_ids
+    assert outcome.answered == set(job_ids) - bad_ids
     assert outcome.calls <= 2 * size
 
 
@@ -150,13 +151,15 @@ def test_culprits_with_words_of_their_own_hurt_nobody(size: int, data: st.DataOb
 )
 def test_one_good_half_saves_everybody(half: slice, places: set[int], *, most_are_bad: bool) -> None:
     """Culprits refused with the same words, as many as there are, hurt nobody if one half of the call is good."""
-    suspects = enumerate(names(SEATS)[half])
-    culprits = {job_id for place, job_id in suspects if (place in places) is not most_are_bad}
-    outcome = run(names(SEATS), dict.fromkeys(culprits, "malformed"))
-    assert outcome.refused == culprits
+    suspects = enumerate(names(MAX_IDS_PER_CALL)[half])
+    bad_ids = {job_id for place, job_id in suspects if (place in places) is not most_are_bad}
+    outcome = run(names(MAX_IDS_PER_CALL), dict.fromkeys(bad_ids, "malformed"))
+    assert outcome.refused == bad_ids
 
 
-@pytest.mark.parametrize(("size", "most_calls"), [(1, 1), (2, 3), (3, 5), (10, 13), (SEATS, 19)], ids=str)
+@pytest.mark.parametrize(
+    ("size", "most_calls"), [(1, 1), (2, 3), (3, 5), (10, 13), (MAX_IDS_PER_CALL, 19)], ids=str
+)
 def test_a_general_refusal_ends_early(size: int, most_calls: int) -> None:
     """When AWS refuses whatever it is asked, with the same words, everybody hears it before all were tried alone."""
     outcome = run(names(size), dict.fromkeys(names(size), "no such thing"))
@@ -190,20 +193,20 @@ def test_other_requests_are_no_part_of_a_general_refusal(windows: Windows[Probe]
         added(windows, one_shot(job_id))
     other = departs(windows, 0)
     windows.refuse(mine, REFUSED, 0)
-    windows.refuse(other, failure(Trouble.REFUSED, "of another kind"), 0)
+    windows.refuse(other, failure(FailureKind.REFUSED, "of another kind"), 0)
     refused, answered = set[str](), set[str]()
     while (call := windows.take(0)) is not None:
         texts = {job_id: "malformed" for job_id in call.job_ids if job_id.startswith("mine")}
-        for request, verdict in serve(windows, call, texts):
-            (answered if verdict is MATCHED else refused).add(request.job_id)
+        for request, outcome in serve(windows, call, texts):
+            (answered if outcome is MATCHED else refused).add(request.job_id)
     assert (refused, answered) == (set(names(4, "mine")), set(names(3, "other")))
 
 
 def test_a_culprit_that_left_blames_no_neighbour(windows: Windows[Probe]) -> None:
-    """When the culprit's waiter leaves while the call is under way, the one that stays is tried again."""
-    culprit, neighbour = added(windows, one_shot("culprit")), added(windows, one_shot("b"))
+    """When the bad id's waiter leaves while the call is under way, the one that stays is tried again."""
+    bad_id, neighbour = added(windows, one_shot("bad_id")), added(windows, one_shot("b"))
     call = departs(windows, 0)
-    windows.discard(culprit)
+    windows.discard(bad_id)
     assert windows.refuse(call, REFUSED, 0) == []
     part = departs(windows, 0)
     assert part.job_ids == ("b",)
@@ -274,11 +277,11 @@ def test_a_throttled_part_is_tried_again(windows: Windows[Probe]) -> None:
 
 
 def test_tries_are_used_up_in_a_part_too(windows: Windows[Probe]) -> None:
-    """A rider that has no try left leaves a throttled part; the others stay in it."""
+    """A request that has no try left leaves a throttled part; the others stay in it."""
 
     class Impatient(Probe):
-        def failed(self, failure: Failure) -> Window | Verdict | None:
-            return Verdict(Reason.FAILED, failure)
+        def on_failure(self, failure: Failure) -> Window | Outcome | None:
+            return Outcome(Reason.FAILED, failure)
 
     patient = [added(windows, one_shot(job_id)) for job_id in names(3)]
     impatient = added(windows, Impatient("job-0"))
@@ -318,7 +321,7 @@ def test_a_part_that_fails_goes_back_to_the_queue(windows: Windows[Probe]) -> No
 
 
 def test_expired_ends_the_other_parts(windows: Windows[Probe]) -> None:
-    """When credentials expire in the midst of a search for culprits, nothing of it is left."""
+    """When credentials expire in the midst of a search for bad ids, nothing of it is left."""
     for job_id in names(8):
         added(windows, one_shot(job_id))
     windows.refuse(departs(windows, 0), REFUSED, 0)
@@ -330,11 +333,11 @@ def test_expired_ends_the_other_parts(windows: Windows[Probe]) -> None:
 
 
 def test_a_poll_outlives_its_neighbours_fault(windows: Windows[Probe]) -> None:
-    """A poll that shared a call with a culprit goes on as after any other look."""
+    """A poll that shared a call with a bad id goes on as after any other check."""
     poll = added(windows, Probe("a", reply=Window(5, 10)))
-    added(windows, Probe("culprit", on_failure=Verdict(Reason.FAILED)), AT_ONCE)
+    added(windows, Probe("bad_id", on_failure=Outcome(Reason.FAILED)), AT_ONCE)
     while (call := windows.take(0)) is not None:
-        serve(windows, call, {"culprit": "malformed"})
+        serve(windows, call, {"bad_id": "malformed"})
     assert poll.heard == ["RUNNING"]
     assert list(windows) == [poll]
     assert windows.next_deadline() == 10

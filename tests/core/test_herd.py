@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, FixedInterval, Window
-from awaitbatch._core.outcomes import MATCHED, Reason, Trouble
+from awaitbatch._core.outcomes import MATCHED, FailureKind, Reason
+from awaitbatch._core.requests import MAX_IDS_PER_CALL, Call, Ended, StatusChange
 from awaitbatch._core.throttle import AdaptiveThrottle
 from awaitbatch._core.watch import Watch
-from awaitbatch._core.windows import EXPRESS_SEATS, SEATS, Call, Change, Ended, Windows
-from awaitbatch.jobs import JobStatus
+from awaitbatch._core.windows import MAX_ONE_SHOTS_FIRST, Windows
+from awaitbatch._jobs import JobStatus
 
-from .probes import FATAL, THROTTLED, TRANSIENT, failure, names, seen
+from .probes import PERMANENT, THROTTLED, TRANSIENT, failure, names, seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,7 +88,7 @@ class Herd(RuleBasedStateMachine):
         """The requests that ride no call."""
         return {watch: ticket for watch, ticket in self.tickets.items() if ticket.call is None}
 
-    def riders(self, call: Call[Watch]) -> list[Watch]:
+    def carried(self, call: Call[Watch]) -> list[Watch]:
         """The requests that ride a call."""
         return [watch for watch, ticket in self.tickets.items() if ticket.call == call.number]
 
@@ -179,12 +180,12 @@ class Herd(RuleBasedStateMachine):
             for number, (job_id, state) in enumerate(flight.states.items())
             if not missing or number % missing
         }
-        riders = self.riders(flight.call)
-        untouched = {watch: (watch.earliest, watch.latest) for watch in self.tickets if watch not in riders}
+        carried = self.carried(flight.call)
+        untouched = {watch: (watch.earliest, watch.latest) for watch in self.tickets if watch not in carried}
         ended, changes = self.windows.answer(flight.call, jobs, self.now)
         self.check_ends(flight, ended)
         self.check_changes(changes)
-        self.leave(riders, ended)
+        self.leave(carried, ended)
         for watch, window in untouched.items():
             assert (watch.earliest, watch.latest) == window
 
@@ -193,15 +194,15 @@ class Herd(RuleBasedStateMachine):
     def reject(self, place: int) -> None:
         """A call came too fast."""
         flight = self.flights.pop(place % len(self.flights))
-        riders = self.riders(flight.call)
-        deadlines = {watch: watch.latest for watch in riders}
+        carried = self.carried(flight.call)
+        deadlines = {watch: watch.latest for watch in carried}
         self.throttle.congested(flight.call.number)
         throttled = dataclasses.replace(THROTTLED, costs_attempt=self.throttle.at_floor)
         ended = self.windows.fail(flight.call, throttled, self.now)
         assert all(watch.one_shot and self.throttle.at_floor for watch, _ in ended)
-        assert deadlines == {watch: watch.latest for watch in riders}
+        assert deadlines == {watch: watch.latest for watch in carried}
         if flight.call.bisection is None:
-            self.leave(riders, ended)
+            self.leave(carried, ended)
         for ticket in self.waiting().values():
             ticket.passed_over = max(0, ticket.passed_over - 1)
 
@@ -210,11 +211,11 @@ class Herd(RuleBasedStateMachine):
     def lose(self, *, place: int, fatal: bool) -> None:
         """A call fails."""
         flight = self.flights.pop(place % len(self.flights))
-        riders = self.riders(flight.call)
-        ended = self.windows.fail(flight.call, FATAL if fatal else TRANSIENT, self.now)
-        assert {watch for watch, _ in ended} <= set(riders)
-        assert not fatal or len(ended) == len(riders)
-        self.leave(riders, ended)
+        carried = self.carried(flight.call)
+        ended = self.windows.fail(flight.call, PERMANENT if fatal else TRANSIENT, self.now)
+        assert {watch for watch, _ in ended} <= set(carried)
+        assert not fatal or len(ended) == len(carried)
+        self.leave(carried, ended)
 
     @precondition(lambda self: self.flights)
     @rule(place=st.integers(0, 100), text=st.sampled_from(["always the same", None]))
@@ -222,11 +223,11 @@ class Herd(RuleBasedStateMachine):
         """AWS does not like the content of a call."""
         flight = self.flights.pop(place % len(self.flights))
         self.refusals += 1
-        involved = {*self.riders(flight.call), *self.between_parts()}
-        refused = failure(Trouble.REFUSED, text or f"call {flight.call.number}")
+        involved = {*self.carried(flight.call), *self.between_parts()}
+        refused = failure(FailureKind.REFUSED, text or f"call {flight.call.number}")
         ended = self.windows.refuse(flight.call, refused, self.now)
         assert {watch for watch, _ in ended} <= involved
-        assert all(verdict.reason is Reason.FAILED for _, verdict in ended)
+        assert all(outcome.reason is Reason.FAILED for _, outcome in ended)
         self.leave([], ended)
 
     @precondition(lambda self: self.windows.next_deadline() < math.inf)
@@ -237,7 +238,7 @@ class Herd(RuleBasedStateMachine):
         call = self.windows.take(self.now)
         if call is None:
             return
-        assert 0 < len(call.job_ids) == len(set(call.job_ids)) <= SEATS
+        assert 0 < len(call.job_ids) == len(set(call.job_ids)) <= MAX_IDS_PER_CALL
         self.throttle.sent(call.number, self.now, call.due)
         self.departures.append(self.now)
         self.events += 1
@@ -261,7 +262,7 @@ class Herd(RuleBasedStateMachine):
     # What must hold.
 
     def check_seats(self, call: Call[Watch]) -> None:
-        """All who may share a boarded seat ride; the rest of the seats went by deadline, but for express seats."""
+        """All who may share a boarded place ride; the rest of the places went by deadline, but for early places."""
         waiting = {watch: ticket for watch, ticket in self.waiting().items() if watch.earliest <= self.now}
         assert any(watch.latest <= self.now for watch in waiting), "nobody had to leave"
         soonest: dict[str, float] = {}
@@ -274,49 +275,51 @@ class Herd(RuleBasedStateMachine):
         boarded = set(call.job_ids)
         left = soonest.keys() - boarded
         if left:
-            assert len(boarded) == SEATS, "seats stayed empty"
+            assert len(boarded) == MAX_IDS_PER_CALL, "places stayed empty"
             jumped = {job_id for job_id in boarded if soonest[job_id] > min(soonest[other] for other in left)}
-            assert len(jumped) <= EXPRESS_SEATS
+            assert len(jumped) <= MAX_ONE_SHOTS_FIRST
             assert jumped <= express.keys()
         if overdue := [express[job_id] for job_id in left & express.keys()]:
-            assert len(boarded & express.keys()) >= EXPRESS_SEATS
+            assert len(boarded & express.keys()) >= MAX_ONE_SHOTS_FIRST
             assert sorted(express[job_id] for job_id in boarded & express.keys())[9] <= min(overdue)
         for watch, ticket in waiting.items():
             if watch.job_id in boarded:
                 ticket.call, ticket.passed_over = call.number, 0
             elif watch.latest <= self.now:
                 ticket.passed_over += 1
-                assert ticket.passed_over <= self.most_requests // (SEATS - EXPRESS_SEATS) + 1, "starved"
+                assert (
+                    ticket.passed_over <= self.most_requests // (MAX_IDS_PER_CALL - MAX_ONE_SHOTS_FIRST) + 1
+                ), "starved"
 
     def check_part(self, call: Call[Watch]) -> None:
         """A part of a refused call carries only requests of that call."""
         between = self.between_parts()
-        riders = [watch for watch in between if watch.place == call.number]
-        assert {watch.job_id for watch in riders} == set(call.job_ids)
-        for watch in riders:
+        carried = [watch for watch in between if watch.held_by == call.number]
+        assert {watch.job_id for watch in carried} == set(call.job_ids)
+        for watch in carried:
             self.tickets[watch].call = call.number
 
     def check_ends(self, flight: Flight, ended: Iterable[Ended[Watch]]) -> None:
         """Nobody is answered by a call that was sent before the request was made, or with what it did not await."""
-        for watch, verdict in ended:
+        for watch, outcome in ended:
             ticket = self.tickets[watch]
             assert ticket.added < flight.sent
-            if verdict is MATCHED:
+            if outcome is MATCHED:
                 state = flight.states[watch.job_id]
                 assert state >= ticket.state, "a describe showed the past"
                 assert watch.one_shot or STATES[state] in ENDED
             else:
                 assert ticket.call == flight.call.number
 
-    def check_changes(self, changes: list[Change]) -> None:
+    def check_changes(self, changes: list[StatusChange]) -> None:
         """News goes forward, once a job."""
         assert len({change.job_id for change in changes}) == len(changes)
         for _, before, after in changes:
             assert before is None or STATES.index(JobStatus(before)) < STATES.index(JobStatus(after))
 
-    def leave(self, riders: Iterable[Watch], ended: Iterable[Ended[Watch]]) -> None:
-        """The riders of a call that has ended wait again, those who are done are gone."""
-        for watch in riders:
+    def leave(self, carried: Iterable[Watch], ended: Iterable[Ended[Watch]]) -> None:
+        """The carried of a call that has ended wait again, those who are done are gone."""
+        for watch in carried:
             self.tickets[watch].call = None
         for watch, _ in ended:
             del self.tickets[watch]
@@ -327,17 +330,17 @@ class Herd(RuleBasedStateMachine):
         assert len(self.windows) == len(self.tickets)
         assert set(self.windows) == self.tickets.keys()
         under_way = {flight.call.number for flight in self.flights}
-        first, parted = math.inf, False
+        first, split = math.inf, False
         for watch, ticket in self.tickets.items():
             if ticket.call is None:
                 first = min(first, watch.latest)
             else:
-                parted = parted or ticket.call not in under_way
+                split = split or ticket.call not in under_way
         deadline = self.windows.next_deadline()
         if deadline == -math.inf:
             assert self.refusals, "nothing was refused"
         else:
-            assert not parted, "a part is lost"
+            assert not split, "a part is lost"
             assert deadline == first
 
     def teardown(self) -> None:

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, FixedInterval, Window
-from awaitbatch._core.outcomes import MATCHED, Failure, Reason, Trouble, Verdict
+from awaitbatch._core.outcomes import MATCHED, Failure, FailureKind, Outcome, Reason
 from awaitbatch._core.watch import Watch
 from awaitbatch._core.windows import Windows
 
-from .probes import EXPIRED, FATAL, REFUSED, THROTTLED, TRANSIENT, failure, seen
+from .probes import EXPIRED, PERMANENT, REFUSED, THROTTLED, TRANSIENT, failure, seen
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
 ENDED = frozenset({"SUCCEEDED", "FAILED"})
-FREELY_THROTTLED = failure(Trouble.THROTTLED, costs_attempt=False)
+FREELY_THROTTLED = failure(FailureKind.THROTTLED, costs_attempt=False)
 
 
 class Schedule:
@@ -69,7 +69,7 @@ def poll(**rules: Any) -> Watch:
 
 
 def describe(**rules: Any) -> Watch:
-    """Somebody who wants one look at the job."""
+    """Somebody who wants one check of the job."""
     return watch(None, **rules)
 
 
@@ -78,29 +78,29 @@ class TestTheJob:
 
     @pytest.mark.parametrize("status", ["SUBMITTED", "RUNNING", "FAILED", "HIBERNATING"])
     def test_a_describe_is_done(self, status: str) -> None:
-        """A one-shot describe takes the job in any state, its own seat or another's."""
-        assert describe().saw(seen(status)) is MATCHED
-        assert describe().saw_early(seen(status)) is MATCHED
+        """A one-shot describe takes the job in any state, its own place or another's."""
+        assert describe().on_seen(seen(status)) is MATCHED
+        assert describe().on_seen_early(seen(status)) is MATCHED
 
-    @pytest.mark.parametrize("saw", [Watch.saw, Watch.saw_early])
-    def test_a_poll_that_matches_is_done(self, saw: Any) -> None:
-        """A poll ends at the awaited state, whoever's seat brought it."""
+    @pytest.mark.parametrize("on_seen", [Watch.on_seen, Watch.on_seen_early])
+    def test_a_poll_that_matches_is_done(self, on_seen: Any) -> None:
+        """A poll ends at the awaited state, whoever's place brought it."""
         request = poll()
-        assert saw(request, seen("FAILED")) is MATCHED
+        assert on_seen(request, seen("FAILED")) is MATCHED
         assert request.last_status == "FAILED"
 
-    def test_a_poll_that_does_not_match_looks_again(self) -> None:
+    def test_a_poll_that_does_not_match_checks_again(self) -> None:
         """Another state is a check, and the number of checks decides on the next window."""
         request = poll()
-        assert request.saw(seen("RUNNABLE")) == opens_after(1)
-        assert request.saw(seen("RUNNING")) == opens_after(2)
+        assert request.on_seen(seen("RUNNABLE")) == opens_after(1)
+        assert request.on_seen(seen("RUNNING")) == opens_after(2)
         assert (request.checks, request.last_status) == (2, "RUNNING")
 
-    def test_looks_that_do_not_count_are_no_checks(self) -> None:
-        """What another's seat brought is remembered, but uses up nothing."""
+    def test_checks_that_do_not_count_are_no_checks(self) -> None:
+        """What another's place brought is remembered, but uses up nothing."""
         request = poll(max_retries=0)
         for _ in range(5):
-            assert request.saw_early(seen("RUNNING")) is None
+            assert request.on_seen_early(seen("RUNNING")) is None
         assert (request.checks, request.last_status) == (0, "RUNNING")
 
     @pytest.mark.parametrize("max_retries", [0, 1, 7])
@@ -108,56 +108,56 @@ class TestTheJob:
         """A poll ends after max_retries + 1 checks."""
         request = poll(max_retries=max_retries)
         for tries in range(1, max_retries + 1):
-            assert request.saw(seen("RUNNING")) == opens_after(tries)
-        assert request.saw(seen("RUNNING")) == Verdict(Reason.EXHAUSTED)
+            assert request.on_seen(seen("RUNNING")) == opens_after(tries)
+        assert request.on_seen(seen("RUNNING")) == Outcome(Reason.EXHAUSTED)
         assert request.checks == max_retries + 1
 
     def test_the_last_check_may_match(self) -> None:
         """The awaited state at the last check is success."""
         request = poll(max_retries=1)
-        request.saw(seen("RUNNING"))
-        assert request.saw(seen("SUCCEEDED")) is MATCHED
+        request.on_seen(seen("RUNNING"))
+        assert request.on_seen(seen("SUCCEEDED")) is MATCHED
 
     def test_no_bound(self) -> None:
         """With math.inf a poll never gives up."""
         request = poll(max_retries=math.inf)
         for _ in range(10_000):
-            assert isinstance(request.saw(seen("RUNNING")), Window)
+            assert isinstance(request.on_seen(seen("RUNNING")), Window)
 
     def test_no_status(self) -> None:
-        """A job without a status is a look without a result, and of no use when it does not count."""
+        """A job without a status is a check without a result, and of no use when it does not count."""
         request = poll(max_retries=1)
-        assert request.saw_early(seen(None)) is None
-        assert request.saw(seen(None)) == opens_after(1)
+        assert request.on_seen_early(seen(None)) is None
+        assert request.on_seen(seen(None)) == opens_after(1)
         assert request.last_status is None
-        verdict = request.saw(seen(None))
-        assert isinstance(verdict, Verdict)
-        assert verdict.reason is Reason.EXHAUSTED
-        assert verdict.failure is not None
-        assert "without a status" in verdict.failure.message
+        outcome = request.on_seen(seen(None))
+        assert isinstance(outcome, Outcome)
+        assert outcome.reason is Reason.EXHAUSTED
+        assert outcome.failure is not None
+        assert "without a status" in outcome.failure.message
 
     def test_no_status_for_a_describe(self) -> None:
         """A describe asks again when the job comes without a status, status_retries times in all."""
         request = describe(status_retries=2)
-        assert request.saw(seen(None)) == opens_after(1)
-        verdict = request.saw(seen(None))
-        assert isinstance(verdict, Verdict)
-        assert verdict.reason is Reason.FAILED
+        assert request.on_seen(seen(None)) == opens_after(1)
+        outcome = request.on_seen(seen(None))
+        assert isinstance(outcome, Outcome)
+        assert outcome.reason is Reason.FAILED
 
     def test_repr(self) -> None:
         """The representation tells how far it has come."""
         request = poll()
         assert repr(request) == "<Watch a not seen yet, 0 checks>"
-        request.saw(seen("RUNNING"))
+        request.on_seen(seen("RUNNING"))
         assert repr(request) == "<Watch a RUNNING, 1 check>"
-        request.saw(seen("RUN\nNING"))
+        request.on_seen(seen("RUN\nNING"))
         assert repr(request) == r"<Watch a 'RUN\nNING', 2 checks>"
 
     def test_jobs_of_one_status_share_its_name(self) -> None:
         """Answers bring a string of its own for each job; of a hundred thousand only one is kept."""
         requests = [poll(), poll()]
         for request in requests:
-            request.saw(seen(b"RUNNING".decode()))
+            request.on_seen(seen(b"RUNNING".decode()))
         assert requests[0].last_status is requests[1].last_status
         assert requests[0].last_status == "RUNNING"
 
@@ -170,30 +170,30 @@ class TestThrottled:
         """A poll goes back into the queue as it was, however often."""
         request = poll(max_retries=0, status_retries=1)
         for _ in range(100):
-            assert request.failed(throttled) is None
+            assert request.on_failure(throttled) is None
         assert request.checks == 0
 
     def test_costs_a_describe_nothing_above_the_floor(self) -> None:
         """While the throttle can still slow down, a describe waits as long as it takes."""
         request = describe(status_retries=1)
         for _ in range(100):
-            assert request.failed(FREELY_THROTTLED) is None
+            assert request.on_failure(FREELY_THROTTLED) is None
         assert request.failures == 0
 
     def test_counts_for_a_describe_at_the_floor(self) -> None:
         """At the floor a describe keeps its deadline, and gives up after status_retries attempts."""
         request = describe(status_retries=3)
-        assert request.failed(THROTTLED) is None
-        assert request.failed(THROTTLED) is None
-        assert request.failed(THROTTLED) == Verdict(Reason.FAILED, THROTTLED)
+        assert request.on_failure(THROTTLED) is None
+        assert request.on_failure(THROTTLED) is None
+        assert request.on_failure(THROTTLED) == Outcome(Reason.FAILED, THROTTLED)
         assert request.failures == 3
 
     def test_attempts_of_both_kinds_add_up(self) -> None:
         """Throttles at the floor and lost calls use up the same attempts."""
         request = describe(status_retries=3)
-        assert request.failed(TRANSIENT) == opens_after(1)
-        assert request.failed(THROTTLED) is None
-        assert request.failed(TRANSIENT) == Verdict(Reason.FAILED, TRANSIENT)
+        assert request.on_failure(TRANSIENT) == opens_after(1)
+        assert request.on_failure(THROTTLED) is None
+        assert request.on_failure(TRANSIENT) == Outcome(Reason.FAILED, TRANSIENT)
 
 
 class TestTransient:
@@ -201,32 +201,32 @@ class TestTransient:
 
     @pytest.mark.parametrize("status_retries", [1, 2, 10])
     def test_a_describe_asks_status_retries_times(self, status_retries: int) -> None:
-        """A describe looks status_retries times in all, spaced by the backoff, and ends with the last failure."""
+        """A describe tries status_retries times in all, spaced by the backoff, and ends with the last failure."""
         request = describe(status_retries=status_retries)
         for tries in range(1, status_retries):
-            assert request.failed(TRANSIENT) == opens_after(tries)
-        last = failure(Trouble.TRANSIENT, "the last")
-        assert request.failed(last) == Verdict(Reason.FAILED, last)
+            assert request.on_failure(TRANSIENT) == opens_after(tries)
+        last = failure(FailureKind.TRANSIENT, "the last")
+        assert request.on_failure(last) == Outcome(Reason.FAILED, last)
 
     def test_a_poll_counts_a_check(self) -> None:
         """For a poll it is a check without a result; at the end the last failure is the cause."""
         request = poll(max_retries=2, status_retries=1)
-        assert request.failed(TRANSIENT) == opens_after(1)
-        assert request.failed(TRANSIENT) == opens_after(2)
-        assert request.failed(TRANSIENT) == Verdict(Reason.EXHAUSTED, TRANSIENT)
+        assert request.on_failure(TRANSIENT) == opens_after(1)
+        assert request.on_failure(TRANSIENT) == opens_after(2)
+        assert request.on_failure(TRANSIENT) == Outcome(Reason.EXHAUSTED, TRANSIENT)
         assert request.checks == 3
 
-    def test_a_failure_that_was_followed_by_a_look_is_no_cause(self) -> None:
+    def test_a_failure_that_was_followed_by_a_check_is_no_cause(self) -> None:
         """A poll that saw the job after an outage does not blame the outage."""
         request = poll(max_retries=1)
-        request.failed(TRANSIENT)
-        assert request.saw(seen("RUNNING")) == Verdict(Reason.EXHAUSTED)
+        request.on_failure(TRANSIENT)
+        assert request.on_seen(seen("RUNNING")) == Outcome(Reason.EXHAUSTED)
 
     def test_lost_calls_are_no_absence(self) -> None:
         """A poll outlives more lost calls than status_retries."""
         request = poll(status_retries=2)
         for tries in range(1, 50):
-            assert request.failed(TRANSIENT) == opens_after(tries)
+            assert request.on_failure(TRANSIENT) == opens_after(tries)
 
 
 class TestAbsent:
@@ -236,76 +236,76 @@ class TestAbsent:
     def test_status_retries_in_a_row(self, make: Any) -> None:
         """After status_retries good answers in a row without the job it counts as unknown."""
         request = make(status_retries=3)
-        assert request.missed() == opens_after(1)
-        assert request.missed() == opens_after(2)
-        assert request.missed() == Verdict(Reason.ABSENT)
+        assert request.on_absent() == opens_after(1)
+        assert request.on_absent() == opens_after(2)
+        assert request.on_absent() == Outcome(Reason.ABSENT)
         assert (request.absences, request.last_status) == (3, None)
 
-    @pytest.mark.parametrize("saw", [Watch.saw, Watch.saw_early])
-    def test_a_sighting_begins_the_row_again(self, saw: Any) -> None:
+    @pytest.mark.parametrize("on_seen", [Watch.on_seen, Watch.on_seen_early])
+    def test_a_sighting_begins_the_row_again(self, on_seen: Any) -> None:
         """The job in any answer, own or another's, ends the row of absences."""
         request = poll(status_retries=2)
         for _ in range(5):
-            assert request.missed() == opens_after(1)
-            saw(request, seen("RUNNING"))
+            assert request.on_absent() == opens_after(1)
+            on_seen(request, seen("RUNNING"))
             assert request.absences == 0
 
     def test_seen_then_gone(self) -> None:
         """A job that was seen and has vanished is told from one that never was."""
         request = poll(status_retries=1)
-        request.saw(seen("RUNNING"))
-        assert request.missed() == Verdict(Reason.ABSENT)
+        request.on_seen(seen("RUNNING"))
+        assert request.on_absent() == Outcome(Reason.ABSENT)
         assert request.last_status == "RUNNING"
 
     def test_absence_may_be_final(self) -> None:
         """With absence_is_final one good answer without the job is enough."""
-        assert describe(status_retries=10, absence_is_final=True).missed() == Verdict(Reason.ABSENT)
+        assert describe(status_retries=10, absence_is_final=True).on_absent() == Outcome(Reason.ABSENT)
 
-    def test_a_describe_looks_status_retries_times_whatever_the_reason(self) -> None:
-        """Lost calls and absences together are status_retries looks, and the failure is what is reported."""
+    def test_a_describe_checks_status_retries_times_whatever_the_reason(self) -> None:
+        """Lost calls and absences together are status_retries checks, and the failure is what is reported."""
         request = describe(status_retries=3)
-        assert request.failed(TRANSIENT) == opens_after(1)
-        assert request.missed() == opens_after(1)
-        assert request.missed() == Verdict(Reason.FAILED, TRANSIENT)
+        assert request.on_failure(TRANSIENT) == opens_after(1)
+        assert request.on_absent() == opens_after(1)
+        assert request.on_absent() == Outcome(Reason.FAILED, TRANSIENT)
 
     def test_a_lost_call_does_not_end_the_row(self) -> None:
         """Only answers count in the row of absences; a lost call between them is none."""
         request = poll(status_retries=2)
-        request.missed()
-        request.failed(TRANSIENT)
-        assert request.missed() == Verdict(Reason.ABSENT)
+        request.on_absent()
+        request.on_failure(TRANSIENT)
+        assert request.on_absent() == Outcome(Reason.ABSENT)
 
     def test_no_bound(self) -> None:
         """With math.inf an absent job is awaited as long as it takes."""
         request = describe(status_retries=math.inf)
         for tries in range(1, 1000):
-            assert request.missed() == opens_after(tries)
+            assert request.on_absent() == opens_after(tries)
 
 
 class TestForGood:
-    """Rows: ClientException of the culprit alone; access denied and the like; credentials that expired."""
+    """Rows: ClientException of the bad id alone; access denied and the like; credentials that expired."""
 
     @pytest.mark.parametrize("make", [describe, poll])
-    @pytest.mark.parametrize("final", [REFUSED, FATAL, EXPIRED], ids=["refused", "fatal", "expired"])
+    @pytest.mark.parametrize("final", [REFUSED, PERMANENT, EXPIRED], ids=["refused", "fatal", "expired"])
     def test_ends_at_once(self, make: Any, final: Failure) -> None:
         """What would fail again ends describes and polls alike, whatever retries are left."""
         request = make(max_retries=math.inf, status_retries=math.inf)
-        assert request.failed(final) == Verdict(Reason.FAILED, final)
+        assert request.on_failure(final) == Outcome(Reason.FAILED, final)
 
-    @pytest.mark.parametrize("final", [REFUSED, FATAL], ids=["refused", "fatal"])
-    def test_is_a_look(self, final: Failure) -> None:
+    @pytest.mark.parametrize("final", [REFUSED, PERMANENT], ids=["refused", "fatal"])
+    def test_is_a_check(self, final: Failure) -> None:
         """The call that failed for good is a try of a describe, or a check of a poll."""
         one, other = describe(), poll()
-        one.failed(final)
-        other.failed(final)
+        one.on_failure(final)
+        other.on_failure(final)
         assert (one.failures, one.checks) == (1, 0)
         assert (other.failures, other.checks) == (0, 1)
 
     @pytest.mark.parametrize("make", [describe, poll])
-    def test_an_expiry_is_no_look(self, make: Any) -> None:
+    def test_an_expiry_is_no_check(self, make: Any) -> None:
         """It may come from a call that the request did not ride, so it uses up nothing."""
         request = make()
-        request.failed(EXPIRED)
+        request.on_failure(EXPIRED)
         assert (request.failures, request.checks) == (0, 0)
 
 
@@ -354,49 +354,49 @@ class TestBrokenBackoff:
     @pytest.mark.parametrize("make", [describe, poll])
     def test_one_that_raises(self, make: Any) -> None:
         """The request ends with the very error that its backoff raised."""
-        verdict = make(backoff=Raises()).failed(TRANSIENT)
-        assert verdict.reason is Reason.BROKEN
-        assert isinstance(verdict.failure.error, LookupError)
-        assert verdict.failure.code == "LookupError"
+        outcome = make(backoff=Raises()).on_failure(TRANSIENT)
+        assert outcome.reason is Reason.BROKEN
+        assert isinstance(outcome.failure.error, LookupError)
+        assert outcome.failure.code == "LookupError"
 
     @pytest.mark.parametrize("window", NONSENSE, ids=repr)
     def test_one_that_gives_nonsense(self, window: Any) -> None:
         """The request ends with an error that can be raised."""
-        verdict = poll(backoff=Gives(window)).saw(seen("RUNNING"))
-        assert isinstance(verdict, Verdict)
-        assert verdict.reason is Reason.BROKEN
-        assert verdict.failure is not None
-        assert isinstance(verdict.failure.error, TypeError | ValueError)
+        outcome = poll(backoff=Gives(window)).on_seen(seen("RUNNING"))
+        assert isinstance(outcome, Outcome)
+        assert outcome.reason is Reason.BROKEN
+        assert outcome.failure is not None
+        assert isinstance(outcome.failure.error, TypeError | ValueError)
 
     @pytest.mark.parametrize("window", [(2, 1), (0, math.inf), (math.nan, 1)], ids=repr)
     def test_the_error_shows_the_window(self, window: Any) -> None:
         """Whoever wrote the schedule reads what it gave, and for which try."""
-        verdict = poll(backoff=Gives(window)).saw(seen("RUNNING"))
-        assert isinstance(verdict, Verdict)
-        assert verdict.failure is not None
-        assert f".window(1) gave {window!r}" in str(verdict.failure.error)
+        outcome = poll(backoff=Gives(window)).on_seen(seen("RUNNING"))
+        assert isinstance(outcome, Outcome)
+        assert outcome.failure is not None
+        assert f".window(1) gave {window!r}" in str(outcome.failure.error)
 
     def test_a_plain_tuple_is_a_window(self) -> None:
         """A pair of numbers will do."""
         request = poll(backoff=Gives((1, 2.5)))
-        assert request.saw(seen("RUNNING")) == Window(1, 2.5)
+        assert request.on_seen(seen("RUNNING")) == Window(1, 2.5)
 
     def test_other_numbers_become_floats(self) -> None:
         """What can be compared but not added to the clock's time must not reach it."""
-        again = poll(backoff=Gives((Decimal(1), Decimal("2.5")))).saw(seen("RUNNING"))
+        again = poll(backoff=Gives((Decimal(1), Decimal("2.5")))).on_seen(seen("RUNNING"))
         assert again == Window(1.0, 2.5)
         assert isinstance(again, Window)
         assert {type(again.earliest), type(again.latest)} == {float}
 
     def test_a_window_of_another_make(self) -> None:
-        """Only what was looked at is used, whatever else a window of the user's own has to say."""
+        """Only what was checked is used, whatever else a window of the user's own has to say."""
 
         class Late(Window):
             @property
             def latest(self) -> float:
                 raise LookupError
 
-        again = poll(backoff=Gives(Late(1.0, 2.0))).saw(seen("RUNNING"))
+        again = poll(backoff=Gives(Late(1.0, 2.0))).on_seen(seen("RUNNING"))
         assert type(again) is Window
 
     @pytest.mark.parametrize(
@@ -404,9 +404,9 @@ class TestBrokenBackoff:
     )
     def test_more_than_a_float_can_hold(self, window: Any) -> None:
         """It ends the request that it is for."""
-        verdict = poll(backoff=Gives(window)).saw(seen("RUNNING"))
-        assert isinstance(verdict, Verdict)
-        assert verdict.reason is Reason.BROKEN
+        outcome = poll(backoff=Gives(window)).on_seen(seen("RUNNING"))
+        assert isinstance(outcome, Outcome)
+        assert outcome.reason is Reason.BROKEN
 
     def test_hurts_only_its_own_request(self) -> None:
         """Neighbours of the same call, of the same job even, go on."""
@@ -422,17 +422,17 @@ class TestBrokenBackoff:
 
     def test_one_that_cancels(self) -> None:
         """A CancelledError out of a backoff cancels nobody; it ends its request like any other error."""
-        verdict = poll(backoff=Raises(asyncio.CancelledError())).failed(TRANSIENT)
-        assert isinstance(verdict, Verdict)
-        assert verdict.reason is Reason.BROKEN
-        assert verdict.failure is not None
-        assert isinstance(verdict.failure.error, asyncio.CancelledError)
+        outcome = poll(backoff=Raises(asyncio.CancelledError())).on_failure(TRANSIENT)
+        assert isinstance(outcome, Outcome)
+        assert outcome.reason is Reason.BROKEN
+        assert outcome.failure is not None
+        assert isinstance(outcome.failure.error, asyncio.CancelledError)
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit()], ids=repr)
     def test_who_wants_to_leave_may(self, error: BaseException) -> None:
         """What ends the program is not taken for a broken backoff."""
         with pytest.raises(type(error)):
-            poll(backoff=Raises(error)).failed(TRANSIENT)
+            poll(backoff=Raises(error)).on_failure(TRANSIENT)
 
     def test_an_error_that_cannot_be_shown(self) -> None:
         """A backoff whose error has no text of its own ends its request all the same."""
@@ -445,9 +445,9 @@ class TestBrokenBackoff:
             def window(self, tries: int) -> Window:
                 raise Mute(tries)
 
-        verdict = poll(backoff=RaisesMute()).saw(seen("RUNNING"))
-        assert isinstance(verdict, Verdict)
-        assert verdict.reason is Reason.BROKEN
+        outcome = poll(backoff=RaisesMute()).on_seen(seen("RUNNING"))
+        assert isinstance(outcome, Outcome)
+        assert outcome.reason is Reason.BROKEN
 
 
 @pytest.mark.parametrize(
@@ -456,4 +456,4 @@ class TestBrokenBackoff:
 def test_the_backoffs_of_the_package_are_sound(backoff: Backoff) -> None:
     """The schedules that come with the package never break a request."""
     request = poll(backoff=backoff)
-    assert all(isinstance(request.saw(seen("RUNNING")), Window) for _ in range(5000))
+    assert all(isinstance(request.on_seen(seen("RUNNING")), Window) for _ in range(5000))

@@ -11,13 +11,14 @@ import pytest
 
 from awaitbatch._core.backoff import Window
 from awaitbatch._core.outcomes import MATCHED
-from awaitbatch._core.windows import EXPRESS_SEATS, SEATS, TICKS, Change, Windows
+from awaitbatch._core.requests import MAX_IDS_PER_CALL, StatusChange
+from awaitbatch._core.windows import MAX_ONE_SHOTS_FIRST, TICKS, Windows
 
 from .probes import (
     AT_ONCE,
     EXPIRED,
-    FATAL,
     LATER,
+    PERMANENT,
     THROTTLED,
     TRANSIENT,
     Probe,
@@ -31,8 +32,8 @@ from .probes import (
 )
 
 if TYPE_CHECKING:
-    from awaitbatch._core.outcomes import Failure, Verdict
-    from awaitbatch._core.windows import Observation
+    from awaitbatch._core.outcomes import Failure, Outcome
+    from awaitbatch._core.requests import Observation
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def windows() -> Windows[Probe]:
 def heap_lengths(windows: Windows[Probe]) -> list[int]:
     """How many entries, outdated ones included, the queue, each of its heaps, and the heap of one-shots hold."""
     queue = windows._queue
-    heaps = (queue, queue._by_latest, queue._closed, queue._open, queue._arrivals, windows._express)
+    heaps = (queue, queue._by_latest, queue._closed, queue._open, queue._arrivals, windows._one_shots)
     return [len(heap) for heap in heaps]
 
 
@@ -90,11 +91,11 @@ class TestDeparture:
         assert windows.next_deadline() == 500
 
     def test_soonest_latest_first(self, windows: Windows[Probe]) -> None:
-        """When seats are short, those whose window closes soonest get them."""
+        """When places are short, those whose window closes soonest get them."""
         for number in reversed(range(150)):
             added(windows, Probe(f"{number}"), Window(0, 10 + number))
-        assert departs(windows, 10).job_ids == tuple(str(number) for number in range(SEATS))
-        assert departs(windows, 110).job_ids == tuple(str(number) for number in range(SEATS, 150))
+        assert departs(windows, 10).job_ids == tuple(str(number) for number in range(MAX_IDS_PER_CALL))
+        assert departs(windows, 110).job_ids == tuple(str(number) for number in range(MAX_IDS_PER_CALL, 150))
 
     def test_overdue_requests_starve_nobody(self, windows: Windows[Probe]) -> None:
         """When calls are held up, whoever should have left first still leaves first."""
@@ -116,16 +117,16 @@ class TestDeparture:
             now = windows.next_deadline()
 
     def test_never_more_than_a_hundred(self, windows: Windows[Probe]) -> None:
-        """A call has 100 seats at most, each for another job, whoever wants to travel."""
+        """A call has 100 places at most, each for another job, whoever wants to travel."""
         for number in range(1000):
             added(windows, Probe(f"{number % 300}", one_shot=number % 3 == 0))
         for _ in range(3):
             job_ids = departs(windows, 5).job_ids
-            assert len(job_ids) == len(set(job_ids)) == SEATS
+            assert len(job_ids) == len(set(job_ids)) == MAX_IDS_PER_CALL
         assert windows.take(5) is None
 
     def test_companions_share_a_seat(self, windows: Windows[Probe]) -> None:
-        """All open requests for one job share a seat and hear the one answer as their own."""
+        """All open requests for one job share a place and hear the one answer as their own."""
         probes = [added(windows, Probe("a"), Window(0, 1 + number)) for number in range(50)]
         call = departs(windows, 1)
         assert call.job_ids == ("a",)
@@ -160,17 +161,17 @@ class TestExpressSeats:
     """One-shot requests that are due pass a few overdue polls, not all of them."""
 
     def test_up_to_ten_go_first(self, windows: Windows[Probe]) -> None:
-        """Ten due one-shots get the first seats although all polls are overdue for longer."""
+        """Ten due one-shots get the first places although all polls are overdue for longer."""
         for job_id in names(200, "poll"):
             added(windows, Probe(job_id), Window(0, 1))
         for job_id in names(30, "shot"):
             added(windows, one_shot(job_id), Window(0, 2))
         job_ids = departs(windows, 5).job_ids
-        assert job_ids[:EXPRESS_SEATS] == tuple(names(EXPRESS_SEATS, "shot"))
-        assert job_ids[EXPRESS_SEATS:] == tuple(names(SEATS - EXPRESS_SEATS, "poll"))
+        assert job_ids[:MAX_ONE_SHOTS_FIRST] == tuple(names(MAX_ONE_SHOTS_FIRST, "shot"))
+        assert job_ids[MAX_ONE_SHOTS_FIRST:] == tuple(names(MAX_IDS_PER_CALL - MAX_ONE_SHOTS_FIRST, "poll"))
 
     def test_no_more_than_ten_pass_overdue_polls(self, windows: Windows[Probe]) -> None:
-        """An endless stream of one-shots leaves polls nine seats of ten."""
+        """An endless stream of one-shots leaves polls nine places of ten."""
         for job_id in names(180, "poll"):
             added(windows, Probe(job_id), Window(0, 2))
         for job_id in names(500, "shot"):
@@ -181,7 +182,7 @@ class TestExpressSeats:
         assert polls == names(180, "poll")
 
     def test_other_seats_go_by_deadline(self, windows: Windows[Probe]) -> None:
-        """Beyond the express seats a one-shot competes by its deadline like everybody."""
+        """Beyond the early places a one-shot competes by its deadline like everybody."""
         for job_id in names(50, "poll"):
             added(windows, Probe(job_id), Window(0, 3))
         for job_id in names(95, "shot"):
@@ -191,10 +192,10 @@ class TestExpressSeats:
 
     def test_one_shots_that_are_not_due_wait_their_turn(self, windows: Windows[Probe]) -> None:
         """A one-shot whose window is open but not over has no privilege."""
-        for job_id in names(SEATS, "poll"):
+        for job_id in names(MAX_IDS_PER_CALL, "poll"):
             added(windows, Probe(job_id), Window(0, 1))
         added(windows, one_shot("shot"), Window(0, 1.5))
-        assert departs(windows, 1.4).job_ids == tuple(names(SEATS, "poll"))
+        assert departs(windows, 1.4).job_ids == tuple(names(MAX_IDS_PER_CALL, "poll"))
         assert departs(windows, 1.5).job_ids == ("shot",)
 
     def test_soonest_one_shot_first(self, windows: Windows[Probe]) -> None:
@@ -212,13 +213,13 @@ class TestAnswers:
         """Riders hear the answer, and their next window counts from the answer."""
         probe = added(windows, Probe("a", reply=Window(3, 7)))
         call = departs(windows, 0)
-        assert windows.answer(call, everybody(call), now=50) == ([], [Change("a", None, "RUNNING")])
+        assert windows.answer(call, everybody(call), now=50) == ([], [StatusChange("a", None, "RUNNING")])
         assert probe.heard == ["RUNNING"]
         assert (probe.earliest, probe.latest) == (53, 57)
         assert windows.next_deadline() == 57
 
     def test_ends_those_who_are_done(self, windows: Windows[Probe]) -> None:
-        """A request that says that it is done has left, with its verdict."""
+        """A request that says that it is done has left, with its outcome."""
         probe = added(windows, one_shot())
         call = departs(windows, 0)
         ended, _ = windows.answer(call, everybody(call), 1)
@@ -227,7 +228,7 @@ class TestAnswers:
         assert windows.next_deadline() == math.inf
 
     def test_early_answer_moves_no_window(self, windows: Windows[Probe]) -> None:
-        """An answer before `earliest`, by another's seat, neither counts nor moves the window."""
+        """An answer before `earliest`, by another's place, neither counts nor moves the window."""
         added(windows, Probe("a"))
         early = added(windows, Probe("a"), Window(30, 60))
         call = departs(windows, 0)
@@ -237,7 +238,7 @@ class TestAnswers:
         assert windows.next_deadline() == 60
 
     def test_early_answer_may_satisfy(self, windows: Windows[Probe]) -> None:
-        """An answer before `earliest`, by another's seat, ends the request if it is what it waits for."""
+        """An answer before `earliest`, by another's place, ends the request if it is what it waits for."""
         added(windows, Probe("a"))
         early = added(windows, Probe("a", otherwise=MATCHED), Window(30, 60))
         call = departs(windows, 0)
@@ -246,7 +247,7 @@ class TestAnswers:
         assert windows.next_deadline() == 1 + LATER.latest
 
     def test_early_absence_does_not_count(self, windows: Windows[Probe]) -> None:
-        """Of an answer without the job, brought too early by another's seat, nobody hears but who has that seat."""
+        """Of an answer without the job, brought too early by another's place, nobody hears but who has that place."""
         added(windows, Probe("a"))
         early = added(windows, Probe("a"), Window(30, 60))
         windows.answer(departs(windows, 0), {}, 1)
@@ -259,16 +260,16 @@ class TestAnswers:
         """A request asks code of the user's, which may make others leave, of its own job or of another."""
 
         class Evicts(Probe):
-            def failed(self, failure: Failure) -> Window | Verdict | None:
+            def on_failure(self, failure: Failure) -> Window | Outcome | None:
                 windows.discard(before)
                 windows.discard(after)
-                return super().failed(failure)
+                return super().on_failure(failure)
 
-            def saw(self, _: Observation) -> Window | Verdict | None:
-                return self.failed(TRANSIENT)
+            def on_seen(self, _: Observation) -> Window | Outcome | None:
+                return self.on_failure(TRANSIENT)
 
-            def missed(self) -> Window | Verdict | None:
-                return self.failed(TRANSIENT)
+            def on_absent(self) -> Window | Outcome | None:
+                return self.on_failure(TRANSIENT)
 
         before = added(windows, Probe(job_id))
         evicting = added(windows, Evicts("a"))
@@ -285,7 +286,7 @@ class TestAnswers:
         call = departs(windows, 0)
         windows.discard(before)
         newer = added(windows, Probe("a"), LATER)
-        assert windows.answer(call, everybody(call), 1) == ([], [Change("a", None, "RUNNING")])
+        assert windows.answer(call, everybody(call), 1) == ([], [StatusChange("a", None, "RUNNING")])
         assert newer.heard == []
 
     def test_an_older_call_answers_nobody_newer(self, windows: Windows[Probe]) -> None:
@@ -304,7 +305,7 @@ class TestAnswers:
         windows.discard(probe)
         added(windows, probe)
         assert windows.answer(call, everybody(call), 1)[0] == []
-        assert windows.fail(call, FATAL, 1) == []
+        assert windows.fail(call, PERMANENT, 1) == []
         assert probe.heard == []
 
     def test_an_answer_to_an_earlier_window_does_not_count(self, windows: Windows[Probe]) -> None:
@@ -327,12 +328,12 @@ class TestAnswers:
         added(windows, one_shot("a"))
         quick = departs(windows, 0)
         windows.answer(quick, everybody(quick), 1)
-        assert windows.fail(slow, FATAL, 2) == []
+        assert windows.fail(slow, PERMANENT, 2) == []
         assert windows.next_deadline() == 5
         assert probe.heard == ["(RUNNING)"]
 
     def test_two_calls_for_one_job(self, windows: Windows[Probe]) -> None:
-        """A rider that an overtaking call told nothing decisive still gets its own answer."""
+        """A request that an overtaking call told nothing decisive still gets its own answer."""
         probe = added(windows, Probe("a"))
         slow = departs(windows, 0)
         added(windows, one_shot("a"))
@@ -348,7 +349,10 @@ class TestAnswers:
         call = departs(windows, 0)
         waiting = added(windows, Probe("b", otherwise=MATCHED), LATER)
         foreign = {"b": seen("FAILED"), "never-heard-of": seen("FAILED")}
-        assert windows.answer(call, everybody(call) | foreign, 1) == ([], [Change("a", None, "RUNNING")])
+        assert windows.answer(call, everybody(call) | foreign, 1) == (
+            [],
+            [StatusChange("a", None, "RUNNING")],
+        )
         assert waiting.heard == []
 
     def test_missing_jobs(self, windows: Windows[Probe]) -> None:
@@ -375,14 +379,14 @@ class TestAnswers:
 
 
 class TestFailures:
-    """What a failed call does to its riders."""
+    """What a failed call does to its carried."""
 
     def test_only_riders_hear(self, windows: Windows[Probe]) -> None:
         """A failure is told to those who rode, not to others who wait for the same job."""
-        rider = added(windows, Probe("a", on_failure=Window(2, 3)))
+        request = added(windows, Probe("a", on_failure=Window(2, 3)))
         other = added(windows, Probe("a"), LATER)
         windows.fail(departs(windows, 0), TRANSIENT, now=10)
-        assert (rider.heard, other.heard) == (["transient"], [])
+        assert (request.heard, other.heard) == (["transient"], [])
         assert windows.next_deadline() == 13
 
     def test_riders_of_another_call_hear_nothing(self, windows: Windows[Probe]) -> None:
@@ -391,7 +395,7 @@ class TestFailures:
         failing = departs(windows, 0)
         second = added(windows, Probe("a"))
         other = departs(windows, 0)
-        assert windows.fail(failing, FATAL, now=1)[0].request is first
+        assert windows.fail(failing, PERMANENT, now=1)[0].request is first
         assert second.heard == []
         windows.answer(other, everybody(other), 2)
         assert second.heard == ["RUNNING"]
@@ -407,21 +411,21 @@ class TestFailures:
         assert probe.heard == ["throttled", "RUNNING"]
 
     def test_throttled_one_shots_keep_their_privilege(self, windows: Windows[Probe]) -> None:
-        """A one-shot that was throttled still gets an express seat."""
+        """A one-shot that was throttled still gets an early place."""
         added(windows, one_shot("shot"), Window(0, 5))
         call = departs(windows, 5)
-        for job_id in names(SEATS, "poll"):
+        for job_id in names(MAX_IDS_PER_CALL, "poll"):
             added(windows, Probe(job_id), Window(0, 1))
         windows.fail(call, THROTTLED, now=9)
         assert departs(windows, 9).job_ids[0] == "shot"
 
     def test_fatal_ends_all_riders(self, windows: Windows[Probe]) -> None:
-        """Every rider that says so ends, with the verdict that it gave."""
+        """Every request that says so ends, with the outcome that it gave."""
         for job_id in "ab":
             added(windows, Probe(job_id))
-        ended = windows.fail(departs(windows, 0), FATAL, now=1)
+        ended = windows.fail(departs(windows, 0), PERMANENT, now=1)
         assert ended_ids(ended) == ["a", "b"]
-        assert all(verdict.failure is FATAL for _, verdict in ended)
+        assert all(outcome.failure is PERMANENT for _, outcome in ended)
         assert len(windows) == 0
 
     def test_expired_ends_all(self, windows: Windows[Probe]) -> None:
@@ -435,7 +439,7 @@ class TestFailures:
         added(windows, Probe("rides"), LATER)
         ended = windows.fail(failing, EXPIRED, now=1)
         assert ended_ids(ended) == ["rides", "rides", "rides another", "waits", "is due"]
-        assert all(verdict.failure is EXPIRED for _, verdict in ended)
+        assert all(outcome.failure is EXPIRED for _, outcome in ended)
         assert (len(windows), windows.next_deadline(), windows.take(1e9)) == (0, math.inf, None)
         assert windows.answer(other, everybody(other), 2) == ([], [])
 
@@ -462,7 +466,7 @@ class TestDiscard:
         assert (first.heard, second.heard) == ([], ["RUNNING"])
 
     def test_while_riding(self, windows: Windows[Probe]) -> None:
-        """A rider that leaves hears nothing; the others of the call get their answers."""
+        """A request that leaves hears nothing; the others of the call get their answers."""
         first, second, neighbour = (added(windows, Probe(job_id)) for job_id in "aab")
         call = departs(windows, 0)
         windows.discard(first)
@@ -471,7 +475,7 @@ class TestDiscard:
         assert len(windows) == 2
 
     def test_last_of_a_call(self, windows: Windows[Probe]) -> None:
-        """A job that nobody waits for any more takes no seat."""
+        """A job that nobody waits for any more takes no place."""
         leaving = added(windows, Probe("a"))
         added(windows, Probe("b"))
         windows.discard(leaving)
@@ -498,7 +502,7 @@ class TestDiscard:
         """Thousands of cancellations leave no heaps of outdated entries."""
         for job_id in names(5000):
             windows.discard(added(windows, Probe(job_id, one_shot=True), LATER))
-        assert max(heap_lengths(windows)) <= SEATS + 1
+        assert max(heap_lengths(windows)) <= MAX_IDS_PER_CALL + 1
 
     def test_a_storm_of_riders_leaves_nothing_behind(self, windows: Windows[Probe]) -> None:
         """Whoever cancels while riding leaves nothing in the heaps either."""
@@ -507,14 +511,14 @@ class TestDiscard:
             departs(windows, 0)
             for probe in probes:
                 windows.discard(probe)
-        assert max(heap_lengths(windows)) <= 2 * SEATS
+        assert max(heap_lengths(windows)) <= 2 * MAX_IDS_PER_CALL
 
-    def test_a_storm_between_looks_leaves_nothing_behind(self, windows: Windows[Probe]) -> None:
+    def test_a_storm_between_checks_leaves_nothing_behind(self, windows: Windows[Probe]) -> None:
         """Cancellations one at a time, with the shell asking for the deadline between, leave nothing behind."""
         for job_id in names(5000):
             windows.discard(added(windows, Probe(job_id, one_shot=True), LATER))
             assert windows.next_deadline() == math.inf
-        assert max(heap_lengths(windows)) <= SEATS + 1
+        assert max(heap_lengths(windows)) <= MAX_IDS_PER_CALL + 1
 
     @pytest.mark.parametrize("one_shot", [False, True])
     def test_compacting_keeps_the_others(self, *, windows: Windows[Probe], one_shot: bool) -> None:
@@ -527,12 +531,12 @@ class TestDiscard:
             if number % 10:
                 windows.discard(probe)
         assert len(windows) == 200
-        assert max(heap_lengths(windows)) <= 2 * 200 + SEATS
+        assert max(heap_lengths(windows)) <= 2 * 200 + MAX_IDS_PER_CALL
         order = [int(job_id) for _ in range(2) for job_id in departs(windows, 9999).job_ids]
         assert order == sorted(deadlines[::10])
 
     def test_long_waits_leave_nothing_behind(self, windows: Windows[Probe]) -> None:
-        """Thousands of looks leave no heaps of outdated entries either."""
+        """Thousands of checks leave no heaps of outdated entries either."""
         for job_id in names(10):
             added(windows, Probe(job_id, reply=Window(5, 10)))
         now = 0.0
@@ -554,7 +558,7 @@ class TestChanges:
         return windows
 
     @staticmethod
-    def look(windows: Windows[Probe], status: str | None, attempts: int = 0) -> list[Change]:
+    def check(windows: Windows[Probe], status: str | None, attempts: int = 0) -> list[StatusChange]:
         """Send a call that sees the job like this; what is news of it."""
         return windows.answer(departs(windows, 0), {"a": seen(status, attempts)}, 0)[1]
 
@@ -570,60 +574,60 @@ class TestChanges:
         assert first.before is second.before
 
     def test_once_per_job_and_state(self, watched: Windows[Probe]) -> None:
-        """However many wait and look, each state is news once."""
-        assert self.look(watched, "RUNNABLE") == [Change("a", None, "RUNNABLE")]
-        assert self.look(watched, "RUNNABLE") == []
-        assert self.look(watched, "RUNNING") == [Change("a", "RUNNABLE", "RUNNING")]
-        assert self.look(watched, "RUNNING") == []
+        """However many wait and check, each state is news once."""
+        assert self.check(watched, "RUNNABLE") == [StatusChange("a", None, "RUNNABLE")]
+        assert self.check(watched, "RUNNABLE") == []
+        assert self.check(watched, "RUNNING") == [StatusChange("a", "RUNNABLE", "RUNNING")]
+        assert self.check(watched, "RUNNING") == []
 
     def test_stale_observations_are_no_news(self, watched: Windows[Probe]) -> None:
         """An answer that shows the past is no news, and what comes after is told against the present."""
-        self.look(watched, "RUNNING")
-        assert self.look(watched, "STARTING") == []
-        assert self.look(watched, "SUCCEEDED", 1) == [Change("a", "RUNNING", "SUCCEEDED")]
-        assert self.look(watched, "RUNNING") == []
+        self.check(watched, "RUNNING")
+        assert self.check(watched, "STARTING") == []
+        assert self.check(watched, "SUCCEEDED", 1) == [StatusChange("a", "RUNNING", "SUCCEEDED")]
+        assert self.check(watched, "RUNNING") == []
 
     def test_a_retry_is_news(self, watched: Windows[Probe]) -> None:
         """A job that goes back to RUNNABLE for another attempt has changed."""
-        self.look(watched, "RUNNING")
-        assert self.look(watched, "RUNNABLE", 1) == [Change("a", "RUNNING", "RUNNABLE")]
+        self.check(watched, "RUNNING")
+        assert self.check(watched, "RUNNABLE", 1) == [StatusChange("a", "RUNNING", "RUNNABLE")]
 
     def test_no_status_is_no_news(self, watched: Windows[Probe]) -> None:
         """A job without a status is no news and makes the next state no less of one."""
-        assert self.look(watched, None) == []
-        assert self.look(watched, "RUNNING") == [Change("a", None, "RUNNING")]
+        assert self.check(watched, None) == []
+        assert self.check(watched, "RUNNING") == [StatusChange("a", None, "RUNNING")]
 
     def test_describes_make_no_news(self, windows: Windows[Probe]) -> None:
-        """Who describes a job looks for himself; it is news to the first who waits."""
+        """Who describes a job sees it himself; it is news to the first who waits."""
         added(windows, one_shot())
-        assert self.look(windows, "RUNNING") == []
+        assert self.check(windows, "RUNNING") == []
         added(windows, Probe("a"))
-        assert self.look(windows, "RUNNING") == [Change("a", None, "RUNNING")]
+        assert self.check(windows, "RUNNING") == [StatusChange("a", None, "RUNNING")]
 
     def test_an_unknown_state_is_news(self, watched: Windows[Probe]) -> None:
         """A state that AWS invented yesterday is told as it came."""
-        self.look(watched, "RUNNING")
-        assert self.look(watched, "HIBERNATING") == [Change("a", "RUNNING", "HIBERNATING")]
+        self.check(watched, "RUNNING")
+        assert self.check(watched, "HIBERNATING") == [StatusChange("a", "RUNNING", "HIBERNATING")]
 
     def test_known_states_are_no_news(self, watched: Windows[Probe]) -> None:
         """What somebody noted of a job is not told again."""
-        watched.note("a", "RUNNING", seen("RUNNING").order)
-        assert self.look(watched, "RUNNING") == []
-        assert self.look(watched, "SUCCEEDED") == [Change("a", "RUNNING", "SUCCEEDED")]
+        watched.remember("a", "RUNNING", seen("RUNNING").order)
+        assert self.check(watched, "RUNNING") == []
+        assert self.check(watched, "SUCCEEDED") == [StatusChange("a", "RUNNING", "SUCCEEDED")]
 
     def test_old_notes_change_nothing(self, watched: Windows[Probe]) -> None:
         """A note from the past does not hide what is known already."""
-        self.look(watched, "RUNNING")
-        watched.note("a", "STARTING", seen("STARTING").order)
-        assert self.look(watched, "RUNNING") == []
+        self.check(watched, "RUNNING")
+        watched.remember("a", "STARTING", seen("STARTING").order)
+        assert self.check(watched, "RUNNING") == []
 
     def test_notes_on_strangers(self, watched: Windows[Probe]) -> None:
         """A note on a job that nobody asks for is forgotten."""
-        watched.note("b", "RUNNING", seen("RUNNING").order)
+        watched.remember("b", "RUNNING", seen("RUNNING").order)
         added(watched, Probe("b"))
         call = departs(watched, 0)
         _, changes = watched.answer(call, everybody(call), 1)
-        assert Change("b", None, "RUNNING") in changes
+        assert StatusChange("b", None, "RUNNING") in changes
 
 
 def test_windows_open_with_their_tick(windows: Windows[Probe]) -> None:
@@ -643,4 +647,4 @@ def test_a_window_that_never_opens(windows: Windows[Probe]) -> None:
     other = added(windows, Probe("other"), AT_ONCE)
     assert departs(windows, 0).job_ids == ("other",)
     assert windows.next_deadline() == never.latest
-    assert isinstance(other.place, int)
+    assert isinstance(other.held_by, int)

@@ -18,9 +18,9 @@ from aiohttp import http_exceptions
 from botocore.awsrequest import AWSRequest
 from botocore.parsers import ResponseParserError, create_parser
 
-from awaitbatch._core.outcomes import Trouble
-from awaitbatch.failures import (
-    UnreadableAnswerError,
+from awaitbatch._core.outcomes import FailureKind
+from awaitbatch._failures import (
+    UnreadableResponseError,
     classify,
     is_throttle,
     leaves_open_whether_done,
@@ -28,11 +28,11 @@ from awaitbatch.failures import (
 )
 
 THROTTLED, TRANSIENT, REFUSED, FATAL, EXPIRED = (
-    Trouble.THROTTLED,
-    Trouble.TRANSIENT,
-    Trouble.REFUSED,
-    Trouble.FATAL,
-    Trouble.EXPIRED,
+    FailureKind.THROTTLED,
+    FailureKind.TRANSIENT,
+    FailureKind.REFUSED,
+    FailureKind.PERMANENT,
+    FailureKind.EXPIRED,
 )
 
 
@@ -106,15 +106,15 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "message", "trouble"),
+    ("status", "code", "message", "kind"),
     ANSWERS,
     ids=[f"{status}-{code}-{message[:20]}" for status, code, message, _ in ANSWERS],
 )
-def test_answers(status: int, code: str | None, message: str, trouble: Trouble) -> None:
+def test_answers(status: int, code: str | None, message: str, kind: FailureKind) -> None:
     """Each answer of AWS means what the table says, and keeps its code, its status and its text."""
     error = http_error(status, code, message)
     failure = classify(error)
-    assert failure.trouble is trouble
+    assert failure.kind is kind
     assert failure.http_status == status
     assert failure.code == (code or str(status))
     assert failure.error is error
@@ -124,13 +124,13 @@ def test_answers(status: int, code: str | None, message: str, trouble: Trouble) 
 
 
 @pytest.mark.parametrize(
-    ("status", "trouble"),
+    ("status", "kind"),
     [(429, THROTTLED), (500, TRANSIENT), (502, TRANSIENT), (503, TRANSIENT), (403, TRANSIENT), (404, FATAL)],
 )
-def test_answers_in_html(status: int, trouble: Trouble) -> None:
+def test_answers_in_html(status: int, kind: FailureKind) -> None:
     """An answer of a proxy or a load balancer, in HTML, means what its status says."""
     failure = classify(http_error(status, None, body=HTML))
-    assert (failure.trouble, failure.http_status) == (trouble, status)
+    assert (failure.kind, failure.http_status) == (kind, status)
 
 
 @pytest.mark.parametrize("status", [429, 500, 503, 403])
@@ -141,30 +141,30 @@ def test_answers_without_a_body(status: int) -> None:
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "ExpiredTokenException"])
 @pytest.mark.parametrize(
-    ("refreshes", "trouble"), [(True, TRANSIENT), (False, EXPIRED)], ids=["refreshable", "static"]
+    ("refreshes", "kind"), [(True, TRANSIENT), (False, EXPIRED)], ids=["refreshable", "static"]
 )
-def test_expired_credentials(code: str, refreshes: bool, trouble: Trouble) -> None:
+def test_expired_credentials(code: str, refreshes: bool, kind: FailureKind) -> None:
     """Expired credentials are a passing trouble if they will be replaced, and the end of all waits if they will not."""
     error = http_error(403, code)
-    assert classify(error, refreshes_credentials=refreshes).trouble is trouble
+    assert classify(error, refreshes_credentials=refreshes).kind is kind
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "UnrecognizedClientException"])
 def test_fresh_credentials_do_not_heal_everything(code: str) -> None:
     """What fresh credentials would not change stays the end."""
-    assert classify(http_error(403, code), refreshes_credentials=True).trouble is FATAL
+    assert classify(http_error(403, code), refreshes_credentials=True).kind is FATAL
 
 
 @pytest.mark.parametrize("response", [{}, {"Error": {}}, {"ResponseMetadata": {}}], ids=str)
 def test_an_answer_that_tells_nothing(response: Any) -> None:
     """An error of a test double, without code and status, does not break the classifier."""
     failure = classify(botocore_errors.ClientError(response, "DescribeJobs"))
-    assert (failure.trouble, failure.code, failure.http_status) == (FATAL, "Unknown", None)
+    assert (failure.kind, failure.code, failure.http_status) == (FATAL, "Unknown", None)
 
 
 URL: Final = "https://batch.us-east-1.amazonaws.com/v1/describejobs"
 
-ERRORS: list[tuple[Exception, Trouble]] = [
+ERRORS: list[tuple[Exception, FailureKind]] = [
     (botocore_errors.ReadTimeoutError(endpoint_url=URL), TRANSIENT),
     (botocore_errors.ConnectTimeoutError(endpoint_url=URL), TRANSIENT),
     (botocore_errors.EndpointConnectionError(endpoint_url=URL), TRANSIENT),
@@ -198,11 +198,11 @@ def class_name(value: Any) -> str | None:
     return type(value).__name__ if isinstance(value, Exception) else None
 
 
-@pytest.mark.parametrize(("error", "trouble"), ERRORS, ids=class_name)
-def test_errors_without_an_answer(error: Exception, trouble: Trouble) -> None:
+@pytest.mark.parametrize(("error", "kind"), ERRORS, ids=class_name)
+def test_errors_without_an_answer(error: Exception, kind: FailureKind) -> None:
     """Lost calls may go away, missing credentials and bugs do not; the code is the error's class."""
     failure = classify(error)
-    assert failure.trouble is trouble
+    assert failure.kind is kind
     assert (failure.code, failure.http_status) == (type(error).__name__, None)
     assert failure.message
     assert failure.error is error
@@ -231,7 +231,7 @@ def test_the_tracebacks_of_causes_are_dropped() -> None:
 
 def test_a_stray_cancellation_is_a_lost_call() -> None:
     """A CancelledError out of aiobotocore that nobody asked for is a passing trouble."""
-    assert classify(asyncio.CancelledError()).trouble is TRANSIENT
+    assert classify(asyncio.CancelledError()).kind is TRANSIENT
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_a_defect_is_no_network_trouble(error: Exception) -> None:
     """A programming error that aiobotocore wraps like a lost connection ends the waits, and leaves nothing open."""
     raised = as_aiobotocore_raises(error)
     assert isinstance(raised, botocore_errors.HTTPClientError)
-    assert classify(raised).trouble is FATAL
+    assert classify(raised).kind is FATAL
     assert "closed" in classify(raised).advice
     assert not leaves_open_whether_done(raised)
 
@@ -303,11 +303,11 @@ def as_aiobotocore_raises(error: Exception) -> Exception:
 
 @pytest.mark.parametrize("error", NEVER_CONNECTED, ids=class_name)
 def test_never_connected(error: Exception) -> None:
-    """A call whose connection was never made can not have been done, so it may be sent again."""
+    """A call whose connection was never made cannot have been done, so it may be sent again."""
     raised = as_aiobotocore_raises(error)
     assert was_not_sent(raised)
     assert not leaves_open_whether_done(raised)
-    assert classify(raised).trouble is TRANSIENT
+    assert classify(raised).kind is TRANSIENT
 
 
 @pytest.mark.parametrize("error", BROKEN_ON_THE_WAY, ids=class_name)
@@ -316,7 +316,7 @@ def test_broken_on_the_way(error: Exception) -> None:
     raised = as_aiobotocore_raises(error)
     assert leaves_open_whether_done(raised)
     assert not was_not_sent(raised)
-    assert classify(raised).trouble is TRANSIENT
+    assert classify(raised).kind is TRANSIENT
 
 
 @pytest.mark.parametrize(
@@ -349,7 +349,7 @@ def test_answers_that_leave_nothing_open(status: int) -> None:
 
 
 def test_an_unreadable_answer_leaves_it_open() -> None:
-    """An answer that came but can not be read may tell of something that was done."""
+    """An answer that came but cannot be read may tell of something that was done."""
     assert leaves_open_whether_done(ResponseParserError("Unable to parse response"))
 
 
@@ -382,5 +382,5 @@ def test_other_calls_keep_their_tracebacks() -> None:
 
 def test_an_unreadable_answer_has_a_status() -> None:
     """The body of a good answer could not be read, so there was an answer, and its status was good."""
-    failure = classify(UnreadableAnswerError("not an answer"))
-    assert (failure.trouble, failure.http_status) == (TRANSIENT, 200)
+    failure = classify(UnreadableResponseError("not an answer"))
+    assert (failure.kind, failure.http_status) == (TRANSIENT, 200)

@@ -14,8 +14,8 @@ from botocore.parsers import create_parser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from awaitbatch.answers import Answer
-from awaitbatch.jobs import TERMINAL, JobHead, JobStatus, decode_description, known_status, order_of
+from awaitbatch._jobs import TERMINAL, JobHead, JobStatus, decode_description, known_status, order_of
+from awaitbatch._responses import DescribeJobsResponse
 
 from .descriptions import body_of, describe_jobs
 
@@ -89,7 +89,7 @@ RICH: dict[str, Any] = {
 def test_equals_what_botocore_returns(botocore: Botocore, place: int) -> None:
     """A realistic description has every value that botocore returns, and no other."""
     body = describe_jobs()
-    answer = Answer(body)
+    answer = DescribeJobsResponse(body)
     expected = botocore.jobs(body)
     assert len(expected) == 8
     description = decode_description(answer.description(expected[place]["jobId"]))

@@ -14,11 +14,11 @@ import pytest
 import awaitbatch
 from awaitbatch import errors
 from awaitbatch._core.backoff import FixedInterval
-from awaitbatch._core.outcomes import MATCHED, Failure, Reason, Trouble, Verdict
+from awaitbatch._core.outcomes import MATCHED, Failure, FailureKind, Outcome, Reason
 from awaitbatch._core.text import one_line
 from awaitbatch._core.watch import Watch
-from awaitbatch.jobs import JobHead, JobStatus
-from awaitbatch.sighting import Sighting
+from awaitbatch._jobs import JobHead, JobStatus
+from awaitbatch._results import WaitResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,15 +142,15 @@ class TestFailedJob:
         assert error.job_id == "a"
 
 
-def sighting(
-    verdict: Verdict,
+def result(
+    outcome: Outcome,
     *,
     item: bytes | None = None,
     last_status: str | None = None,
     checks: int = 0,
     absences: int = 0,
     failures: int = 0,
-) -> Sighting:
+) -> WaitResult:
     """How a watch for job a-1 ended after all this."""
     watch = Watch(
         "a-1",
@@ -162,10 +162,10 @@ def sighting(
     )
     watch.last_status = last_status
     watch.checks, watch.absences, watch.failures = checks, absences, failures
-    return Sighting(watch, verdict, item)
+    return WaitResult(watch, outcome, item)
 
 
-def raised(ending: Sighting) -> Exception:
+def raised(ending: WaitResult) -> Exception:
     """The error that an ending raises."""
     try:
         ending.description()
@@ -176,7 +176,7 @@ def raised(ending: Sighting) -> Exception:
 
 def failed(message: str = "no", error: Exception | None = None) -> Failure:
     """A call that failed for good."""
-    return Failure(Trouble.FATAL, "AccessDeniedException", 403, message, error)
+    return Failure(FailureKind.PERMANENT, "AccessDeniedException", 403, message, error)
 
 
 class TestEndings:
@@ -184,19 +184,19 @@ class TestEndings:
 
     def test_seen_as_awaited(self) -> None:
         """The description is decoded when somebody wants it."""
-        ending = sighting(MATCHED, item=b'{"jobId":"a-1","status":"SUCCEEDED","stoppedAt":null}')
+        ending = result(MATCHED, item=b'{"jobId":"a-1","status":"SUCCEEDED","stoppedAt":null}')
         assert ending.description() == {"jobId": "a-1", "status": "SUCCEEDED"}
         assert not ending.is_error
 
     def test_unreadable(self) -> None:
-        """A description that can not be read is an error of the description, not a wrong answer."""
+        """A description that cannot be read is an error of the description, not a wrong answer."""
         with pytest.raises(errors.DescribeError, match=r"a-1.*unreadable") as caught:
-            sighting(MATCHED, item=rb'{"statusReason":"\ud800"}').description()
+            result(MATCHED, item=rb'{"statusReason":"\ud800"}').description()
         assert caught.value.__cause__ is caught.value.__context__ is None
 
     def test_never_seen(self) -> None:
         """Who waits for a job that never appears reads its id, that it was never seen, and what to check."""
-        ending = sighting(Verdict(Reason.ABSENT), absences=10)
+        ending = result(Outcome(Reason.ABSENT), absences=10)
         error = raised(ending)
         assert isinstance(error, errors.JobNotFoundError)
         assert (error.job_id, error.seen) == ("a-1", False)
@@ -207,18 +207,18 @@ class TestEndings:
 
     def test_seen_and_gone(self) -> None:
         """A job that was seen and has vanished is told from one that never was."""
-        error = raised(sighting(Verdict(Reason.ABSENT), absences=10, last_status="RUNNING"))
+        error = raised(result(Outcome(Reason.ABSENT), absences=10, last_status="RUNNING"))
         assert isinstance(error, errors.JobNotFoundError)
         assert error.seen
         assert "(a-1)" in str(error)
         assert "vanished" in str(error)
         assert "RUNNING" in str(error)
 
-    @pytest.mark.parametrize("cause", [None, TimeoutError("slow")], ids=["looks", "a failure"])
+    @pytest.mark.parametrize("cause", [None, TimeoutError("slow")], ids=["checks", "a failure"])
     def test_exhausted(self, cause: Exception | None) -> None:
         """The error keeps Airflow's phrase, names the job, counts the checks and has the last failure as its cause."""
         failure = failed("slow", cause) if cause else None
-        ending = sighting(Verdict(Reason.EXHAUSTED, failure), checks=5, last_status="RUNNABLE")
+        ending = result(Outcome(Reason.EXHAUSTED, failure), checks=5, last_status="RUNNABLE")
         error = raised(ending)
         assert isinstance(error, errors.MaxRetriesExceededError)
         assert (error.job_id, error.checks, error.last_status) == ("a-1", 5, "RUNNABLE")
@@ -230,13 +230,13 @@ class TestEndings:
 
     def test_exhausted_unseen(self) -> None:
         """A wait that never saw the job says so."""
-        error = raised(sighting(Verdict(Reason.EXHAUSTED), checks=1))
+        error = raised(result(Outcome(Reason.EXHAUSTED), checks=1))
         assert "never seen" in str(error)
 
     def test_failed(self) -> None:
         """The error carries code and status, quotes the cause, and names the job."""
         cause = RuntimeError("User is not authorized")
-        ending = sighting(Verdict(Reason.FAILED, failed(str(cause), cause)), checks=3)
+        ending = result(Outcome(Reason.FAILED, failed(str(cause), cause)), checks=3)
         error = raised(ending)
         assert isinstance(error, errors.DescribeError)
         assert (error.job_id, error.code, error.http_status) == ("a-1", "AccessDeniedException", 403)
@@ -249,31 +249,31 @@ class TestEndings:
     def test_broken(self) -> None:
         """What the user's own backoff raised is raised as it is."""
         cause = LookupError("mine")
-        assert raised(sighting(Verdict(Reason.BROKEN, failed("mine", cause)))) is cause
+        assert raised(result(Outcome(Reason.BROKEN, failed("mine", cause)))) is cause
 
     def test_closed(self) -> None:
         """A wait that the client's end cut off names the job."""
-        error = raised(sighting(Verdict(Reason.CLOSED)))
+        error = raised(result(Outcome(Reason.CLOSED)))
         assert isinstance(error, errors.ClientClosedError)
         assert "(a-1)" in str(error)
 
     @pytest.mark.parametrize("reason", [Reason.MATCHED, Reason.FAILED, Reason.BROKEN])
     def test_impossible(self, reason: Reason) -> None:
-        """An ending that can not be is a bug that shows itself, not a wrong answer."""
-        assert isinstance(raised(sighting(Verdict(reason))), RuntimeError)
+        """An ending that cannot be is a bug that shows itself, not a wrong answer."""
+        assert isinstance(raised(result(Outcome(reason))), RuntimeError)
 
     @pytest.mark.parametrize(
-        "verdict",
+        "outcome",
         [
-            Verdict(Reason.FAILED, failed("no\n2026-01-01 CRITICAL forged\r\x1b[31m")),
-            Verdict(Reason.EXHAUSTED),
-            Verdict(Reason.ABSENT),
+            Outcome(Reason.FAILED, failed("no\n2026-01-01 CRITICAL forged\r\x1b[31m")),
+            Outcome(Reason.EXHAUSTED),
+            Outcome(Reason.ABSENT),
         ],
-        ids=lambda verdict: verdict.reason.name,
+        ids=lambda outcome: outcome.reason.name,
     )
-    def test_no_second_line(self, verdict: Verdict) -> None:
-        """What AWS, or who pretends to be, wrote can not forge a second line of a log."""
-        error = raised(sighting(verdict, last_status="RUN\nNING"))
+    def test_no_second_line(self, outcome: Outcome) -> None:
+        """What AWS, or who pretends to be, wrote cannot forge a second line of a log."""
+        error = raised(result(outcome, last_status="RUN\nNING"))
         assert str(error).isprintable()
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from awaitbatch._core.outcomes import Trouble
-from awaitbatch.failures import TABLE, Row
+from awaitbatch._core.outcomes import FailureKind
+from awaitbatch._failures import TABLE, Row
 
 from .test_classify import http_error
 
@@ -17,7 +17,7 @@ def codes() -> list[tuple[Row, str]]:
 
 def test_every_trouble_has_a_row() -> None:
     """No meaning of a failure is without a failure."""
-    assert {row.trouble for row in TABLE} == set(Trouble)
+    assert {row.kind for row in TABLE} == set(FailureKind)
 
 
 def test_the_last_row_takes_the_rest() -> None:
@@ -47,6 +47,11 @@ def test_a_code_is_judged_by_its_row(row: Row, code: str) -> None:
 
 def test_a_status_of_trouble_outweighs_a_code_of_refusal() -> None:
     """A server in trouble is not taken at its word: rows of a wait that goes on come before rows that end it."""
-    order = [row.trouble for row in TABLE if row.statuses and not row.bare]
-    assert order == [Trouble.THROTTLED, Trouble.TRANSIENT, Trouble.FATAL, Trouble.FATAL]
+    order = [row.kind for row in TABLE if row.statuses and not row.bare]
+    assert order == [
+        FailureKind.THROTTLED,
+        FailureKind.TRANSIENT,
+        FailureKind.PERMANENT,
+        FailureKind.PERMANENT,
+    ]
     assert http_error(500, "AccessDeniedException").response["ResponseMetadata"]["HTTPStatusCode"] == 500

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from awaitbatch._jobs import JobStatus, parse_job_id
 from awaitbatch.errors import AwaitBatchError, InvalidJobIdError
-from awaitbatch.jobs import JobStatus, parse_job_id
 
 UUID = "0123abcd-89ef-4567-8a9b-0123456789ab"
 ARN = "arn:aws:batch:us-east-1:123456789012:job/"
@@ -120,7 +120,7 @@ def test_arns_are_reduced(arn: str, job_id: str) -> None:
 
 @pytest.mark.parametrize("bad", [*BAD_TEXTS, *NOT_TEXTS], ids=short)
 def test_the_rest_is_refused(bad: Any) -> None:
-    """What can not be an id is refused with an error that shows it, whatever the caller catches."""
+    """What cannot be an id is refused with an error that shows it, whatever the caller catches."""
     with pytest.raises(InvalidJobIdError) as caught:
         parse_job_id(bad)
     assert isinstance(caught.value, ValueError)

@@ -30,7 +30,7 @@ READINGS = 3
 
 
 def restless(interval: float) -> dict[str, object]:
-    """The lives of jobs that have another state at every look."""
+    """The lives of jobs that have another state at every check."""
     at_once, soon = (0, 0), (interval, interval)
     return asdict(
         LifeCycleRanges(

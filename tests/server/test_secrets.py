@@ -14,7 +14,7 @@ from aiohttp import web
 from botocore.exceptions import ClientError, ParamValidationError
 
 from awaitbatch import AwaitBatchError, BatchClient, DescribeError, FixedInterval, SubmitUncertainError
-from awaitbatch.failures import classify
+from awaitbatch._failures import classify
 from tests.support import PromptClient, until
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Heard(logging.Handler):
             self.texts.append(repr(failure))
             return failure
 
-        monkeypatch.setattr("awaitbatch.coalescer.classify", listening)
+        monkeypatch.setattr("awaitbatch._coalescer.classify", listening)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take in a line, and all that a formatter could make of it."""
@@ -117,8 +117,15 @@ class Heard(logging.Handler):
 
     def reprs(self, client: BatchClient) -> None:
         """Take in how the client and its parts show themselves."""
-        coalescer = client._life.coalescer
-        parts = (client, client._life, coalescer, coalescer._windows, client._transport, client.statistics())
+        coalescer = client._supervisor.coalescer
+        parts = (
+            client,
+            client._supervisor,
+            coalescer,
+            coalescer._windows,
+            client._transport,
+            client.statistics(),
+        )
         self.texts += [repr(part) for part in (*parts, *coalescer._windows)]
         self.texts += [repr(watch._failure) for watch in coalescer._windows]
 
@@ -289,7 +296,7 @@ async def test_a_submission_that_botocore_refuses(client: BatchClient, heard: He
 
 
 async def test_a_proxy_with_a_password(heard: Heard, url: str, session: AioSession) -> None:
-    """The password in the address of a server that can not be reached is not in our texts."""
+    """The password in the address of a server that cannot be reached is not in our texts."""
     address = url.replace("//", "//me:planted-parameter@").rpartition(":")[0]
     async with BatchClient(
         session=session,

@@ -1,4 +1,4 @@
-"""What can not be ordered from a server: answers and errors of a test's own making, by the number of the call."""
+"""What cannot be ordered from a server: answers and errors of a test's own making, by the number of the call."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from aiobotocore.credentials import (
 from botocore.credentials import Credentials
 
 from awaitbatch import ClientClosedError, DescribeError, FixedInterval
+from awaitbatch._transport import AiobotocoreTransport
 from awaitbatch.testing import Fault, LifeCycle
-from awaitbatch.transport import AiobotocoreTransport
 from tests.support import LONG, make_client, make_server
 
 if TYPE_CHECKING:

@@ -154,7 +154,7 @@ async def test_throttles_cost_a_describe_nothing() -> None:
 
 
 async def test_throttles_at_the_floor_end_a_describe() -> None:
-    """Once the rate can not fall any further, throttled calls count as tries."""
+    """Once the rate cannot fall any further, throttled calls count as tries."""
     server = make_server()
     server.inject(Fault.TOO_MANY_REQUESTS)
     async with make_client(server, status_retries=2) as client:

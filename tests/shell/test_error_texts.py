@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def describe(client: BatchClient, job_id: str) -> Awaitable[Any]:
-    """One look."""
+    """One check."""
     return client.describe(job_id)
 
 
@@ -58,7 +58,7 @@ def submit(client: BatchClient, _: str) -> Awaitable[Any]:
 
 
 def malformed(client: BatchClient, _: str) -> Awaitable[Any]:
-    """One look at a job of a name that can not be."""
+    """One check of a job of a name that cannot be."""
     return client.describe("a job")
 
 
@@ -68,7 +68,7 @@ def from_then_on(first: int, outcome: Outcome) -> Plan:
 
 
 def forget(server: BatchServer, job_id: str) -> Plan:
-    """The job vanishes after two looks."""
+    """The job vanishes after two checks."""
 
     def plan(number: int, _: Sequence[str]) -> Outcome:
         if number == 3:

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from awaitbatch import FixedInterval
-from awaitbatch._core.windows import Change
-from awaitbatch.reporter import Reporter
+from awaitbatch._core.requests import StatusChange
+from awaitbatch._reporter import Reporter
 from awaitbatch.testing import Fault
 from tests.support import ENDED, LONG, make_client, make_server
 
@@ -60,13 +60,17 @@ def test_what_was_told_takes_no_memory_for_ever(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of jobs long gone the reporter forgets what it has told."""
-    monkeypatch.setattr("awaitbatch.reporter._REMEMBERED", 200)
+    monkeypatch.setattr("awaitbatch._reporter._REMEMBERED", 200)
     reporter = Reporter()
     with caplog.at_level(logging.INFO, "awaitbatch"):
         for number in range(250):
-            all(reporter.changed([Change(f"job-{number}", None, "RUNNING")]))
+            all(reporter.changed([StatusChange(f"job-{number}", None, "RUNNING")]))
         told = len(caplog.records)
-        all(reporter.changed([Change("job-249", None, "RUNNING"), Change("job-0", None, "RUNNING")]))
+        all(
+            reporter.changed(
+                [StatusChange("job-249", None, "RUNNING"), StatusChange("job-0", None, "RUNNING")]
+            )
+        )
     assert [record.getMessage() for record in caplog.records[told:]] == ["AWS Batch job (job-0) is RUNNING"]
     assert len(reporter._told) == 200
 

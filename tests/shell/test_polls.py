@@ -25,7 +25,7 @@ from tests.support import ENDED, LONG, make_client, make_server
 from .support import QUICK
 
 
-async def test_poll_job_status_looks_at_once() -> None:
+async def test_poll_job_status_checks_at_once() -> None:
     """poll_job_status is True as soon as the status matches, and its first check waits for nothing."""
     server = make_server()
     job_id = server.add_job(life_cycle=QUICK)
@@ -61,8 +61,8 @@ async def test_wait_for_job_returns_the_final_description(outcome: Literal["SUCC
     assert server.ended_at(job_id) == pytest.approx(job["stoppedAt"] / 1000, abs=0.01)
 
 
-async def test_wait_for_job_takes_a_first_terminal_look_as_final() -> None:
-    """If the first look is terminal there is no second."""
+async def test_wait_for_job_takes_a_first_terminal_check_as_final() -> None:
+    """If the first check is terminal there is no second."""
     server = make_server()
     job_id = server.add_job(life_cycle=ENDED)
     async with make_client(server) as client:
@@ -150,8 +150,8 @@ async def test_a_few_jobs_travel_together() -> None:
         before = client.statistics()
         await asyncio.sleep(600)
         after = client.statistics()
-        calls, looks = after.calls - before.calls, after.jobs_described - before.jobs_described
-        assert looks / calls > 39
+        calls, checks = after.calls - before.calls, after.jobs_described - before.jobs_described
+        assert checks / calls > 39
         for poll in polls:
             poll.cancel()
         await asyncio.gather(*polls, return_exceptions=True)
@@ -234,7 +234,7 @@ async def test_a_schedule_that_raises_ends_its_own_wait_alone() -> None:
 
 
 async def test_waits_for_one_job_share_its_seat() -> None:
-    """Twenty waits for one job cost as many looks as one, and all end."""
+    """Twenty waits for one job cost as many checks as one, and all end."""
     server = make_server()
     job_id = server.add_job(life_cycle=QUICK)
     async with make_client(server, backoff=FixedInterval(1)) as client:

@@ -17,7 +17,7 @@ from awaitbatch import (
     JobNotFoundError,
     MaxRetriesExceededError,
 )
-from awaitbatch.sighting import Sighting
+from awaitbatch._results import WaitResult
 from awaitbatch.testing import Fault
 from tests.support import ENDED, LONG, Fetcher, make_client, make_server, until
 
@@ -100,14 +100,14 @@ async def test_a_transport_that_can_not_close(caplog: pytest.LogCaptureFixture) 
 
     class Sticky(FaultyTransport):
         async def aclose(self) -> None:
-            message = "can not close"
+            message = "cannot close"
             raise OSError(message)
 
     client = make_client(Sticky(make_server()))
     await client.open()
     await client.aclose()
     await client.aclose()
-    assert "can not close" in caplog.text
+    assert "cannot close" in caplog.text
     assert "closed" in repr(client)
 
 
@@ -151,7 +151,7 @@ async def test_wait_for_job_remembers_what_it_saw() -> None:
     ],
     ids=["bad unicode", "deep", "binary", "odd status"],
 )
-async def test_garbled_answers_are_looks_without_a_result(body: bytes) -> None:
+async def test_garbled_answers_are_checks_without_a_result(body: bytes) -> None:
     """Whatever is wrong with a body, polls go on, and no job counts as absent."""
     server = make_server()
     job_id = server.add_job(life_cycle=QUICK)
@@ -226,7 +226,7 @@ async def test_ended_waits_are_no_garbage() -> None:
         try:
             await asyncio.gather(*map(client.describe, job_ids))
             await asyncio.sleep(1)
-            assert not [thing for thing in gc.get_objects() if isinstance(thing, Sighting)]
+            assert not [thing for thing in gc.get_objects() if isinstance(thing, WaitResult)]
         finally:
             gc.enable()
 

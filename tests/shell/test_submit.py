@@ -102,7 +102,7 @@ async def test_refusals_are_botocores_own(error: Exception) -> None:
 
 
 async def test_a_connection_that_timed_out_was_not_made() -> None:
-    """A connect time-out is sent again: AWS can not have seen the request."""
+    """A connect time-out is sent again: AWS cannot have seen the request."""
     transport = FaultyTransport(make_server())
     transport.submit_faults = [ConnectTimeoutError(endpoint_url=URL)]
     async with make_client(transport) as client:

@@ -1,4 +1,4 @@
-"""A million looks in a process of its own, ``python -m tests.soak.memory JOBS LOOKS``: a sample a line, as JSON."""
+"""A million checks in a process of its own, ``python -m tests.soak.memory JOBS CHECKS``: a sample a line, as JSON."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import json
 import sys
 from dataclasses import asdict
 
-from tests.survival.memory import look
+from tests.survival.memory import watch_jobs
 from tests.virtual_time import VirtualTimeLoop
 
 
 async def main() -> None:
     """Write the samples."""
-    async for sample in look(int(sys.argv[1]), int(sys.argv[2])):
+    async for sample in watch_jobs(int(sys.argv[1]), int(sys.argv[2])):
         print(json.dumps(asdict(sample)), flush=True)  # noqa: T201
 
 

@@ -1,6 +1,6 @@
 """One of several programs that share an account: ``python -m tests.soak.neighbour ENDPOINT``, job ids on its input.
 
-It awaits the jobs, looks as often as it can, writes each second what it has done so far, and at last how the waits
+It awaits the jobs, checks as often as it can, writes each second what it has done so far, and at last how the waits
 ended. When its standard input ends, so does it.
 """
 

@@ -1,4 +1,4 @@
-"""Very many looks at jobs in virtual time, and what of them stays in memory."""
+"""Very many checks of jobs in virtual time, and what of them stays in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support import LONG, make_server
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from awaitbatch.transport import BatchTransport
+    from awaitbatch._transport import BatchTransport
 
 INTERVAL = 10.0
 SAMPLES = 10
@@ -67,8 +67,8 @@ class Bodies:
         return self._last[-1]
 
 
-async def look(jobs: int, looks: int) -> AsyncIterator[Sample]:
-    """Await so many jobs that do not end, until there were so many looks at them; take samples meanwhile.
+async def watch_jobs(jobs: int, checks: int) -> AsyncIterator[Sample]:
+    """Await so many jobs that do not end, until there were so many checks of them; take samples meanwhile.
 
     Each second a hundredth of the waits is cancelled and begun anew, and some jobs begin that end and are forgotten.
     """
@@ -99,7 +99,7 @@ async def look(jobs: int, looks: int) -> AsyncIterator[Sample]:
 
         waits = deque((job_id, begin(job_id)) for job_id in job_ids)
         for number in range(1, SAMPLES + 1):
-            while client.statistics().jobs_described < looks * number / SAMPLES:
+            while client.statistics().jobs_described < checks * number / SAMPLES:
                 for _ in range(jobs // 100):
                     job_id, wait = waits.popleft()
                     wait.cancel()

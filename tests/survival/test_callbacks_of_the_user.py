@@ -57,7 +57,7 @@ class Unformattable(logging.Formatter):
 
 
 def broken_formatter() -> logging.Handler:
-    """A handler that can not even tell that it failed."""
+    """A handler that cannot even tell that it failed."""
     handler = logging.StreamHandler()
     handler.setFormatter(Unformattable())
     handler.handleError = lambda _: 1 / 0  # type: ignore[assignment, method-assign]

@@ -25,7 +25,7 @@ def check_nothing_is_left(client: BatchClient) -> None:
     """No request, no call and no job is left in the client."""
     numbers = client.statistics()
     assert (numbers.pending, numbers.in_flight) == (0, 0)
-    windows = client._life.coalescer._windows
+    windows = client._supervisor.coalescer._windows
     assert (len(windows), list(windows), windows._jobs) == (0, [], {})
 
 
@@ -137,7 +137,7 @@ async def test_cancelled_while_opening_and_closing() -> None:
 
 
 async def test_nobody_is_delayed_by_those_who_leave() -> None:
-    """A wait that is cancelled and begun anew again and again takes no seat from the one beside it."""
+    """A wait that is cancelled and begun anew again and again takes no place from the one beside it."""
     server = make_server(description_bytes=0)
     loop = asyncio.get_running_loop()
     job_id = server.add_job(life_cycle=LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=60))

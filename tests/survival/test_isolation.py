@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from awaitbatch import DescribeError, FixedInterval, JobNotFoundError
-from awaitbatch._core.windows import SEATS
+from awaitbatch._core.requests import MAX_IDS_PER_CALL
 from awaitbatch.testing import Fault
 from tests.support import LONG, make_client, make_server
 
@@ -27,7 +27,7 @@ JOBS = [f"job-{number}" for number in range(995)]
 
 
 class Misfit:
-    """A schedule that raises at the third look."""
+    """A schedule that raises at the third check."""
 
     def window(self, tries: int) -> tuple[float, float]:
         """Raise after a while."""
@@ -47,7 +47,7 @@ def server_with_jobs() -> BatchServer:
 
 
 def client_of(server: BatchServer, max_calls_per_second: float = 20) -> BatchClient:
-    """A client that looks every five seconds."""
+    """A client that checks every five seconds."""
     return make_client(
         server,
         backoff=FixedInterval(INTERVAL),
@@ -83,7 +83,7 @@ async def run_with_misfits() -> tuple[dict[str, Ending], dict[str, Ending]]:
             await cancelled
         numbers = client.statistics()
         assert numbers.pending == 0
-        assert numbers.failed <= math.log2(SEATS) + 2
+        assert numbers.failed <= math.log2(MAX_IDS_PER_CALL) + 2
     return misfits, endings
 
 
@@ -114,7 +114,7 @@ async def test_misfits_without_end() -> None:
     """A stream of waits for ids that AWS refuses holds up nobody for longer than a window."""
     server = server_with_jobs()
     server.inject(Fault.CLIENT_EXCEPTION, job_ids=[f"refused-{number}" for number in range(60)])
-    # The jobs need two calls a second, and to find a culprit takes up to fifteen.
+    # The jobs need two calls a second, and to find a bad id takes up to fifteen.
     async with client_of(server, max_calls_per_second=8) as client:
 
         async def come_one_by_one() -> None:

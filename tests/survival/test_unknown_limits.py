@@ -32,14 +32,14 @@ def network() -> float:
 
 
 JOBS = 100
-SEATS = 2
+MAX_IDS_PER_CALL = 2
 
 
 @pytest.fixture
 def small_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls of two jobs. A limit counts calls, and these take a fiftieth of the time to play."""
-    monkeypatch.setattr(windows, "SEATS", SEATS)
-    monkeypatch.setattr(windows, "EXPRESS_SEATS", 1)
+    monkeypatch.setattr(windows, "MAX_IDS_PER_CALL", MAX_IDS_PER_CALL)
+    monkeypatch.setattr(windows, "MAX_ONE_SHOTS_FIRST", 1)
 
 
 def busy_client(server: BatchServer, interval: float = 0.5) -> BatchClient:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from awaitbatch.jobs import JobStatus
+from awaitbatch._jobs import JobStatus
 from awaitbatch.testing import BatchServer, Fault, LifeCycle
 from awaitbatch.testing.alterations import UNKNOWN_STATUS
 from awaitbatch.testing.faults import JOB_FAULTS, FaultPlan, FaultRule
@@ -132,7 +132,7 @@ def test_throttles_count_as_throttled() -> None:
         (Fault.HANG, {"calls": 0}, "calls must be more than 0"),
         (Fault.HANG, {"begin": 5, "end": 5}, "begin must be before end"),
         (Fault.HANG, {"seconds": -1}, "seconds must be at least 0"),
-        (Fault.BARE_503, {"seconds": 5}, "bare-503 takes no time, so it can not take 5 seconds"),
+        (Fault.BARE_503, {"seconds": 5}, "bare-503 takes no time, so it cannot take 5 seconds"),
         (Fault.CONNECTION_REFUSED, {"seconds": 0}, "connection-refused takes no time"),
         (Fault.HANG, {"operations": ["StopJobs"]}, "no such operation: StopJobs"),
         (Fault.NO_STATUS, {"operations": ["ListJobs"]}, "no-status can befall DescribeJobs only"),
@@ -144,7 +144,7 @@ def test_throttles_count_as_throttled() -> None:
     ],
 )
 def test_orders_that_make_no_sense(fault: Fault, arguments: dict[str, Any], complaint: str) -> None:
-    """An order that can not be carried out is refused at once, and leaves no rule."""
+    """An order that cannot be carried out is refused at once, and leaves no rule."""
     server = Server()
     with pytest.raises(ValueError, match=complaint):
         server.inject(fault, **arguments)

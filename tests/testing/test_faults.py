@@ -12,10 +12,10 @@ import pytest
 from aiobotocore.config import AioConfig
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from awaitbatch.failures import classify
+from awaitbatch._failures import classify
+from awaitbatch._transport import AiobotocoreTransport
 from awaitbatch.testing import BatchServer, Fault, ServerProcess
 from awaitbatch.testing.faults import JOB_FAULTS
-from awaitbatch.transport import AiobotocoreTransport
 from tests.support import LONG, lasting, until
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ async def test_both_faces_tell_the_same(fault: Fault, session: AioSession) -> No
     assert isinstance(ours, Exception)
     assert isinstance(theirs, type(ours))
     found, expected = classify(ours), classify(theirs)
-    assert (found.trouble, found.code, found.http_status) == (
-        expected.trouble,
+    assert (found.kind, found.code, found.http_status) == (
+        expected.kind,
         expected.code,
         expected.http_status,
     )

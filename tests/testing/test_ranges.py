@@ -1,4 +1,4 @@
-"""Life cycles drawn at random."""
+"""Supervisor cycles drawn at random."""
 
 from __future__ import annotations
 

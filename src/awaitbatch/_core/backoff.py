@@ -1,4 +1,4 @@
-"""When to look at a job again: pure functions from the number of a try to a window of time."""
+"""When to check a job again: pure functions from the number of a try to a window of time."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class _Span(NamedTuple):
 
 
 class Window(_Span):
-    """A span of time in which to look at a job once, in seconds from now.
+    """A span of time in which to check a job once, in seconds from now.
 
     Attributes:
-        earliest: Before it, a look is too early to count.
-        latest: By then the look is due.
+        earliest: Before it, a check is too early to count.
+        latest: By then the check is due.
 
     Raises:
         ValueError: It is not 0 <= earliest <= latest < math.inf.
@@ -51,10 +51,10 @@ class Window(_Span):
 
 @runtime_checkable
 class Backoff(Protocol):
-    """A schedule of looks at a job."""
+    """A schedule of checks of a job."""
 
     def window(self, tries: int) -> Window | tuple[float, float]:
-        """The window of the next look, in seconds from now, after ``tries`` looks (from 1)."""
+        """The window of the next check, in seconds from now, after ``tries`` checks (from 1)."""
         ...
 
 
@@ -94,7 +94,7 @@ class ExponentialBackoff:
     random: Random = field(default_factory=Random, repr=False, compare=False)
 
     def window(self, tries: int) -> Window:
-        """The window of the next look, in seconds from now, after ``tries`` looks (from 1)."""
+        """The window of the next check, in seconds from now, after ``tries`` checks (from 1)."""
         longest = _longest_delay(tries)
         return Window(longest / 6, self.random.uniform(longest / 3, longest))
 
@@ -119,5 +119,5 @@ class FixedInterval:
         object.__setattr__(self, "_window", Window(float(self.seconds) / 2, float(self.seconds)))
 
     def window(self, tries: int) -> Window:  # noqa: ARG002
-        """The window of the next look, in seconds from now; every try has the same."""
+        """The window of the next check, in seconds from now; every try has the same."""
         return self._window

@@ -12,7 +12,7 @@ SUSPICIOUS: Final = 5
 class Bisection:
     """What is known of a refused call while its parts are tried on their own.
 
-    One malformed id makes AWS refuse the whole call. So a refused call is parted until the culprits are alone. When
+    One malformed id makes AWS refuse the whole call. So a refused call is split until the bad ids are alone. When
     nothing is wrong with the ids and AWS would refuse any call, that is a waste. The sign of it is that `SUSPICIOUS`
     ids were refused alone with the same text, that the part tried next was refused too, and that no part was ever
     answered.

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Final, NamedTuple
 
 
-class Trouble(Enum):
+class FailureKind(StrEnum):
     """What a failure means to the requests of the call; docs/failures.md has the whole table."""
 
     THROTTLED = "throttled"
     """Too many calls: the request goes back into the queue with its deadline."""
     TRANSIENT = "transient"
-    """It may go away: counts as a look without a result."""
+    """It may go away: counts as a check without a result."""
     REFUSED = "refused"
-    """The content of the call is at fault: the call is parted until the culprit is alone."""
-    FATAL = "fatal"
-    """It would fail again: every request of the call ends."""
+    """The content of the call is at fault: the call is split until the bad id is alone."""
+    PERMANENT = "permanent"
+    """It would come again: every request of the call ends."""
     EXPIRED = "expired"
     """No call can succeed any more: every request ends, of this call or not."""
 
 
-FINAL: Final = frozenset({Trouble.REFUSED, Trouble.FATAL, Trouble.EXPIRED})
+FINAL: Final = frozenset({FailureKind.REFUSED, FailureKind.PERMANENT, FailureKind.EXPIRED})
 """What ends the requests that it concerns, whatever retries they have left."""
 
 
@@ -31,7 +31,7 @@ class Failure:
     """A call that failed.
 
     Attributes:
-        trouble: What it means.
+        kind: What it means.
         code: The error code of AWS, or the name of the error's class.
         http_status: The HTTP status of the answer, or None if there was none.
         message: What the error says.
@@ -40,7 +40,7 @@ class Failure:
         advice: What the user should do, to be read after the message.
     """
 
-    trouble: Trouble
+    kind: FailureKind
     code: str
     http_status: int | None
     message: str
@@ -60,11 +60,11 @@ class Reason(Enum):
     CLOSED = "nobody sends calls any more"
 
 
-class Verdict(NamedTuple):
+class Outcome(NamedTuple):
     """How a request has ended, with the failure behind it if there was one."""
 
     reason: Reason
     failure: Failure | None = None
 
 
-MATCHED = Verdict(Reason.MATCHED)
+MATCHED = Outcome(Reason.MATCHED)

@@ -1,4 +1,4 @@
-"""Text that somebody else wrote, made fit for a log line, a representation or an error's text."""
+"""Foreign text, made fit for a log line, a representation or an error's text."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _USER_INFO: Final = re.compile(r"//[^/\s]*@")
 
 # One object for all equal texts, as long as there are few: the states of a hundred thousand jobs would take megabytes.
 # `sys.intern` would keep whatever anybody sends, in some versions of Python for good.
-shared = lru_cache(maxsize=64)(str)
+interned = lru_cache(maxsize=64)(str)
 
 
 def one_line(text: str) -> str:
-    """Show a text in one line that it can not break out of, not too long, and without the passwords of URLs."""
+    """Show a text in one line that it cannot break out of, not too long, and without the passwords of URLs."""
     text = _USER_INFO.sub("//***@", text)
     text = _cut(text)
     return text if text.isprintable() else _cut(repr(text))
@@ -46,12 +46,12 @@ def text_of(error: BaseException) -> str:
     return text or type(error).__name__
 
 
-def told(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """An error in one line: its class, and what it says."""
     name, text = type(error).__name__, text_of(error)
     return one_line(name if text == name else f"{name}: {text}")
 
 
-def counted(number: int, noun: str, nouns: str) -> str:
+def quantity(number: int, noun: str, nouns: str) -> str:
     """A number and what it counts, such as ``1 check`` or ``2 checks``."""
     return f"{number} {noun if number == 1 else nouns}"

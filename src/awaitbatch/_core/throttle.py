@@ -122,7 +122,7 @@ class AdaptiveThrottle:
 
     @property
     def at_floor(self) -> bool:
-        """Whether the rate can not be cut any further."""
+        """Whether the rate cannot be cut any further."""
         return self.rate <= self._min_rate
 
     def sent(self, number: int, now: float, due: float) -> None:

@@ -6,15 +6,15 @@ import math
 from typing import TYPE_CHECKING, Final, Required, TypedDict
 
 from awaitbatch._core.backoff import Backoff, Window
-from awaitbatch._core.outcomes import FINAL, MATCHED, Failure, Reason, Trouble, Verdict
-from awaitbatch._core.text import counted, one_line, shared
-from awaitbatch._core.windows import Observation, Request
+from awaitbatch._core.outcomes import FINAL, MATCHED, Failure, FailureKind, Outcome, Reason
+from awaitbatch._core.requests import Decision, Observation, Request
+from awaitbatch._core.text import interned, one_line, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
 _LACKS_STATUS: Final = Failure(
-    Trouble.TRANSIENT,
+    FailureKind.TRANSIENT,
     "UnreadableJob",
     200,
     "the answer holds the job without a status",
@@ -29,8 +29,8 @@ class Rules(TypedDict, total=False):
     Attributes:
         match_status: The awaited states; None takes any, which makes it a one-shot describe.
         max_retries: Checks after the first that a poll may make.
-        status_retries: Good answers in a row that may lack the job, and looks that a one-shot describe may take.
-        backoff: When to look again.
+        status_retries: Good answers in a row that may lack the job, and tries that a one-shot describe may take.
+        backoff: When to check again.
         absence_is_final: Whether one good answer without the job is enough.
     """
 
@@ -46,12 +46,12 @@ class Watch(Request):
 
     Args:
         job_id: The job.
-        deliver: What the shell calls with the verdict and, if the job was seen as awaited, its description as JSON;
+        deliver: What the shell calls with the outcome and, if the job was seen as awaited, its description as JSON;
             the core only keeps it.
         match_status: See `Rules`, as for all that follow.
 
     Attributes:
-        checks: Looks of a poll that did not see the job as awaited.
+        checks: Checks by a poll that did not see the job as awaited.
         failures: Calls that failed a one-shot describe.
         absences: Good answers in a row that lacked the job.
         last_status: The last status seen, or None.
@@ -74,7 +74,7 @@ class Watch(Request):
     def __init__(
         self,
         job_id: str,
-        deliver: Callable[[Watch, Verdict, bytes | None], None],
+        deliver: Callable[[Watch, Outcome, bytes | None], None],
         *,
         match_status: Container[str] | None,
         max_retries: float = math.inf,
@@ -97,68 +97,68 @@ class Watch(Request):
 
     def __repr__(self) -> str:
         status = one_line(self.last_status) if self.last_status else "not seen yet"
-        return f"<Watch {self.job_id} {status}, {counted(self.checks, 'check', 'checks')}>"
+        return f"<Watch {self.job_id} {status}, {quantity(self.checks, 'check', 'checks')}>"
 
-    def saw(self, observation: Observation) -> Window | Verdict | None:
-        """Ends if the status is the awaited one; else the look is a check."""
+    def on_seen(self, observation: Observation) -> Decision:
+        """Ends if the status is the awaited one; else it was a check."""
         if observation.status is None:
-            return self.failed(_LACKS_STATUS)
-        return self.saw_early(observation) or self._checked()
+            return self.on_failure(_LACKS_STATUS)
+        return self.on_seen_early(observation) or self._checked()
 
-    def saw_early(self, observation: Observation) -> Verdict | None:
+    def on_seen_early(self, observation: Observation) -> Outcome | None:
         """Ends if the status is the awaited one."""
         status = observation.status
         if status is None:
             return None
         if status != self.last_status:
-            self.last_status = shared(status)
+            self.last_status = interned(status)
         self.absences = 0
         self._failure = None
         return MATCHED if self._match_status is None or status in self._match_status else None
 
-    def missed(self) -> Window | Verdict | None:
+    def on_absent(self) -> Decision:
         """Ends when good answers, as many as allowed, lacked the job one after the other."""
         self.absences += 1
         if self._absence_is_final or self.absences >= self._status_retries:
-            return Verdict(Reason.ABSENT)
-        return self._look_again(self.absences)
+            return Outcome(Reason.ABSENT)
+        return self._retry(self.absences)
 
-    def failed(self, failure: Failure) -> Window | Verdict | None:
-        """Ends for good, counts as a look without a result, or costs nothing, as the failure's kind demands."""
-        throttled = failure.trouble is Trouble.THROTTLED
+    def on_failure(self, failure: Failure) -> Decision:
+        """Ends for good, counts as a check without a result, or costs nothing, as the failure's kind demands."""
+        throttled = failure.kind is FailureKind.THROTTLED
         if throttled and not (self.one_shot and failure.costs_attempt):
             return None
-        if failure.trouble in FINAL:
-            # An expiry is also told to those who did not ride the call.
-            if failure.trouble is not Trouble.EXPIRED:
-                self._count_failed_look()
-            return Verdict(Reason.FAILED, failure)
+        if failure.kind in FINAL:
+            # An expiry also ends those who were not in the call.
+            if failure.kind is not FailureKind.EXPIRED:
+                self._count_failure()
+            return Outcome(Reason.FAILED, failure)
         self._failure = failure
         if not self.one_shot:
             return self._checked()
         self.failures += 1
-        again = self._look_again(self.failures)
+        again = self._retry(self.failures)
         return None if throttled and isinstance(again, Window) else again
 
-    def _count_failed_look(self) -> None:
+    def _count_failure(self) -> None:
         if self.one_shot:
             self.failures += 1
         else:
             self.checks += 1
 
-    def _checked(self) -> Window | Verdict:
+    def _checked(self) -> Window | Outcome:
         self.checks += 1
         if self.checks > self._max_retries:
-            return Verdict(Reason.EXHAUSTED, self._failure)
+            return Outcome(Reason.EXHAUSTED, self._failure)
         return self._window(self.checks)
 
-    def _look_again(self, tries: int) -> Window | Verdict:
-        """Another look of a one-shot describe, or at a job that was absent."""
+    def _retry(self, tries: int) -> Window | Outcome:
+        """Another try of a one-shot describe, or another check of a job that was absent."""
         if self.one_shot and self.failures + self.absences >= self._status_retries:
-            return Verdict(Reason.FAILED, self._failure)
+            return Outcome(Reason.FAILED, self._failure)
         return self._window(tries)
 
-    def _window(self, tries: int) -> Window | Verdict:
+    def _window(self, tries: int) -> Window | Outcome:
         # The schedule may be the user's own; what it does must hurt no other job.
         try:
             window = self._backoff.window(tries)
@@ -175,10 +175,10 @@ class Watch(Request):
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
             failure = Failure(
-                Trouble.FATAL,
+                FailureKind.PERMANENT,
                 type(error).__name__,
                 None,
                 f"window({tries}) raised {type(error).__name__}",
                 error,
             )
-        return Verdict(Reason.BROKEN, failure)
+        return Outcome(Reason.BROKEN, failure)

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Ctrl-C while the demo was still being imported, or after its event loop had ended.
         code = 128 + signal.SIGINT
     except BrokenPipeError:
-        # Or Python would complain, when it exits, that it can not write the rest.
+        # Or Python would complain, when it exits, that it cannot write the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     if code > 128:  # noqa: PLR2004
@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_positive,
         default=4.0,
         metavar="SECONDS",
-        help="look at each job at least so often: less sees ends sooner, and takes more calls (%(default)s)",
+        help="check each job at least so often: less sees ends sooner, and takes more calls (%(default)s)",
     )
     demo.add_argument(
         "--max-calls-per-second",

@@ -18,9 +18,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from awaitbatch import AwaitBatchError, BatchClient, FixedInterval
 from awaitbatch._core.text import one_line, text_of
 from awaitbatch.cli.display import Progress, choose_display
-from awaitbatch.cli.seen import SeenStatuses
+from awaitbatch.cli.process_figures import LoopStalls, peak_memory
+from awaitbatch.cli.seen import StatusCounts
 from awaitbatch.cli.summary import ServerRecord, Wait, plural, summarize
-from awaitbatch.cli.vitals import LoopStalls, peak_memory
 from awaitbatch.testing import LifeCycle, MotoServer, ServerProcess
 from awaitbatch.testing.moto import JOB_DEFINITION, JOB_QUEUE
 
@@ -43,7 +43,7 @@ _ENDS: Final[Sequence[Literal["SUCCEEDED", "FAILED"]]] = ("SUCCEEDED", "FAILED")
 
 
 class DemoError(Exception):
-    """The demo can not run or go on; the message says why."""
+    """The demo cannot run or go on; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class Plan:
         server: Who plays AWS Batch.
         seconds: The least and the most that a job takes.
         failing: The share of jobs that fail, 0 to 1.
-        interval: Seconds within which to look at each job again.
+        interval: Seconds within which to check each job again.
         max_calls_per_second: The bound for DescribeJobs calls.
         seed: Repeats the life cycles; None for others each time.
     """
@@ -102,7 +102,7 @@ def run(plan: Plan) -> int:
     """Run the demo and return the exit code of the command.
 
     Raises:
-        DemoError: It can not run or go on.
+        DemoError: It cannot run or go on.
         BrokenPipeError: Nobody reads what it prints any more.
     """
     return asyncio.run(_run_until_signal(plan))
@@ -163,7 +163,7 @@ class _Run:
         self._client = client
         self._server = server
         self._display = display
-        self._seen = SeenStatuses(display.say)
+        self._seen = StatusCounts(display.say)
         self._submitting = asyncio.Semaphore(_SUBMISSIONS_AT_ONCE)
         self._began = time.perf_counter()
 
@@ -214,11 +214,11 @@ class _Run:
         longest = self._plan.seconds[1] + _PATIENCE
         job = await self._client.wait_for_job(
             job_id,
-            # The default pauses and backoff are right for jobs that take hours. These take seconds, so they are looked
+            # The default pauses and backoff are right for jobs that take hours. These take seconds, so they are checked
             # at every few seconds throughout; half of an interval is what calls need to fill up.
             delay=interval / 2,
             backoff=FixedInterval(interval),
-            # At least half an interval lies between two looks, so no wait runs out of them while its job lives.
+            # At least half an interval lies between two checks, so no wait runs out of them while its job lives.
             max_retries=math.ceil(longest / (interval / 2)),
         )
         return Wait(job_id, job["status"], time.time())
@@ -236,7 +236,7 @@ class _Run:
             statuses=self._seen.counts,
             calls=statistics.calls,
             ids_per_call=statistics.ids_per_call,
-            looks=statistics.jobs_described,
+            checks=statistics.jobs_described,
         )
 
     async def _server_record(self) -> ServerRecord:

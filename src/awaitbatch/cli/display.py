@@ -45,7 +45,7 @@ class Progress:
         statuses: State to number of jobs that the client saw in it last.
         calls: DescribeJobs calls so far.
         ids_per_call: Mean number of job ids in them.
-        looks: Looks at single jobs so far.
+        checks: Checks of single jobs so far.
     """
 
     seconds: float
@@ -53,7 +53,7 @@ class Progress:
     statuses: Mapping[str, int]
     calls: int
     ids_per_call: float
-    looks: int
+    checks: int
 
     @property
     def calls_per_second(self) -> float:
@@ -264,7 +264,7 @@ def _figures(progress: Progress) -> Sequence[tuple[str, str]]:
         ("Jobs", f"{submitted} of {progress.jobs:,} submitted, {progress.ended:,} ended"),
         ("Time", f"{progress.seconds:.0f} s"),
         ("DescribeJobs calls", f"{calls}, {progress.calls_per_second:.1f} a second"),
-        ("A loop per job", f"{plural(progress.looks, 'call')} by now"),
+        ("A loop per job", f"{plural(progress.checks, 'call')} by now"),
     )
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-class SeenStatuses(logging.Handler):
+class StatusCounts(logging.Handler):
     """Counts jobs by the state in which the client saw them last.
 
     To ask would take calls, and they are what is counted here. But the client logs each change that it sees, once.

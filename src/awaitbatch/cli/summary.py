@@ -54,7 +54,7 @@ class Summary:
         seconds: From the first submission to the end of the last wait.
         calls: DescribeJobs calls.
         ids_per_call: Mean number of job ids in a call.
-        looks: Looks at single jobs; a loop per job would have made a call for each.
+        checks: Checks of single jobs; a loop per job would have made a call for each.
         median_delay: Seconds from a job's end to that of its wait, for the median job.
         longest_usual_delay: The same for the 99th percentile.
         longest_stall: The longest that something held the event loop, in seconds.
@@ -68,7 +68,7 @@ class Summary:
     seconds: float
     calls: int
     ids_per_call: float
-    looks: int
+    checks: int
     median_delay: float
     longest_usual_delay: float
     longest_stall: float
@@ -84,7 +84,7 @@ class Summary:
     @property
     def factor(self) -> float:
         """How many times as many calls a loop per job would have made."""
-        return self.looks / self.calls if self.calls else 1.0
+        return self.checks / self.calls if self.calls else 1.0
 
     def headline(self) -> str:
         """The point of it all in one sentence."""
@@ -99,7 +99,7 @@ class Summary:
             ("Jobs", f"{self.succeeded:,} succeeded, {self.failed:,} failed (on purpose)"),
             ("Time", f"{self.seconds:.1f} s from the first submission to the end of the last wait"),
             ("DescribeJobs calls", f"{self.calls:,}, with {self.ids_per_call:.1f} job ids in each"),
-            ("A loop per job", f"{self.looks:,} calls, one for each of the same looks at a job"),
+            ("A loop per job", f"{self.checks:,} calls, one for each of the same checks of a job"),
             (
                 "End of a job noticed",
                 f"after {self.median_delay:.1f} s (median), {self.longest_usual_delay:.1f} s (99th percentile)",
@@ -148,7 +148,7 @@ def summarize(
         seconds=seconds,
         calls=statistics.calls,
         ids_per_call=statistics.ids_per_call,
-        looks=statistics.jobs_described,
+        checks=statistics.jobs_described,
         median_delay=percentile(delays, 50),
         longest_usual_delay=percentile(delays, 99),
         longest_stall=longest_stall,

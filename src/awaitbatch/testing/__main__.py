@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _STATES = ("submitted", "pending", "runnable", "starting", "running")
 _PORTS = range(65_536)
 _JOBS_AT_ONCE = 2_000
-"""Jobs to add before signals are looked at."""
+"""Jobs to add before signals are checked."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from awaitbatch.jobs import JobStatus
+from awaitbatch._jobs import JobStatus
 from awaitbatch.testing.faults import Fault
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from awaitbatch.jobs import TERMINAL, JobStatus
+from awaitbatch._jobs import TERMINAL, JobStatus
 
 if TYPE_CHECKING:
     from awaitbatch.testing.job import Job

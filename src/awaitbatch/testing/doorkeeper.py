@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _SECONDS_FOR_LAST_ANSWERS: Final = 1.0
 _GLANCE: Final = 0.02
-"""Seconds between two looks at whether the server is to be down."""
+"""Seconds between two checks of whether the server is to be down."""
 
 
 class Doorkeeper:
@@ -84,7 +84,7 @@ class Doorkeeper:
                 # Somebody else may have the port for a moment.
                 with suppress(OSError):
                     site = await self._open(runner, port)
-            # The server's clock may be anything, so it can only be looked at.
+            # The server's clock may be anything, so it can only be checked.
             await asyncio.sleep(_GLANCE)
 
 

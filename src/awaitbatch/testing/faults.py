@@ -175,7 +175,7 @@ class FaultRule:
             message = f"begin must be before end, not {self.begin!r} and {self.end!r}"
             raise ValueError(message)
         if self.seconds is not None and self.fault not in DEFAULT_SECONDS:
-            message = f"{self.fault} takes no time, so it can not take {self.seconds!r} seconds"
+            message = f"{self.fault} takes no time, so it cannot take {self.seconds!r} seconds"
             raise ValueError(message)
         if not self.duration >= 0:
             message = f"seconds must be at least 0, not {self.seconds!r}"

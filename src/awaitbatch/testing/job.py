@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from awaitbatch.jobs import TERMINAL, JobStatus
+from awaitbatch._jobs import TERMINAL, JobStatus
 
 if TYPE_CHECKING:
     from awaitbatch.testing.life_cycle import LifeCycle

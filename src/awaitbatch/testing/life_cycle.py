@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
-from awaitbatch.jobs import JobStatus
+from awaitbatch._jobs import JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -114,7 +114,7 @@ class LifeCycle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifeCycleRanges:
-    """Life cycles drawn at random: call it with a `random.Random`.
+    """Supervisor cycles drawn at random: call it with a `random.Random`.
 
     Attributes:
         submitted: Lowest and highest seconds in SUBMITTED; so also for the other states.

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from awaitbatch.jobs import JobStatus
+from awaitbatch._jobs import JobStatus
 from awaitbatch.testing.alterations import alter_body, alter_jobs
 from awaitbatch.testing.description import Account, encode_description, summarize
 from awaitbatch.testing.faults import JOB_FAULTS, ON_THE_WAY, THROTTLES, FaultPlan, FaultRule, error_of

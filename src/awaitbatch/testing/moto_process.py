@@ -34,7 +34,7 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
-from awaitbatch.jobs import TERMINAL, JobStatus
+from awaitbatch._jobs import TERMINAL, JobStatus
 from awaitbatch.testing.control import PREFIX
 from awaitbatch.testing.life_cycle import LifeCycle
 from awaitbatch.testing.moto import JOB_DEFINITION, JOB_QUEUE

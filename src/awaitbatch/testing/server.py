@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from types import TracebackType
 
-    from awaitbatch.jobs import JobStatus
+    from awaitbatch._jobs import JobStatus
     from awaitbatch.testing.model import Answer, LifeCycleSource
 
 Latency: TypeAlias = float | Callable[[], float]

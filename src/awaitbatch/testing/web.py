@@ -100,7 +100,7 @@ def _reset(transport: asyncio.Transport | None) -> None:
     if transport is None or transport.is_closing():
         return
     number = transport.get_extra_info("socket").fileno()
-    # A twin of the socket, since that of the transport can not be set on every event loop.
+    # A twin of the socket, since that of the transport cannot be set on every event loop.
     with socket.socket(fileno=os.dup(number)) as twin:
         twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from awaitbatch.jobs import TERMINAL, JobStatus
+from awaitbatch._jobs import TERMINAL, JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

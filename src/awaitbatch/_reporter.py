@@ -7,14 +7,14 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Final
 
-from awaitbatch._core.episodes import Episode, Line
-from awaitbatch._core.outcomes import Failure, Trouble
+from awaitbatch._core.incidents import Incident, Line
+from awaitbatch._core.outcomes import Failure, FailureKind
 from awaitbatch._core.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from awaitbatch._core.windows import Change
+    from awaitbatch._core.requests import StatusChange
 
 log = logging.getLogger("awaitbatch")
 
@@ -37,13 +37,13 @@ class Reporter:
     """
 
     def __init__(self) -> None:
-        self._congestion = Episode(_CONGESTION_RECOVERY)
-        self._outage = Episode(_RECOVERY)
-        self._expiry = Episode(_RECOVERY)
+        self._congestion = Incident(_CONGESTION_RECOVERY)
+        self._outage = Incident(_RECOVERY)
+        self._expiry = Incident(_RECOVERY)
         # The states that the log has, least recently told first.
         self._told: dict[str, str] = {}
 
-    def changed(self, changes: list[Change]) -> Iterator[None]:
+    def changed(self, changes: list[StatusChange]) -> Iterator[None]:
         """Jobs were seen in new states. Where it yields, others on the event loop may have their turn."""
         if changes and log.isEnabledFor(logging.INFO):
             for number, (job_id, before, after) in enumerate(changes, start=1):
@@ -59,15 +59,15 @@ class Reporter:
         if after != told:
             was = before or told
             came_from = f", was {one_line(was)}" if was else ""
-            tell(logging.INFO, "AWS Batch job (%s) is %s%s", job_id, one_line(after), came_from)
+            write_log(logging.INFO, "AWS Batch job (%s) is %s%s", job_id, one_line(after), came_from)
 
     def answered(self, now: float, rate: float) -> None:
         """A call brought a good answer."""
         if self._congestion.quiet(now):
             text = "AWS throttles DescribeJobs no more, after %d calls; now %.2f calls/s"
-            tell(logging.INFO, text, self._congestion.count, rate)
+            write_log(logging.INFO, text, self._congestion.count, rate)
         if self._outage.quiet(now):
-            tell(logging.INFO, "DescribeJobs works again, after %d failed calls", self._outage.count)
+            write_log(logging.INFO, "DescribeJobs works again, after %d failed calls", self._outage.count)
         self._expiry.quiet(now)
 
     def throttled(self, now: float, before: float, rate: float) -> None:
@@ -75,38 +75,38 @@ class Reporter:
         line = self._congestion.event(now)
         if line is Line.BEGIN:
             text = "AWS throttles DescribeJobs: from %.2f down to %.2f calls/s; no wait is lost, answers come later"
-            tell(logging.WARNING, text, before, rate)
+            write_log(logging.WARNING, text, before, rate)
         elif line is Line.SUMMARY:
             text = "AWS still throttles DescribeJobs at times: %d calls in %.0f s, now %.2f calls/s"
-            tell(logging.WARNING, text, self._congestion.count, now - self._congestion.began, rate)
+            write_log(logging.WARNING, text, self._congestion.count, now - self._congestion.began, rate)
         else:
-            tell(logging.DEBUG, "AWS throttled a DescribeJobs call, now %.2f calls/s", rate)
+            write_log(logging.DEBUG, "AWS throttled a DescribeJobs call, now %.2f calls/s", rate)
 
     def failed(self, now: float, failure: Failure, pending: int) -> None:
         """A call failed while ``pending`` waits were under way."""
         line = self._outage.event(now)
         reason = one_line(failure.message)
         if line is Line.BEGIN:
-            fate = "polls go on" if failure.trouble is Trouble.TRANSIENT else "the waits for its jobs end"
-            tell(logging.WARNING, "DescribeJobs failed, %s: %s", fate, reason)
+            fate = "polls go on" if failure.kind is FailureKind.TRANSIENT else "the waits for its jobs end"
+            write_log(logging.WARNING, "DescribeJobs failed, %s: %s", fate, reason)
         elif line is Line.SUMMARY:
             text = "DescribeJobs keeps failing: %d calls in %.0f s, %d waits pending; the last: %s"
-            tell(logging.WARNING, text, self._outage.count, now - self._outage.began, pending, reason)
+            write_log(logging.WARNING, text, self._outage.count, now - self._outage.began, pending, reason)
         else:
-            tell(logging.DEBUG, "DescribeJobs failed: %s", reason)
+            write_log(logging.DEBUG, "DescribeJobs failed: %s", reason)
 
     def expired(self, now: float, failure: Failure, ended: int) -> None:
         """No call can succeed any more, so ``ended`` waits have ended."""
         level = logging.ERROR if self._expiry.event(now) else logging.DEBUG
         text = "DescribeJobs failed, all waits end (%d): %s; %s"
-        tell(level, text, ended, one_line(failure.message), failure.advice)
+        write_log(level, text, ended, one_line(failure.message), failure.advice)
 
     def refused(self, failure: Failure, jobs: int) -> None:
         """AWS refused a call because of its content."""
-        tell(logging.DEBUG, "AWS Batch refused to describe %d jobs: %s", jobs, one_line(failure.message))
+        write_log(logging.DEBUG, "AWS Batch refused to describe %d jobs: %s", jobs, one_line(failure.message))
 
 
-def tell(level: int, text: str, *args: object) -> None:
+def write_log(level: int, text: str, *args: object) -> None:
     """Log a line. A filter or handler that raises is the user's, and must not stop the calls of all."""
     with contextlib.suppress(Exception):
         log.log(level, text, *args)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from awaitbatch._core.cohorts import Cohorts
+from awaitbatch._core.queue import WindowQueue
 
 NUMBERS = itertools.count(1)
 
@@ -23,21 +23,21 @@ class Waiting:
     earliest: float
     latest: float
     number: int
-    place: object = None
+    held_by: object = None
 
 
-def queued(queue: Cohorts[Waiting], earliest: float, latest: float) -> Waiting:
+def queued(queue: WindowQueue[Waiting], earliest: float, latest: float) -> Waiting:
     """Somebody who has just queued up."""
     one = Waiting(earliest, latest, next(NUMBERS))
     queue.arrivals(one.earliest).join(one)
     return one
 
 
-def popped(queue: Cohorts[Waiting], now: float, count: int = 10**9) -> list[Waiting]:
+def popped(queue: WindowQueue[Waiting], now: float, count: int = 10**9) -> list[Waiting]:
     """Up to so many whose windows are open, as the queue gives them."""
     given_out = []
     for one in itertools.islice(queue.pop_open(now), count):
-        one.place = None
+        one.held_by = None
         given_out.append(one)
     return given_out
 
@@ -48,7 +48,7 @@ STEPS = st.one_of(
     st.tuples(st.just("cancel"), st.integers(0, 50), st.just(0)),
     st.tuples(st.just("move"), st.integers(0, 50), MOMENT),
     st.tuples(st.just("pop"), MOMENT, st.integers(1, 5)),
-    st.tuples(st.just("look"), st.just(0), st.just(0)),
+    st.tuples(st.just("ask"), st.just(0), st.just(0)),
     st.tuples(st.just("tidy"), st.just(0), st.just(0)),
 )
 
@@ -57,14 +57,14 @@ STEPS = st.one_of(
 @given(steps=st.lists(STEPS, max_size=60), slack=st.sampled_from([0, 100]))
 def test_does_as_a_plain_list(steps: list[tuple[str, int, int]], slack: int) -> None:
     """Whoever comes, leaves or moves, the queue gives the same ones in the same order as a sorted list."""
-    queue = Cohorts[Waiting]()
+    queue = WindowQueue[Waiting]()
     waiting: list[Waiting] = []
     now = 0
     for step, first, second in steps:
         if step == "push":
             waiting.append(queued(queue, now + first, now + first + second))
         elif step == "cancel" and waiting:
-            waiting.pop(first % len(waiting)).place = None
+            waiting.pop(first % len(waiting)).held_by = None
         elif step == "move" and waiting:
             mover = waiting[first % len(waiting)]
             mover.earliest, mover.latest, mover.number = now + second, now + second + 2, next(NUMBERS)
@@ -79,7 +79,7 @@ def test_does_as_a_plain_list(steps: list[tuple[str, int, int]], slack: int) -> 
             assert len(set(given_out)) == len(given_out)
             assert all(one in is_open for one in given_out)
             waiting = [one for one in waiting if one not in given_out]
-        elif step == "look":
+        elif step == "ask":
             assert queue.next_deadline() == min((one.latest for one in waiting), default=math.inf)
         else:
             queue.tidy(len(waiting) - slack)
@@ -91,14 +91,14 @@ def test_does_as_a_plain_list(steps: list[tuple[str, int, int]], slack: int) -> 
 
 def test_equals_go_in_the_order_in_which_they_came() -> None:
     """Of those whose windows are the same the first to come is the first to go."""
-    queue = Cohorts[Waiting]()
+    queue = WindowQueue[Waiting]()
     crowd = [queued(queue, 0, 5) for _ in range(20)]
     assert popped(queue, 0) == crowd
 
 
 def test_closed_windows_stay() -> None:
     """Whose window is not open yet is not given out, and has a deadline all the same."""
-    queue = Cohorts[Waiting]()
+    queue = WindowQueue[Waiting]()
     early, late = queued(queue, 1, 9), queued(queue, 2, 3)
     assert queue.next_deadline() == 3
     assert popped(queue, 1) == [early]
@@ -108,7 +108,7 @@ def test_closed_windows_stay() -> None:
 
 def test_whoever_is_not_taken_stays() -> None:
     """Who was not given out is given out next time, across cohorts."""
-    queue = Cohorts[Waiting]()
+    queue = WindowQueue[Waiting]()
     crowd = [queued(queue, number % 3, 10 - number) for number in range(10)]
     given_out = [one for _ in range(5) for one in popped(queue, 5, 2)]
     assert given_out == crowd[::-1]
@@ -116,7 +116,7 @@ def test_whoever_is_not_taken_stays() -> None:
 
 def test_who_has_moved_on_decides_nothing() -> None:
     """The place of a cohort among others is that of those who are in it still."""
-    queue = Cohorts[Waiting]()
+    queue = WindowQueue[Waiting]()
     mover, other = queued(queue, 5, 7), queued(queue, 5, 10)
     between, first = queued(queue, 4, 20), queued(queue, 0, 6)
     assert queue.next_deadline() == 6
@@ -126,8 +126,8 @@ def test_who_has_moved_on_decides_nothing() -> None:
 
 
 def test_who_queues_up_twice_goes_once() -> None:
-    """Even before the queue has looked at those who have arrived."""
-    queue = Cohorts[Waiting]()
+    """Even before the queue has checked those who have arrived."""
+    queue = WindowQueue[Waiting]()
     one = queued(queue, 0, 5)
     queue.arrivals(one.earliest).join(one)
     assert popped(queue, 0) == [one]
@@ -136,7 +136,7 @@ def test_who_queues_up_twice_goes_once() -> None:
 
 def test_cohorts_take_turns() -> None:
     """Whoever closes soonest is next, whichever of several cohorts that is in."""
-    queue = Cohorts[Waiting]()
+    queue = WindowQueue[Waiting]()
     for earliest, latest in [(0, 10), (0, 40), (1, 50), (2, 30), (2, 60)]:
         queued(queue, earliest, latest)
     assert [one.latest for one in popped(queue, 5)] == [10, 30, 40, 50, 60]
@@ -145,16 +145,16 @@ def test_cohorts_take_turns() -> None:
 @pytest.mark.parametrize("is_open", [False, True])
 def test_tidying_keeps_the_order(is_open: bool) -> None:
     """Those who stay when what is outdated goes keep their deadlines, and are given out in the same order."""
-    queue = Cohorts[Waiting]()
+    queue = WindowQueue[Waiting]()
     first = queued(queue, 0, 0)
     latests = Random(1).sample(range(2000, 3000), 1000)
     crowd = [queued(queue, number, latest) for number, latest in enumerate(latests)]
     if is_open:
         assert popped(queue, 1000, 1) == [first]
-    first.place = None
+    first.held_by = None
     for one in crowd:
         if one.latest % 5:
-            one.place = None
+            one.held_by = None
     queue.tidy(200)
     assert len(queue) == 200
     for latest in range(2000, 3000, 5):
@@ -164,7 +164,7 @@ def test_tidying_keeps_the_order(is_open: bool) -> None:
 
 def test_long_windows_leave_nothing_behind() -> None:
     """Who goes often and long before its window closes leaves no trail of empty cohorts."""
-    queue = Cohorts[Waiting]()
+    queue = WindowQueue[Waiting]()
     queued(queue, 500, 900)
     for number in range(3000):
         one = queued(queue, 0, 1000 + number)
@@ -176,7 +176,7 @@ def test_long_windows_leave_nothing_behind() -> None:
 
 def test_storms_are_tidied_up() -> None:
     """What is outdated goes, wherever it is: among arrivals, closed and open windows."""
-    queue = Cohorts[Waiting]()
+    queue = WindowQueue[Waiting]()
     staying = queued(queue, 0, 1000)
     for number in range(3000):
         one = queued(queue, number % 700, 900)
@@ -184,7 +184,7 @@ def test_storms_are_tidied_up() -> None:
             queue.next_deadline()
         if number % 1000 == 0:
             popped(queue, 300, 0)
-        one.place = None
+        one.held_by = None
         queue.tidy(1)
         assert max(len(queue), len(queue._closed), len(queue._by_latest), len(queue._open)) <= 103
     assert popped(queue, math.inf) == [staying]
@@ -192,19 +192,19 @@ def test_storms_are_tidied_up() -> None:
 
 def test_what_may_stay_is_not_counted_again_for_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """When as many are outdated as are not, the queue need not find that out each time that somebody comes."""
-    queue = Cohorts[Waiting]()
+    queue = WindowQueue[Waiting]()
     crowd = [queued(queue, number // 2, 5000) for number in range(2090)]
     for one in crowd[1000:]:
-        one.place = None
+        one.held_by = None
     counts = 0
     count = queue._count
 
-    def counted() -> int:
+    def quantity() -> int:
         nonlocal counts
         counts += 1
         return count()
 
-    monkeypatch.setattr(Cohorts, "_count", lambda _: counted())
+    monkeypatch.setattr(WindowQueue, "_count", lambda _: quantity())
     for number in range(200):
         queue.tidy(1000)
         popped(queue, 0, 1)

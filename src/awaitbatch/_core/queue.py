@@ -1,4 +1,4 @@
-"""A queue of windows: who may go by now, soonest closing first, and when must the next one go."""
+"""A queue of windows: which are open by now, soonest closing first, and when the next one closes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _SLACK: Final = 100
 
 
 class Queued(Protocol):
-    """Something with a window in monotonic seconds, and a place that changes whenever its time in the queue ends."""
+    """Something with a window in monotonic seconds; `held_by` changes whenever its time in the queue ends."""
 
     earliest: float
     latest: float
-    place: object
+    held_by: object
 
 
 Q = TypeVar("Q", bound=Queued)
@@ -28,9 +28,9 @@ _latest_of = attrgetter("latest")
 
 
 class Cohort(Generic[Q]):
-    """Those whose windows open at the same moment; once it is `form`ed, `members` has the soonest `latest` at its end.
+    """Entries whose windows open at the same moment; once `form`ed, `members` has the soonest `latest` at its end.
 
-    Whoever has another place by now is outdated.
+    An entry that is held by something else by now is outdated.
     """
 
     __slots__ = ("members",)
@@ -38,13 +38,13 @@ class Cohort(Generic[Q]):
     def __init__(self) -> None:
         self.members: list[Q] = []
 
-    def join(self, one: Q) -> None:
-        """Give somebody a place among the members."""
-        one.place = self
-        self.members.append(one)
+    def join(self, entry: Q) -> None:
+        """Take an entry in."""
+        entry.held_by = self
+        self.members.append(entry)
 
     def form(self) -> None:
-        """Sort the members; of those who must go at the same time the first to come is the first to go."""
+        """Sort the members; of equal deadlines the first to come is the first to go."""
         self.members.reverse()
         self.members.sort(key=_latest_of, reverse=True)
 
@@ -52,11 +52,11 @@ class Cohort(Generic[Q]):
 _Heap = list[tuple[float, int, Cohort[Q]]]
 
 
-class Cohorts(Generic[Q]):
+class WindowQueue(Generic[Q]):
     """The queue, made for many windows that open at the same moment.
 
     A call's answer sends up to 100 jobs back into the queue together, and most of their windows open together. Heaps of
-    such cohorts take a tenth of the work that heaps of single jobs would. Whoever is given another place is dropped
+    such cohorts take a tenth of the work that heaps of single jobs would. An outdated entry is dropped
     when it comes up.
     """
 
@@ -70,7 +70,7 @@ class Cohorts(Generic[Q]):
         self._by_latest: _Heap[Q] = []
         self._open: _Heap[Q] = []
         self._formed = 0
-        # At most so many are in the cohorts that were formed, outdated ones included.
+        # At most so many entries are in the cohorts that were formed, outdated ones included.
         self._bound = 0
 
     def __len__(self) -> int:
@@ -78,7 +78,7 @@ class Cohorts(Generic[Q]):
         return self._count() + sum(len(cohort.members) for cohort in self._arrivals.values())
 
     def arrivals(self, earliest: float) -> Cohort[Q]:
-        """The cohort to join if one's window opens at ``earliest``, until the queue is asked for anything else."""
+        """The cohort to join for a window that opens at ``earliest``, until the queue is asked for anything else."""
         cohort = self._arrivals.get(earliest)
         if cohort is None:
             cohort = self._arrivals[earliest] = Cohort()
@@ -93,7 +93,7 @@ class Cohorts(Generic[Q]):
     def pop_open(self, now: float) -> Iterator[Q]:
         """Take out those whose windows are open, soonest `latest` first, for as long as the caller goes on.
 
-        The caller has to give each of them another place.
+        The caller has to set `held_by` of each.
         """
         self._form_cohorts()
         while self._closed and self._closed[0][0] <= now:
@@ -104,14 +104,14 @@ class Cohorts(Generic[Q]):
         while self._soonest(queue) < math.inf:
             cohort = queue[0][2]
             members = cohort.members
-            others = min((entry[0] for entry in queue[1:3]), default=math.inf)
+            others = min((other[0] for other in queue[1:3]), default=math.inf)
             while members:
-                one = members.pop()
-                if one.place is cohort:
-                    if one.latest > others:
-                        members.append(one)
+                entry = members.pop()
+                if entry.held_by is cohort:
+                    if entry.latest > others:
+                        members.append(entry)
                         break
-                    yield one
+                    yield entry
 
     def tidy(self, live: int) -> None:
         """Drop what is outdated if it outnumbers the ``live`` ones; storms of cancellations leave much."""
@@ -125,10 +125,10 @@ class Cohorts(Generic[Q]):
         if not is_crowded and max(len(self._closed), len(self._by_latest)) <= enough:
             return
         for _, _, cohort in self._by_latest:
-            cohort.members = [one for one in cohort.members if one.place is cohort]
+            cohort.members = [entry for entry in cohort.members if entry.held_by is cohort]
         self._bound = self._count()
         for queue in (self._closed, self._by_latest, self._open):
-            queue[:] = [entry for entry in queue if entry[2].members]
+            queue[:] = [item for item in queue if item[2].members]
             heapify(queue)
 
     def _count(self) -> int:
@@ -144,7 +144,7 @@ class Cohorts(Generic[Q]):
         self._arrivals.clear()
 
     def _soonest(self, queue: _Heap[Q]) -> float:
-        """The soonest `latest` in a heap of cohorts, brought to its top; inf if nobody is left in it."""
+        """The soonest `latest` in a heap of cohorts, brought to its top; inf if all are empty."""
         while queue:
             latest, number, cohort = queue[0]
             if not self._has_members(cohort):
@@ -156,8 +156,8 @@ class Cohorts(Generic[Q]):
         return math.inf
 
     def _has_members(self, cohort: Cohort[Q]) -> bool:
-        """Whether anybody is left in a cohort; who is outdated is taken from its end, so that the last one is not."""
+        """Whether a cohort still has members; outdated ones are taken from its end, so that the last one is not."""
         members = cohort.members
-        while members and members[-1].place is not cohort:
+        while members and members[-1].held_by is not cohort:
             members.pop()
         return bool(members)

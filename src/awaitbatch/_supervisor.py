@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from awaitbatch._core.text import one_line, told
-from awaitbatch.coalescer import DescribeCoalescer
+from awaitbatch._coalescer import DescribeCoalescer
+from awaitbatch._core.text import error_line, one_line
+from awaitbatch._log_fetchers import LogFetchers, wait_despite_cancellation
+from awaitbatch._reporter import write_log
 from awaitbatch.errors import ClientClosedError
-from awaitbatch.fetchers import LogFetchers, outlast
-from awaitbatch.reporter import tell
 
 if TYPE_CHECKING:
-    from awaitbatch.transport import BatchTransport
+    from awaitbatch._transport import BatchTransport
 
 
 class State(Enum):
@@ -30,7 +30,7 @@ class State(Enum):
     CLOSED = "closed"
 
 
-class Life:
+class Supervisor:
     """Opens a transport, keeps a coalescer at work, and closes both.
 
     All of it happens in one task with a context of its own: whoever opens the client may end before it does, and what
@@ -119,7 +119,7 @@ class Life:
         try:
             await asyncio.wait({self._task})
         except asyncio.CancelledError:
-            await outlast(self._task, self._close_timeout)
+            await wait_despite_cancellation(self._task, self._close_timeout)
             raise
 
     def check_open(self, job_id: object = None) -> None:
@@ -187,7 +187,7 @@ class Life:
                 with anyio.move_on_after(self._close_timeout):
                     await self._transport.aclose()
             except Exception as error:  # noqa: BLE001
-                tell(logging.WARNING, "the connections could not be closed: %s", told(error))
+                write_log(logging.WARNING, "the connections could not be closed: %s", error_line(error))
 
     def _note_failure(self, error: Exception) -> None:
         while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
@@ -195,4 +195,4 @@ class Life:
         self._failure = error
         if self.state is State.OPEN:
             # A defect. Whoever waits for a job learns that the client is closed, and why.
-            tell(logging.CRITICAL, "the BatchClient stopped: %s", told(error))
+            write_log(logging.CRITICAL, "the BatchClient stopped: %s", error_line(error))

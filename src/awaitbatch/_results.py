@@ -5,32 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from awaitbatch._core.outcomes import Reason
-from awaitbatch._core.text import counted, one_line
+from awaitbatch._core.text import one_line, quantity
+from awaitbatch._jobs import TERMINAL, UNDECODABLE, decode_description
 from awaitbatch.errors import ClientClosedError, DescribeError, JobNotFoundError, MaxRetriesExceededError
-from awaitbatch.jobs import TERMINAL, UNDECODABLE, decode_description
 
 if TYPE_CHECKING:
-    from awaitbatch._core.outcomes import Failure, Verdict
+    from awaitbatch._core.outcomes import Failure, Outcome
     from awaitbatch._core.watch import Watch
 
 
-class Sighting(NamedTuple):
+class WaitResult(NamedTuple):
     """How a watch ended.
 
     Attributes:
         watch: The watch, with the last status that it saw and the checks that it made.
-        verdict: Why it ended.
+        outcome: Why it ended.
         item: The job's description as JSON if it was seen as awaited, else None.
     """
 
     watch: Watch
-    verdict: Verdict
+    outcome: Outcome
     item: bytes | None
 
     @property
     def is_error(self) -> bool:
         """Whether the wait ended without knowing if there is such a job."""
-        return self.verdict.reason not in {Reason.MATCHED, Reason.ABSENT}
+        return self.outcome.reason not in {Reason.MATCHED, Reason.ABSENT}
 
     def description(self) -> dict[str, Any]:
         """The job's description.
@@ -49,14 +49,14 @@ class Sighting(NamedTuple):
             trouble = f"unreadable: {error}"
         # Out here, or it would refer to the error of decoding, which may hold what it could not decode.
         message = (
-            f"AWS Batch job ({self.watch.job_id}) description error{self._after_looks()}: {trouble}; "
+            f"AWS Batch job ({self.watch.job_id}) description error{self._after_checks()}: {trouble}; "
             "describe it again, or report this as a defect"
         )
         raise DescribeError(message, job_id=self.watch.job_id, code="UnreadableJob", http_status=200)
 
     def _raise(self) -> NoReturn:
-        job_id, failure = self.watch.job_id, self.verdict.failure
-        match self.verdict.reason:
+        job_id, failure = self.watch.job_id, self.outcome.failure
+        match self.outcome.reason:
             case Reason.ABSENT:
                 raise self._not_found()
             case Reason.EXHAUSTED:
@@ -64,16 +64,16 @@ class Sighting(NamedTuple):
             case Reason.CLOSED:
                 cause = f" by {failure.code}" if failure else ""
                 message = (
-                    f"AWS Batch job ({job_id}): the client was closed{cause}{self._after_looks()}, before the wait for "
-                    "it had ended; the job itself goes on, wait for it with another BatchClient"
+                    f"AWS Batch job ({job_id}): the client was closed{cause}{self._after_checks()}, before the wait "
+                    "for it had ended; the job itself goes on, wait for it with another BatchClient"
                 )
                 raise ClientClosedError(message) from (failure.error if failure else None)
         if failure is None:
-            message = f"{self.watch!r} ended as {self.verdict!r} without a description"
+            message = f"{self.watch!r} ended as {self.outcome!r} without a description"
             raise RuntimeError(message)
-        if self.verdict.reason is Reason.BROKEN and failure.error is not None:
+        if self.outcome.reason is Reason.BROKEN and failure.error is not None:
             # It is the user's own, and so is its text.
-            note = f"raised by the backoff of a wait for AWS Batch job ({job_id}){self._after_looks()}"
+            note = f"raised by the backoff of a wait for AWS Batch job ({job_id}){self._after_checks()}"
             if note not in getattr(failure.error, "__notes__", ()):
                 failure.error.add_note(note)
             raise failure.error
@@ -88,14 +88,14 @@ class Sighting(NamedTuple):
                 f"it was seen, last as {one_line(status)}, and has vanished; AWS keeps ended jobs for a week, "
                 "look for its outcome in its log"
             )
-        answers = counted(self.watch.absences, "answer", "answers in a row")
-        checks = "" if self.watch.one_shot else self._after_looks()
+        answers = quantity(self.watch.absences, "answer", "answers in a row")
+        checks = "" if self.watch.one_shot else self._after_checks()
         message = f"AWS Batch job ({job_id}) not found in {answers}{checks}: {history}"
         return JobNotFoundError(message, job_id=job_id, seen=status is not None)
 
     def _exhausted(self) -> MaxRetriesExceededError:
         job_id, checks, status = self.watch.job_id, self.watch.checks, self.watch.last_status
-        failure = self.verdict.failure
+        failure = self.outcome.failure
         seen = f"last seen as {one_line(status)}" if status else "never seen"
         last = f", the last one failed ({_explained(failure)})" if failure else ""
         outlook = (
@@ -104,23 +104,23 @@ class Sighting(NamedTuple):
             else "the job itself goes on, raise max_retries to wait for longer"
         )
         message = (
-            f"AWS Batch job ({job_id}) status checks exceed max_retries: {counted(checks, 'check', 'checks')}, {seen}"
+            f"AWS Batch job ({job_id}) status checks exceed max_retries: {quantity(checks, 'check', 'checks')}, {seen}"
             f"{last}; {outlook}"
         )
         return MaxRetriesExceededError(message, job_id=job_id, checks=checks, last_status=status)
 
     def _describe_error(self, failure: Failure) -> DescribeError:
         job_id = self.watch.job_id
-        message = f"AWS Batch job ({job_id}) description error{self._after_looks()}: {_explained(failure)}"
+        message = f"AWS Batch job ({job_id}) description error{self._after_checks()}: {_explained(failure)}"
         return DescribeError(message, job_id=job_id, code=failure.code, http_status=failure.http_status)
 
-    def _after_looks(self) -> str:
+    def _after_checks(self) -> str:
         """How often it was tried before, as an end of a phrase; nothing if it was not."""
         watch = self.watch
         if watch.one_shot:
             tries = watch.failures + watch.absences
-            return f" after {counted(tries, 'try', 'tries')}" if tries else ""
-        return f" after {counted(watch.checks, 'check', 'checks')}" if watch.checks else ""
+            return f" after {quantity(tries, 'try', 'tries')}" if tries else ""
+        return f" after {quantity(watch.checks, 'check', 'checks')}" if watch.checks else ""
 
 
 def _explained(failure: Failure) -> str:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from awaitbatch._core.backoff import Backoff
-    from awaitbatch.fetchers import GetBatchLogFetcher
+    from awaitbatch._log_fetchers import GetBatchLogFetcher
 
 
 @runtime_checkable

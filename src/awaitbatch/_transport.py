@@ -14,7 +14,7 @@ from aiobotocore.session import AioSession
 from botocore.credentials import Credentials, ReadOnlyCredentials
 
 from awaitbatch._core.text import first_line
-from awaitbatch.jobs import UNDECODABLE
+from awaitbatch._jobs import UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Telling of trouble without flooding the log."""
+"""Writing of incidents without flooding the log."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Line(Enum):
     END = "end"
 
 
-class Episode:
-    """Trouble of one kind, which comes and goes: a line when it begins, at most one a minute, and one when it is over.
+class Incident:
+    """Trouble of one kind that comes and goes: a line when it begins, at most one a minute, and one when it is over.
 
     It is over when things went well `recovery` seconds after the last event. The next event begins it anew; if that is
     within a minute of the last line about trouble, the line about the new one is late, or never comes if it is short.

@@ -15,8 +15,18 @@ import anyio.lowlevel
 
 from awaitbatch._core import backoff as schedules
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
-from awaitbatch._core.text import counted, one_line, shared, text_of, told
-from awaitbatch.awslogs import find_log_locations
+from awaitbatch._core.text import error_line, interned, one_line, quantity, text_of
+from awaitbatch._failures import (
+    UnreadableResponseError,
+    is_throttle,
+    leaves_open_whether_done,
+    was_not_sent,
+)
+from awaitbatch._jobs import JobStatus, Known, order_of, parse_job_id
+from awaitbatch._log_locations import find_log_locations
+from awaitbatch._reporter import write_log
+from awaitbatch._supervisor import Supervisor
+from awaitbatch._transport import AiobotocoreTransport
 from awaitbatch.errors import (
     JobFailedError,
     JobNotCompleteError,
@@ -24,16 +34,6 @@ from awaitbatch.errors import (
     SubmitUncertainError,
     UnknownJobStatusError,
 )
-from awaitbatch.failures import (
-    UnreadableAnswerError,
-    is_throttle,
-    leaves_open_whether_done,
-    was_not_sent,
-)
-from awaitbatch.jobs import JobStatus, Known, order_of, parse_job_id
-from awaitbatch.life import Life
-from awaitbatch.reporter import tell
-from awaitbatch.transport import AiobotocoreTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Coroutine, Iterable
@@ -44,11 +44,11 @@ if TYPE_CHECKING:
     from aiobotocore.session import AioSession
     from types_aiobotocore_batch import BatchClient as AiobotocoreBatchClient
 
+    from awaitbatch._coalescer import Statistics
     from awaitbatch._core.watch import Rules
-    from awaitbatch.coalescer import Statistics
-    from awaitbatch.fetchers import GetBatchLogFetcher
-    from awaitbatch.sighting import Sighting
-    from awaitbatch.transport import BatchTransport
+    from awaitbatch._log_fetchers import GetBatchLogFetcher
+    from awaitbatch._results import WaitResult
+    from awaitbatch._transport import BatchTransport
 
 _random = Random()  # noqa: S311
 if hasattr(os, "register_at_fork"):
@@ -100,7 +100,7 @@ class BatchClient:
             bound, None for `MAX_RETRIES`.
         status_retries: How many answers in a row may lack the job, how often a describe is tried, and how often a
             throttled SubmitJob is; None for `STATUS_RETRIES`.
-        backoff: When a poll looks again: `ExponentialBackoff` (the default), `FixedInterval`, or a `Backoff` of yours.
+        backoff: When a poll checks again: `ExponentialBackoff` (the default), `FixedInterval`, or a `Backoff` of yours.
         max_calls_per_second: Never more DescribeJobs calls a second than so many. Below it the rate adapts to what AWS
             allows.
         call_timeout: Seconds after which a DescribeJobs call without an answer is given up.
@@ -194,7 +194,7 @@ class BatchClient:
         # What is wrong is told at once, not at the first poll.
         self._backoff = self._rules(None, backoff=backoff)["backoff"]
         self._describe_window = Window(0.0, describe_window)
-        self._life = Life(
+        self._supervisor = Supervisor(
             self._transport,
             max_calls_per_second=max_calls_per_second,
             call_timeout=call_timeout,
@@ -202,8 +202,8 @@ class BatchClient:
         )
 
     def __repr__(self) -> str:
-        state = self._life.state.value
-        if not self._life.was_opened:
+        state = self._supervisor.state.value
+        if not self._supervisor.was_opened:
             return f"<BatchClient, {state}>"
         numbers = self.statistics()
         return (
@@ -211,7 +211,7 @@ class BatchClient:
             f"{numbers.calls} calls of {numbers.ids_per_call:.1f} ids, {numbers.rate:.2f} calls/s>"
         )
 
-    # Life from open to close.
+    # Supervisor from open to close.
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -229,14 +229,14 @@ class BatchClient:
             ClientClosedError: The client was closed; make another one.
             RuntimeError: The client is open already.
         """
-        await self._life.open()
+        await self._supervisor.open()
 
     async def aclose(self) -> None:
         """End all waits with `ClientClosedError`, and give back connections; to close twice is fine.
 
         Calls under way are given up. Log fetchers are stopped and get ``close_timeout`` seconds to end.
         """
-        await self._life.aclose()
+        await self._supervisor.aclose()
 
     @property
     def client(self) -> AiobotocoreBatchClient:
@@ -245,7 +245,7 @@ class BatchClient:
         Raises:
             ClientClosedError: The BatchClient is not open.
         """
-        self._life.check_open()
+        self._supervisor.check_open()
         return self._transport.client
 
     def statistics(self) -> Statistics:
@@ -254,9 +254,9 @@ class BatchClient:
         Raises:
             ClientClosedError: The client was never opened.
         """
-        if not self._life.was_opened:
-            raise self._life.closed_error()
-        return self._life.coalescer.statistics()
+        if not self._supervisor.was_opened:
+            raise self._supervisor.closed_error()
+        return self._supervisor.coalescer.statistics()
 
     # Describing.
 
@@ -267,7 +267,7 @@ class BatchClient:
             job_id: A job's id or ARN.
 
         Raises:
-            InvalidJobIdError: It can not be a job's id.
+            InvalidJobIdError: It cannot be a job's id.
             JobNotFoundError: AWS Batch does not know the job, even when asked ``status_retries`` times.
             DescribeError: DescribeJobs failed for good, or ``status_retries`` times.
             ClientClosedError: The client is not open.
@@ -289,25 +289,25 @@ class BatchClient:
             AWS Batch does not know.
 
         Raises:
-            InvalidJobIdError: One of them can not be a job's id; nothing was sent.
+            InvalidJobIdError: One of them cannot be a job's id; nothing was sent.
             DescribeError: DescribeJobs failed for good for one of them, or ``status_retries`` times.
             ClientClosedError: The client is not open.
         """
-        self._life.check_open()
+        self._supervisor.check_open()
         if isinstance(jobs, str):
             message = f"describe_jobs takes a list of job ids, not a str: {one_line(repr(jobs))}"
             raise TypeError(message)
         job_ids = [parse_job_id(job_id) for job_id in jobs]
         rules = self._rules(None)
         rules["absence_is_final"] = True
-        sightings = await self._life.coalescer.watch_all(job_ids, self._describe_window, **rules)
-        for sighting in sightings.values():
-            if sighting.is_error:
-                sighting.description()
-        found = [sightings[job_id] for job_id in dict.fromkeys(job_ids) if sightings[job_id].item is not None]
+        results = await self._supervisor.coalescer.watch_all(job_ids, self._describe_window, **rules)
+        for result in results.values():
+            if result.is_error:
+                result.description()
+        found = [results[job_id] for job_id in dict.fromkeys(job_ids) if results[job_id].item is not None]
         descriptions = []
-        for number, sighting in enumerate(found, start=1):
-            descriptions.append(sighting.description())
+        for number, result in enumerate(found, start=1):
+            descriptions.append(result.description())
             if number % _DECODED_AT_ONCE == 0:
                 await anyio.lowlevel.checkpoint()
         return {"jobs": descriptions}
@@ -328,7 +328,7 @@ class BatchClient:
         Args:
             job_id: A job's id or ARN.
             match_status: The states, such as ``["RUNNING", "FAILED"]``.
-            backoff: When to look again; None for the client's.
+            backoff: When to check again; None for the client's.
             max_retries: Checks after the first; None for the client's.
             status_retries: How many answers in a row may lack the job (such checks do not count for
                 ``max_retries``); None for the client's.
@@ -338,14 +338,14 @@ class BatchClient:
 
         Raises:
             MaxRetriesExceededError: ``max_retries`` + 1 checks did not see it.
-            InvalidJobIdError: It can not be a job's id.
+            InvalidJobIdError: It cannot be a job's id.
             JobNotFoundError: AWS Batch does not know the job, or no longer.
             DescribeError: DescribeJobs failed for good.
             ClientClosedError: The client is not open, or was closed meanwhile.
         """
         awaited = frozenset([match_status] if isinstance(match_status, str) else match_status)
         _require(lambda _: bool(awaited), "match_status", match_status, "at least one status")
-        sighting = await self._watch(
+        result = await self._watch(
             job_id,
             self._describe_window,
             awaited,
@@ -353,7 +353,7 @@ class BatchClient:
             max_retries=max_retries,
             status_retries=status_retries,
         )
-        sighting.description()
+        result.description()
         return True
 
     async def poll_for_job_running(
@@ -371,7 +371,7 @@ class BatchClient:
             job_id: A job's id or ARN.
             delay: Seconds before the first check, give or take one; None for a moment drawn between
                 `DEFAULT_DELAY_MIN` and `DEFAULT_DELAY_MAX`.
-            backoff: When to look again; None for the client's.
+            backoff: When to check again; None for the client's.
             max_retries: Checks after the first; None for the client's.
             status_retries: How many answers in a row may lack the job (such checks do not count for
                 ``max_retries``); None for the client's.
@@ -381,13 +381,13 @@ class BatchClient:
 
         Raises:
             MaxRetriesExceededError: ``max_retries`` + 1 checks did not see it run.
-            InvalidJobIdError: It can not be a job's id.
+            InvalidJobIdError: It cannot be a job's id.
             JobNotFoundError: AWS Batch does not know the job, or no longer.
             DescribeError: DescribeJobs failed for good.
             ClientClosedError: The client is not open, or was closed meanwhile.
         """
         match_status = (self.RUNNING_STATE, *self._terminal_states)
-        sighting = await self._watch(
+        result = await self._watch(
             job_id,
             self._pause(delay),
             match_status,
@@ -395,7 +395,7 @@ class BatchClient:
             max_retries=max_retries,
             status_retries=status_retries,
         )
-        return sighting.description()
+        return result.description()
 
     async def poll_for_job_complete(
         self,
@@ -413,7 +413,7 @@ class BatchClient:
         Returns:
             The final description.
         """
-        sighting = await self._watch(
+        result = await self._watch(
             job_id,
             self._pause(delay),
             self._terminal_states,
@@ -421,7 +421,7 @@ class BatchClient:
             max_retries=max_retries,
             status_retries=status_retries,
         )
-        return sighting.description()
+        return result.description()
 
     async def wait_for_job(
         self,
@@ -444,7 +444,7 @@ class BatchClient:
                 ``stop`` and ``join``, called as Airflow calls them: the last two when the wait is over, however it
                 ends. It and they may be coroutine functions; a ``join`` that blocks does so in a thread, and keeps the
                 process from exiting if it never returns.
-            backoff: When to look again; None for the client's.
+            backoff: When to check again; None for the client's.
             max_retries: Checks after the first, for each of the two; None for the client's.
             status_retries: How many answers in a row may lack the job (such checks do not count for
                 ``max_retries``); None for the client's.
@@ -454,7 +454,7 @@ class BatchClient:
 
         Raises:
             MaxRetriesExceededError: ``max_retries`` + 1 checks did not see it run, or then end.
-            InvalidJobIdError: It can not be a job's id.
+            InvalidJobIdError: It cannot be a job's id.
             JobNotFoundError: AWS Batch does not know the job, or no longer.
             DescribeError: DescribeJobs failed for good.
             ClientClosedError: The client is not open, or was closed meanwhile.
@@ -462,19 +462,19 @@ class BatchClient:
         job = await self.poll_for_job_running(
             job_id, delay, backoff=backoff, max_retries=max_retries, status_retries=status_retries
         )
-        job_id, known = job["jobId"], Known(shared(job["status"]), order_of(job))
+        job_id, known = job["jobId"], Known(interned(job["status"]), order_of(job))
         if known.status not in self._terminal_states:
             # The wait may last for days, and a description takes more memory than all else of it.
             job = {}
         fetching = (
             nullcontext()
             if get_batch_log_fetcher is None
-            else self._life.log_fetchers.beside(get_batch_log_fetcher, job_id)
+            else self._supervisor.log_fetchers.beside(get_batch_log_fetcher, job_id)
         )
         async with fetching:
             if job:
                 return job
-            sighting = await self._watch(
+            result = await self._watch(
                 job_id,
                 self._pause(delay),
                 self._terminal_states,
@@ -483,7 +483,7 @@ class BatchClient:
                 status_retries=status_retries,
                 known=known,
             )
-            return sighting.description()
+            return result.description()
 
     async def check_job_success(self, job_id: str) -> bool:
         """Look at the job once.
@@ -495,7 +495,7 @@ class BatchClient:
             JobFailedError: It failed.
             JobNotCompleteError: It has not ended yet.
             UnknownJobStatusError: It has a status that is not known.
-            InvalidJobIdError: It can not be a job's id.
+            InvalidJobIdError: It cannot be a job's id.
             JobNotFoundError: AWS Batch does not know the job.
             DescribeError: DescribeJobs failed.
             ClientClosedError: The client is not open.
@@ -508,7 +508,7 @@ class BatchClient:
             reason = one_line(str(job.get("statusReason") or "AWS Batch gives no reason"))
             attempts = len(JobFailedError(job=job).attempts)
             if attempts:
-                history = f"after {counted(attempts, 'attempt', 'attempts')}"
+                history = f"after {quantity(attempts, 'attempt', 'attempts')}"
                 advice = "get_job_awslogs_info tells where its log is"
             else:
                 history, advice = "before its first attempt", "mend that and submit it again"
@@ -543,7 +543,7 @@ class BatchClient:
             ClientClosedError: The client is not open.
         """
         for tries in itertools.count(1):
-            self._life.check_open()
+            self._supervisor.check_open()
             try:
                 return _with_job_id(await self._transport.submit_job(**kwargs))
             except Exception as error:
@@ -552,7 +552,7 @@ class BatchClient:
                     raise _submit_uncertain(kwargs, error, tries) from error
                 if not may_be_sent_again or tries >= self.status_retries:
                     raise
-                tell(logging.DEBUG, "SubmitJob was not taken and is sent again: %s", told(error))
+                write_log(logging.DEBUG, "SubmitJob was not taken and is sent again: %s", error_line(error))
             await anyio.sleep(self.exponential_delay(tries))
         raise AssertionError
 
@@ -564,11 +564,11 @@ class BatchClient:
             reason: At most 1024 characters, for the job's record.
 
         Raises:
-            InvalidJobIdError: It can not be a job's id.
+            InvalidJobIdError: It cannot be a job's id.
             botocore.exceptions.ClientError: AWS refused it.
             ClientClosedError: The client is not open.
         """
-        self._life.check_open(job_id)
+        self._supervisor.check_open(job_id)
         return await self._transport.cancel_job(jobId=parse_job_id(job_id), reason=reason)
 
     async def terminate_job(self, job_id: str, reason: str) -> dict[str, Any]:
@@ -579,11 +579,11 @@ class BatchClient:
             reason: At most 1024 characters, for the job's record.
 
         Raises:
-            InvalidJobIdError: It can not be a job's id.
+            InvalidJobIdError: It cannot be a job's id.
             botocore.exceptions.ClientError: AWS refused it.
             ClientClosedError: The client is not open.
         """
-        self._life.check_open(job_id)
+        self._supervisor.check_open(job_id)
         return await self._transport.terminate_job(jobId=parse_job_id(job_id), reason=reason)
 
     # Logs.
@@ -616,7 +616,7 @@ class BatchClient:
         job = await self.describe(job_id)
         infos, obstacle = find_log_locations(job, self._transport.region_name)
         if obstacle is not None:
-            tell(
+            write_log(
                 logging.WARNING,
                 "AWS Batch job (%s) has no CloudWatch log: %s",
                 job["jobId"],
@@ -719,11 +719,11 @@ class BatchClient:
         *,
         known: Known | None = None,
         **limits: Unpack[_Limits],
-    ) -> Coroutine[Any, Any, Sighting]:
+    ) -> Coroutine[Any, Any, WaitResult]:
         # No coroutine function itself: a frame, and what it holds, fewer for each of many thousand waits.
         rules = self._rules(match_status, **limits)
-        self._life.check_open(job_id)
-        return self._life.coalescer.watch(parse_job_id(job_id), window, known=known, **rules)
+        self._supervisor.check_open(job_id)
+        return self._supervisor.coalescer.watch(parse_job_id(job_id), window, known=known, **rules)
 
 
 def _drawn_pause(delay: float | None, least: float, most: float) -> Window:
@@ -756,14 +756,14 @@ def _refuse_contradictions(settings: dict[str, Any], **sources: object) -> None:
         message = f"give only one of {', '.join(given)}"
         raise ValueError(message)
     if settings and given in (["client"], ["transport"]):
-        message = f"{', '.join(settings)} can not be changed: {given[0]}= comes with its own settings"
+        message = f"{', '.join(settings)} cannot be changed: {given[0]}= comes with its own settings"
         raise ValueError(message)
 
 
 def _with_job_id(answer: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(answer.get("jobId"), str):
         message = "the answer to SubmitJob has no jobId"
-        raise UnreadableAnswerError(message)
+        raise UnreadableResponseError(message)
     return answer
 
 
@@ -771,7 +771,7 @@ def _submit_uncertain(request: dict[str, Any], error: Exception, tries: int) -> 
     job_name = str(request.get("jobName", ""))
     message = (
         f"AWS Batch job named {one_line(repr(job_name))} may or may not have been submitted "
-        f"after {counted(tries, 'try', 'tries')}: {one_line(text_of(error)).rstrip('. ')}; "
+        f"after {quantity(tries, 'try', 'tries')}: {one_line(text_of(error)).rstrip('. ')}; "
         "look for it by its name before you submit it again"
     )
     return SubmitUncertainError(message, job_name=job_name)

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.lowlevel
 
-from awaitbatch._core.outcomes import MATCHED, Failure, Reason, Trouble, Verdict
+from awaitbatch._core.outcomes import MATCHED, Failure, FailureKind, Outcome, Reason
 from awaitbatch._core.text import text_of
 from awaitbatch._core.throttle import AdaptiveThrottle
 from awaitbatch._core.watch import Watch
-from awaitbatch._core.windows import Call, Windows
-from awaitbatch.answers import Answer
-from awaitbatch.failures import classify
-from awaitbatch.reporter import Reporter
-from awaitbatch.sighting import Sighting
+from awaitbatch._core.windows import Windows
+from awaitbatch._failures import classify
+from awaitbatch._reporter import Reporter
+from awaitbatch._responses import DescribeJobsResponse
+from awaitbatch._results import WaitResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from awaitbatch._core.backoff import Window
+    from awaitbatch._core.requests import Call, StatusChange
     from awaitbatch._core.watch import Rules
-    from awaitbatch._core.windows import Change
-    from awaitbatch.jobs import Known
-    from awaitbatch.transport import BatchTransport
+    from awaitbatch._jobs import Known
+    from awaitbatch._transport import BatchTransport
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,10 @@ class DescribeCoalescer:
         self._throttle = AdaptiveThrottle(max_calls_per_second, Random())  # noqa: S311
         self._windows = Windows[Watch]()
         self._loop = asyncio.get_running_loop()
-        self._closed: Verdict | None = None
+        self._closed: Outcome | None = None
         # What `run` sleeps on, and until when; -inf while it could not send anyway.
-        self._alarm: asyncio.Future[None] | None = None
-        self._alarm_at = -math.inf
+        self._sleeper: asyncio.Future[None] | None = None
+        self._sleeps_until = -math.inf
         self._in_flight = 0
         # When a connection became free after all had been taken.
         self._freed_at = -math.inf
@@ -121,17 +121,17 @@ class DescribeCoalescer:
 
     def close(self, error: BaseException | None = None) -> None:
         """End all waits with `Reason.CLOSED`, because of ``error`` if there is one, and all that are yet to come."""
-        self._closed = Verdict(Reason.CLOSED)
+        self._closed = Outcome(Reason.CLOSED)
         if error is not None:
-            failure = Failure(Trouble.FATAL, type(error).__name__, None, text_of(error), error)
-            self._closed = Verdict(Reason.CLOSED, failure)
+            failure = Failure(FailureKind.PERMANENT, type(error).__name__, None, text_of(error), error)
+            self._closed = Outcome(Reason.CLOSED, failure)
         for watch in list(self._windows):
             self._windows.discard(watch)
             watch.deliver(watch, self._closed, None)
 
     async def watch(
         self, job_id: str, window: Window, *, known: Known | None = None, **rules: Unpack[Rules]
-    ) -> Sighting:
+    ) -> WaitResult:
         """Wait until a job is seen as awaited, or will not be.
 
         Args:
@@ -140,7 +140,7 @@ class DescribeCoalescer:
             known: How far the job had come when it was seen last, if it was.
             rules: See `Watch`.
         """
-        seen: asyncio.Future[tuple[Verdict, bytes | None]] = self._loop.create_future()
+        seen: asyncio.Future[tuple[Outcome, bytes | None]] = self._loop.create_future()
 
         watch = Watch(job_id, partial(_set_seen, seen), **rules)
         # The frame lives as long as the wait, and there may be a hundred thousand.
@@ -148,27 +148,27 @@ class DescribeCoalescer:
         self._add(watch, window)
         if known is not None:
             watch.last_status = known.status
-            self._windows.note(job_id, known.status, known.order)
+            self._windows.remember(job_id, known.status, known.order)
         try:
-            return Sighting(watch, *await seen)
+            return WaitResult(watch, *await seen)
         finally:
             self._windows.discard(watch)
 
     async def watch_all(
         self, job_ids: Iterable[str], window: Window, **rules: Unpack[Rules]
-    ) -> dict[str, Sighting]:
+    ) -> dict[str, WaitResult]:
         """Wait for many jobs at once, until all are seen or absent, or the first ends otherwise."""
-        sightings: dict[str, Sighting] = {}
+        results: dict[str, WaitResult] = {}
         enough = self._loop.create_future()
 
-        def deliver(watch: Watch, verdict: Verdict, item: bytes | None) -> None:
-            sighting = sightings[watch.job_id] = Sighting(watch, verdict, item)
-            if not enough.done() and (sighting.is_error or len(sightings) == len(watches)):
+        def deliver(watch: Watch, outcome: Outcome, item: bytes | None) -> None:
+            result = results[watch.job_id] = WaitResult(watch, outcome, item)
+            if not enough.done() and (result.is_error or len(results) == len(watches)):
                 enough.set_result(None)
 
         watches = [Watch(job_id, deliver, **rules) for job_id in dict.fromkeys(job_ids)]
         if not watches:
-            return sightings
+            return results
         for watch in watches:
             self._add(watch, window)
         try:
@@ -176,15 +176,15 @@ class DescribeCoalescer:
         finally:
             for watch in watches:
                 self._windows.discard(watch)
-        return sightings
+        return results
 
     def _add(self, watch: Watch, window: Window) -> None:
         if self._closed is not None:
             watch.deliver(watch, self._closed, None)
             return
         self._windows.add(watch, window, self._loop.time())
-        if max(watch.latest, self._throttle.ready_at) < self._alarm_at:
-            self._ring()
+        if max(watch.latest, self._throttle.ready_at) < self._sleeps_until:
+            self._wake()
 
     def _next_departure(self) -> float:
         return max(self._windows.next_deadline(), self._throttle.ready_at)
@@ -195,25 +195,25 @@ class DescribeCoalescer:
         While all connections are taken, only the end of a call can do that.
         """
         is_free = self._in_flight < self._transport.max_in_flight
-        self._alarm = self._loop.create_future()
-        self._alarm_at = moment if is_free else -math.inf
-        timer = self._loop.call_at(moment, self._ring) if is_free and moment < math.inf else None
+        self._sleeper = self._loop.create_future()
+        self._sleeps_until = moment if is_free else -math.inf
+        timer = self._loop.call_at(moment, self._wake) if is_free and moment < math.inf else None
         try:
-            await self._alarm
+            await self._sleeper
         finally:
-            self._alarm = None
-            self._alarm_at = -math.inf
+            self._sleeper = None
+            self._sleeps_until = -math.inf
             if timer is not None:
                 timer.cancel()
 
-    def _ring(self) -> None:
-        if self._alarm is not None and not self._alarm.done():
-            self._alarm.set_result(None)
+    def _wake(self) -> None:
+        if self._sleeper is not None and not self._sleeper.done():
+            self._sleeper.set_result(None)
 
-    def _ring_for_what_is_left(self) -> None:
+    def _wake_if_due_sooner(self) -> None:
         """Wake `run` if it would sleep for too long after what an answer has changed, and if it could send at all."""
-        if self._in_flight < self._transport.max_in_flight and self._next_departure() < self._alarm_at:
-            self._ring()
+        if self._in_flight < self._transport.max_in_flight and self._next_departure() < self._sleeps_until:
+            self._wake()
 
     def _send_due(self, calls: TaskGroup) -> None:
         call = self._take_due()
@@ -236,7 +236,7 @@ class DescribeCoalescer:
 
     async def _send(self, call: Call[Watch]) -> None:
         """Send a call, then whatever is due by then: to wake `run` for it and begin a task would take longer."""
-        changes: list[Change] = []
+        changes: list[StatusChange] = []
         following: Call[Watch] | None = call
         try:
             while following is not None and not changes:
@@ -245,16 +245,16 @@ class DescribeCoalescer:
                     # A transport may answer from a cache, and others on the event loop must have their turns even then.
                     await asyncio.sleep(0)
                     following = self._take_due()
-                    self._ring_for_what_is_left()
+                    self._wake_if_due_sooner()
         finally:
-            self._ring()
+            self._wake()
         await self._tell(changes)
 
-    async def _describe(self, call: Call[Watch]) -> list[Change]:
+    async def _describe(self, call: Call[Watch]) -> list[StatusChange]:
         try:
             with anyio.fail_after(self._call_timeout):
                 body = await self._transport.describe_jobs(call.job_ids)
-            answer = Answer(body, call.job_ids)
+            answer = DescribeJobsResponse(body, call.job_ids)
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
                 raise
@@ -271,7 +271,7 @@ class DescribeCoalescer:
                 self._freed_at = self._loop.time()
             self._in_flight -= 1
 
-    async def _tell(self, changes: list[Change]) -> None:
+    async def _tell(self, changes: list[StatusChange]) -> None:
         """Log what has changed, with pauses; but without them if the client is closed meanwhile."""
         lines = self._reporter.changed(changes)
         try:
@@ -281,30 +281,30 @@ class DescribeCoalescer:
             for _ in lines:
                 pass
 
-    def _on_answer(self, call: Call[Watch], answer: Answer) -> list[Change]:
+    def _on_answer(self, call: Call[Watch], answer: DescribeJobsResponse) -> list[StatusChange]:
         now = self._loop.time()
         self._throttle.answered(call.number)
         self._jobs_described += len(answer.heads)
         ended, changes = self._windows.answer(call, answer.heads, now)
-        for watch, verdict in ended:
-            watch.deliver(watch, verdict, answer.description(watch.job_id) if verdict is MATCHED else None)
+        for watch, outcome in ended:
+            watch.deliver(watch, outcome, answer.description(watch.job_id) if outcome is MATCHED else None)
         self._reporter.answered(now, self._throttle.rate)
         return changes
 
     def _on_failure(self, call: Call[Watch], failure: Failure) -> None:
         now = self._loop.time()
-        if failure.trouble is Trouble.THROTTLED:
+        if failure.kind is FailureKind.THROTTLED:
             before = self._throttle.rate
             self._throttled += 1
             self._throttle.congested(call.number)
             failure = dataclasses.replace(failure, costs_attempt=self._throttle.at_floor)
             ended = self._windows.fail(call, failure, now)
             self._reporter.throttled(now, before, self._throttle.rate)
-        elif failure.trouble is Trouble.REFUSED:
+        elif failure.kind is FailureKind.REFUSED:
             self._failed += 1
             ended = self._windows.refuse(call, failure, now)
             self._reporter.refused(failure, len(call.job_ids))
-        elif failure.trouble is Trouble.EXPIRED:
+        elif failure.kind is FailureKind.EXPIRED:
             self._failed += 1
             ended = self._windows.fail(call, failure, now)
             self._reporter.expired(now, failure, len(ended))
@@ -312,16 +312,16 @@ class DescribeCoalescer:
             self._failed += 1
             ended = self._windows.fail(call, failure, now)
             self._reporter.failed(now, failure, len(self._windows))
-        for watch, verdict in ended:
-            watch.deliver(watch, verdict, None)
+        for watch, outcome in ended:
+            watch.deliver(watch, outcome, None)
 
 
 def _set_seen(
-    seen: asyncio.Future[tuple[Verdict, bytes | None]], _: Watch, verdict: Verdict, item: bytes | None
+    seen: asyncio.Future[tuple[Outcome, bytes | None]], _: Watch, outcome: Outcome, item: bytes | None
 ) -> None:
     # The watch is no part of the result: it refers to the future, so only the garbage collector would end it.
     if not seen.done():
-        seen.set_result((verdict, item))
+        seen.set_result((outcome, item))
 
 
 def _is_being_cancelled() -> bool:

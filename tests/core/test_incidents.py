@@ -1,19 +1,19 @@
-"""Trouble is told without flooding the log."""
+"""FailureKind is told without flooding the log."""
 
 from __future__ import annotations
 
 import pytest
 
-from awaitbatch._core.episodes import Episode, Line
+from awaitbatch._core.incidents import Incident, Line
 
 
 @pytest.fixture
-def episode() -> Episode:
-    """Trouble that is over when things went well five seconds after the last event."""
-    return Episode(recovery=5)
+def episode() -> Incident:
+    """FailureKind that is over when things went well five seconds after the last event."""
+    return Incident(recovery=5)
 
 
-def test_the_first_event_is_told(episode: Episode) -> None:
+def test_the_first_event_is_told(episode: Incident) -> None:
     """The first event is worth a line, and the next ones are not."""
     assert episode.event(100) is Line.BEGIN
     assert episode.event(100) is None
@@ -21,7 +21,7 @@ def test_the_first_event_is_told(episode: Episode) -> None:
     assert (episode.count, episode.began) == (3, 100)
 
 
-def test_one_summary_a_minute(episode: Episode) -> None:
+def test_one_summary_a_minute(episode: Incident) -> None:
     """An episode that goes on gets one line a minute at most, however many events there are."""
     lines = [episode.event(moment / 10) for moment in range(3000)]
     assert [place / 10 for place, line in enumerate(lines) if line] == [0, 60, 120, 180, 240]
@@ -29,7 +29,7 @@ def test_one_summary_a_minute(episode: Episode) -> None:
     assert episode.count == 3000
 
 
-def test_a_summary_counts_from_the_last_line(episode: Episode) -> None:
+def test_a_summary_counts_from_the_last_line(episode: Incident) -> None:
     """After a summary that came late the next one is a whole minute away."""
     episode.event(0)
     assert episode.event(100) is Line.SUMMARY
@@ -37,7 +37,7 @@ def test_a_summary_counts_from_the_last_line(episode: Episode) -> None:
     assert episode.event(160) is Line.SUMMARY
 
 
-def test_it_is_over_when_things_go_well_again(episode: Episode) -> None:
+def test_it_is_over_when_things_go_well_again(episode: Incident) -> None:
     """It is over, once, when things go well some seconds after the last event, however short it was."""
     episode.event(0)
     episode.event(20)
@@ -48,7 +48,7 @@ def test_it_is_over_when_things_go_well_again(episode: Episode) -> None:
     assert episode.quiet(26) is None
 
 
-def test_things_that_go_well_in_between_do_not_end_it(episode: Episode) -> None:
+def test_things_that_go_well_in_between_do_not_end_it(episode: Incident) -> None:
     """While one call in two fails it goes on, and is told once a minute, with all of its events."""
     lines = []
     for second in range(121):
@@ -57,7 +57,7 @@ def test_things_that_go_well_in_between_do_not_end_it(episode: Episode) -> None:
     assert (episode.count, episode.began) == (121, 0)
 
 
-def test_an_event_after_long_quiet_begins_anew(episode: Episode) -> None:
+def test_an_event_after_long_quiet_begins_anew(episode: Incident) -> None:
     """Things went well at last, if too early to be told; an hour later it is new trouble, not the old."""
     episode.event(0)
     assert episode.quiet(2) is None
@@ -65,15 +65,15 @@ def test_an_event_after_long_quiet_begins_anew(episode: Episode) -> None:
     assert (episode.count, episode.began) == (1, 3602)
 
 
-def test_silence_is_no_sign_that_things_go_well(episode: Episode) -> None:
+def test_silence_is_no_sign_that_things_go_well(episode: Incident) -> None:
     """When calls are an hour apart and all fail, it is the same trouble."""
     episode.event(0)
     assert episode.event(3600) is Line.SUMMARY
     assert episode.count == 2
 
 
-def test_what_comes_and_goes_is_told_once_a_minute(episode: Episode) -> None:
-    """Trouble of a second every ten seconds begins at most once a minute, and ends no more often than it begins."""
+def test_what_comes_and_goes_is_told_once_a_minute(episode: Incident) -> None:
+    """FailureKind of a second every ten seconds begins at most once a minute, and ends no more often than it begins."""
     lines: list[tuple[int, Line | None]] = []
     for second in range(0, 180, 10):
         lines += [(second, episode.event(second)), (second + 9, episode.quiet(second + 9))]
@@ -84,7 +84,7 @@ def test_what_comes_and_goes_is_told_once_a_minute(episode: Episode) -> None:
     ]
 
 
-def test_new_trouble_that_lasts_is_told_late(episode: Episode) -> None:
+def test_new_trouble_that_lasts_is_told_late(episode: Incident) -> None:
     """What begins within a minute of the last line, and lasts, is told when the minute is over."""
     episode.event(0)
     assert episode.quiet(10) is Line.END
@@ -95,8 +95,8 @@ def test_new_trouble_that_lasts_is_told_late(episode: Episode) -> None:
     assert episode.quiet(70) is Line.END
 
 
-def test_what_was_not_told_does_not_end(episode: Episode) -> None:
-    """Trouble that nobody heard of is over without a line, as is none at all."""
+def test_what_was_not_told_does_not_end(episode: Incident) -> None:
+    """FailureKind that nobody heard of is over without a line, as is none at all."""
     assert episode.quiet(0) is None
     episode.event(10)
     episode.quiet(20)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from awaitbatch.failures import UnreadableAnswerError
-from awaitbatch.jobs import UNDECODABLE, JobHead
+from awaitbatch._failures import UnreadableResponseError
+from awaitbatch._jobs import UNDECODABLE, JobHead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,20 +33,20 @@ _decode_items = msgspec.json.Decoder(_Items).decode
 _decode_head = msgspec.json.Decoder(JobHead).decode
 
 
-class Answer:
+class DescribeJobsResponse:
     """The body of an answer to DescribeJobs, of which only as much is decoded as somebody wants.
 
     Attributes:
-        heads: Job id to the little that every look needs. A job that is in the answer twice is shown as far as it
+        heads: Job id to the little that every check needs. A job that is in the answer twice is shown as far as it
             had come.
 
     Args:
         body: The body.
-        job_ids: The jobs asked for. If the answer holds one whose id can not be read, those of them that seem to be
+        job_ids: The jobs asked for. If the answer holds one whose id cannot be read, those of them that seem to be
             absent are shown without a status instead.
 
     Raises:
-        UnreadableAnswerError: The body is not an answer to DescribeJobs.
+        UnreadableResponseError: The body is not an answer to DescribeJobs.
     """
 
     def __init__(self, body: bytes, job_ids: Sequence[str] = ()) -> None:
@@ -77,7 +77,7 @@ class Answer:
         except UNDECODABLE as error:
             message = f"not an answer to DescribeJobs: {error}"
         # Out here, or it would refer to the error of decoding, which may hold what it could not decode.
-        raise UnreadableAnswerError(message)
+        raise UnreadableResponseError(message)
 
     @functools.cached_property
     def _items_by_id(self) -> dict[str, msgspec.Raw]:

@@ -52,7 +52,7 @@ def parse_job_id(job_id: object) -> str:
     multi-node parallel job.
 
     Raises:
-        InvalidJobIdError: It can not be a job's id. One malformed id makes AWS refuse a whole call.
+        InvalidJobIdError: It cannot be a job's id. One malformed id makes AWS refuse a whole call.
     """
     if not isinstance(job_id, str):
         message = f"a job id must be a str, not {type(job_id).__name__}: {_shown(job_id)}"
@@ -92,7 +92,7 @@ def _order(status: str | None, attempts: int) -> tuple[int, int]:
 
 
 class JobHead(msgspec.Struct, gc=False, rename="camel"):
-    """The little of a job's description that is read at every look at it."""
+    """The little of a job's description that is read at every check of it."""
 
     job_id: str = ""
     status: str | None = None

@@ -11,14 +11,14 @@ import aiohttp
 import botocore.exceptions as botocore_errors
 import botocore.parsers
 
-from awaitbatch._core.outcomes import Failure, Trouble
+from awaitbatch._core.outcomes import Failure, FailureKind
 from awaitbatch._core.text import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class UnreadableAnswerError(Exception):
+class UnreadableResponseError(Exception):
     """The HTTP status is good, but the body is not the answer that it should be."""
 
 
@@ -31,7 +31,7 @@ class Row:
 
     Attributes:
         what: What has happened, in plain words.
-        trouble: What it means to those who wait.
+        kind: What it means to those who wait.
         advice: What the user should do, to be read after the error's own text.
         statuses: HTTP statuses.
         codes: Error codes of AWS.
@@ -44,7 +44,7 @@ class Row:
     """
 
     what: str
-    trouble: Trouble
+    kind: FailureKind
     advice: str
     statuses: Sequence[int] = ()
     codes: tuple[str, ...] = ()
@@ -77,7 +77,7 @@ _EXPIRY_CODES: Final = ("ExpiredToken", "ExpiredTokenException")
 TABLE: Final = (
     Row(
         what="AWS rejects the call because the account makes too many",
-        trouble=Trouble.THROTTLED,
+        kind=FailureKind.THROTTLED,
         advice="let other programs of this account make fewer calls, or try again later",
         statuses=(429,),
         codes=(
@@ -93,14 +93,14 @@ TABLE: Final = (
     ),
     Row(
         what="AWS Batch, or something on the way to it, is in trouble",
-        trouble=Trouble.TRANSIENT,
+        kind=FailureKind.TRANSIENT,
         advice="try again later",
         statuses=(408, *range(500, 600)),
         leaves_open=True,
     ),
     Row(
         what="AWS does not accept the time at which the call was signed",
-        trouble=Trouble.TRANSIENT,
+        kind=FailureKind.TRANSIENT,
         advice="set the clock of this machine right",
         codes=("RequestTimeTooSkewed", "RequestExpired"),
         texts=(
@@ -110,14 +110,14 @@ TABLE: Final = (
     ),
     Row(
         what="The credentials have expired, and are of a kind that renews itself",
-        trouble=Trouble.TRANSIENT,
+        kind=FailureKind.TRANSIENT,
         advice="find out why these credentials were not renewed",
         codes=_EXPIRY_CODES,
         renewed=True,
     ),
     Row(
         what="The credentials have expired, and do not renew themselves",
-        trouble=Trouble.EXPIRED,
+        kind=FailureKind.EXPIRED,
         advice="the credentials have expired and do not renew themselves, so no call can succeed any more: "
         "make a new BatchClient with fresh ones, or with a profile or role, which renews them",
         codes=_EXPIRY_CODES,
@@ -125,13 +125,13 @@ TABLE: Final = (
     ),
     Row(
         what="AWS Batch refuses what the call asks for, such as a malformed id",
-        trouble=Trouble.REFUSED,
+        kind=FailureKind.REFUSED,
         advice="check the job's id",
         codes=("ClientException", "ValidationException"),
     ),
     Row(
         what="AWS does not know the credentials, or the secret key or the session token does not go with them",
-        trouble=Trouble.FATAL,
+        kind=FailureKind.PERMANENT,
         advice="check the access key, the secret key, the session token and the region",
         codes=(
             "UnrecognizedClientException",
@@ -144,28 +144,28 @@ TABLE: Final = (
     ),
     Row(
         what="What answers is not AWS Batch",
-        trouble=Trouble.FATAL,
+        kind=FailureKind.PERMANENT,
         advice="check endpoint_url",
         statuses=(404,),
         codes=("UnknownOperationException",),
     ),
     Row(
         what="Something on the way to AWS refuses the call, such as a proxy or a page to sign in to a network",
-        trouble=Trouble.TRANSIENT,
+        kind=FailureKind.TRANSIENT,
         advice="check what stands between here and AWS, such as a proxy",
         statuses=range(400, 500),
         bare=True,
     ),
     Row(
         what="The credentials do not allow the call",
-        trouble=Trouble.FATAL,
+        kind=FailureKind.PERMANENT,
         advice="allow batch:DescribeJobs in the IAM policy of these credentials",
         statuses=(401, 403),
         codes=("AccessDeniedException", "AccessDenied"),
     ),
     Row(
         what="There are no credentials, or only a new login brings them back",
-        trouble=Trouble.FATAL,
+        kind=FailureKind.PERMANENT,
         advice="give credentials as boto3 takes them, or log in again",
         errors=(
             botocore_errors.NoCredentialsError,
@@ -175,33 +175,33 @@ TABLE: Final = (
     ),
     Row(
         what="The provider of the credentials does not answer",
-        trouble=Trouble.TRANSIENT,
+        kind=FailureKind.TRANSIENT,
         advice="check whether this machine reaches the provider of its credentials",
         errors=(botocore_errors.CredentialRetrievalError, botocore_errors.MetadataRetrievalError),
     ),
     Row(
         what="aiobotocore fails in itself, as it does once it is closed",
-        trouble=Trouble.FATAL,
+        kind=FailureKind.PERMANENT,
         advice="if nobody closed the aiobotocore client, this is a defect: report it",
         errors=(botocore_errors.HTTPClientError,),
         around=(AttributeError, RuntimeError, TypeError),
     ),
     Row(
         what="TLS fails: there is no trust in the other side, or no common language",
-        trouble=Trouble.TRANSIENT,
+        kind=FailureKind.TRANSIENT,
         advice="check verify=, the CA bundle and the proxy",
         errors=(botocore_errors.SSLError, ssl.SSLError),
     ),
     Row(
         what="There is no answer in time",
-        trouble=Trouble.TRANSIENT,
+        kind=FailureKind.TRANSIENT,
         advice="check the network, or raise call_timeout",
         errors=(TimeoutError, botocore_errors.ConnectTimeoutError, botocore_errors.ReadTimeoutError),
         leaves_open=True,
     ),
     Row(
         what="The connection is not made, or is lost",
-        trouble=Trouble.TRANSIENT,
+        kind=FailureKind.TRANSIENT,
         advice="check the network, the region and endpoint_url",
         errors=(
             OSError,
@@ -213,15 +213,15 @@ TABLE: Final = (
         leaves_open=True,
     ),
     Row(
-        what="The body of the answer can not be read",
-        trouble=Trouble.TRANSIENT,
+        what="The body of the answer cannot be read",
+        kind=FailureKind.TRANSIENT,
         advice="check what stands between here and AWS, such as a proxy",
-        errors=(UnreadableAnswerError, botocore.parsers.ResponseParserError),
+        errors=(UnreadableResponseError, botocore.parsers.ResponseParserError),
         leaves_open=True,
     ),
     Row(
         what="Anything else",
-        trouble=Trouble.FATAL,
+        kind=FailureKind.PERMANENT,
         advice="if that does not say what to do, it may be a defect: report it",
         errors=(BaseException,),
     ),
@@ -242,8 +242,8 @@ class _Failed:
 
 def _taken_apart(error: BaseException, *, renewed: bool) -> _Failed:
     if not isinstance(error, botocore_errors.ClientError):
-        # An answer that can not be read is one all the same, and its status was good.
-        status = 200 if isinstance(error, UnreadableAnswerError) else None
+        # An answer that cannot be read is one all the same, and its status was good.
+        status = 200 if isinstance(error, UnreadableResponseError) else None
         return _Failed(error, status, type(error).__name__, "", renewed)
     answer: dict[str, Any] = dict(error.response)
     details = answer.get("Error", {})
@@ -268,12 +268,12 @@ def classify(error: BaseException, *, refreshes_credentials: bool = False) -> Fa
     _drop_tracebacks(error)
     call = _taken_apart(error, renewed=refreshes_credentials)
     row = _row_of(call)
-    return Failure(row.trouble, call.code, call.http_status, text_of(error), error, advice=row.advice)
+    return Failure(row.kind, call.code, call.http_status, text_of(error), error, advice=row.advice)
 
 
 def is_throttle(error: Exception) -> bool:
     """Whether AWS refused a call for coming too fast, so that it did nothing."""
-    return _row_of(_taken_apart(error, renewed=False)).trouble is Trouble.THROTTLED
+    return _row_of(_taken_apart(error, renewed=False)).kind is FailureKind.THROTTLED
 
 
 def leaves_open_whether_done(error: Exception) -> bool:
@@ -282,7 +282,7 @@ def leaves_open_whether_done(error: Exception) -> bool:
 
 
 def was_not_sent(error: Exception) -> bool:
-    """Whether the connection was never made, so that AWS can not have seen the call."""
+    """Whether the connection was never made, so that AWS cannot have seen the call."""
     if isinstance(error, botocore_errors.EndpointConnectionError):
         # aiobotocore raises the same for connections that broke with the request on its way.
         return isinstance(_wrapped(error), aiohttp.ClientConnectorError)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from awaitbatch.awslogs import DEFAULT_GROUP, find_log_locations
+from awaitbatch._log_locations import DEFAULT_GROUP, find_log_locations
 
 from .descriptions import describe_jobs
 
@@ -205,7 +205,7 @@ class TestMultiNode:
 
     @pytest.mark.parametrize("target", ["x", "0 : 1", "-1:", "0:1:2"])
     def test_malformed_targets(self, target: str) -> None:
-        """A group whose nodes can not be read holds none, and hides no other."""
+        """A group whose nodes cannot be read holds none, and hides no other."""
         assert found(node(0, group(target, "/odd"), group("0", "/main"))) == [("n0", "/main", REGION)]
         assert found(node(0, group(target, "/odd"))) == [("n0", DEFAULT_GROUP, REGION)]
 

@@ -17,7 +17,7 @@ import pytest
 
 from awaitbatch import AwaitBatchError, BatchClient, BatchProtocol, ClientClosedError, FixedInterval, Window
 from awaitbatch._core.windows import Windows
-from awaitbatch.jobs import Known, order_of
+from awaitbatch._jobs import Known, order_of
 from awaitbatch.testing import Fault
 from tests.support import ENDED, LONG, Log, make_client, make_server
 
@@ -149,7 +149,7 @@ async def test_another_event_loop_gets_a_clear_error() -> None:
 
 
 class FailingTransport(FaultyTransport):
-    """Can not be opened."""
+    """Cannot be opened."""
 
     closed = False
 
@@ -345,12 +345,12 @@ async def test_what_else_is_due_does_not_wait_for_the_call_that_goes_on() -> Non
     inner = transport.describe_jobs
     fast, slow = (server.add_job(life_cycle=LONG) for _ in range(2))
     loop = asyncio.get_running_loop()
-    looks: list[float] = []
+    checks: list[float] = []
 
     async def describe_jobs(job_ids: Any) -> bytes:
         if slow in job_ids:
-            looks.append(loop.time())
-        elif len(looks) == 1:
+            checks.append(loop.time())
+        elif len(checks) == 1:
             await asyncio.sleep(20)
         return await inner(job_ids)
 
@@ -366,7 +366,7 @@ async def test_what_else_is_due_does_not_wait_for_the_call_that_goes_on() -> Non
         transport.describe_jobs = describe_jobs  # type: ignore[method-assign]
         # Of a state that is known there is no news, for which the task of the call would end.
         watch = partial(
-            client._life.coalescer.watch,
+            client._supervisor.coalescer.watch,
             window=Window(0, 0),
             known=Known(job["status"], order_of(job)),
             match_status=["SUCCEEDED"],
@@ -380,8 +380,8 @@ async def test_what_else_is_due_does_not_wait_for_the_call_that_goes_on() -> Non
         for wait in waits:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
-    assert len(looks) > 5
-    assert max(after - before for before, after in itertools.pairwise(looks)) < 1.5
+    assert len(checks) > 5
+    assert max(after - before for before, after in itertools.pairwise(checks)) < 1.5
 
 
 async def test_parts_of_a_refused_call_do_not_wait_for_each_other() -> None:
@@ -446,7 +446,7 @@ async def test_a_rate_that_connections_hold_back_does_not_grow() -> None:
         await asyncio.sleep(20)
         grown = client.statistics().rate
         await asyncio.sleep(60)
-        assert client.statistics().rate == grown < client._life.coalescer._throttle.max_rate
+        assert client.statistics().rate == grown < client._supervisor.coalescer._throttle.max_rate
         for wait in waits:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
@@ -466,11 +466,11 @@ async def test_repr_and_statistics_show_the_state() -> None:
         numbers = client.statistics()
         assert (numbers.calls, numbers.jobs_described, numbers.ids_per_call) == (1, 10, 10.0)
         assert (numbers.throttled, numbers.failed, numbers.in_flight, numbers.pending) == (0, 0, 0, 1)
-        assert "1 pending, 0 calls in flight" in repr(client._life.coalescer)
+        assert "1 pending, 0 calls in flight" in repr(client._supervisor.coalescer)
         wait.cancel()
         await asyncio.gather(wait, return_exceptions=True)
     assert "closed" in repr(client)
-    assert "closed" in repr(client._life.coalescer)
+    assert "closed" in repr(client._supervisor.coalescer)
 
 
 def test_the_client_is_a_batch_protocol() -> None:

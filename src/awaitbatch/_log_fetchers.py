@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio
 
-from awaitbatch._core.text import told
-from awaitbatch.reporter import tell
+from awaitbatch._core.text import error_line
+from awaitbatch._reporter import write_log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -42,7 +42,7 @@ GetBatchLogFetcher = Callable[[str], "BatchLogFetcher | Awaitable[BatchLogFetche
 class LogFetchers:
     """Starts, stops and joins log fetchers; stop and join happen whatever becomes of the wait.
 
-    A cancelled wait can not be trusted to clean up: it may be cancelled again and again while it does. So stop and join
+    A cancelled wait cannot be trusted to clean up: it may be cancelled again and again while it does. So stop and join
     run in a task of their own, and the wait only looks on. `aclose` waits for these tasks.
 
     Args:
@@ -114,15 +114,15 @@ class LogFetchers:
             ending.result()
 
     async def _end_whatever_comes(self, ending: asyncio.Task[None]) -> None:
-        if not await outlast(ending, self._close_timeout):
+        if not await wait_despite_cancellation(ending, self._close_timeout):
             ending.cancel()
-            tell(
+            write_log(
                 logging.WARNING,
                 "a log fetcher did not end within %g s and was left behind",
                 self._close_timeout,
             )
         elif not ending.cancelled() and (error := ending.exception()) is not None:
-            tell(logging.WARNING, "a log fetcher failed to end: %s", told(error))
+            write_log(logging.WARNING, "a log fetcher failed to end: %s", error_line(error))
 
     async def _stop_and_join(self, fetcher: BatchLogFetcher) -> None:
         try:
@@ -136,7 +136,7 @@ class LogFetchers:
                 await _resolved(await join)
 
 
-async def outlast(future: asyncio.Future[Any], bound: float) -> bool:
+async def wait_despite_cancellation(future: asyncio.Future[Any], bound: float) -> bool:
     """Wait for a future whatever cancellations come; True if it was done within ``bound`` seconds.
 
     For callers that re-raise the cancellation afterwards.

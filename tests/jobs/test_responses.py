@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from awaitbatch.answers import Answer
-from awaitbatch.failures import UnreadableAnswerError
-from awaitbatch.jobs import decode_description
+from awaitbatch._failures import UnreadableResponseError
+from awaitbatch._jobs import decode_description
+from awaitbatch._responses import DescribeJobsResponse
 
 from .descriptions import LIVES, body_of, describe_jobs
 
@@ -37,13 +37,13 @@ BROKEN = [
 @pytest.mark.parametrize("body", BROKEN)
 def test_what_is_no_answer(body: bytes) -> None:
     """A body that is no answer to DescribeJobs raises one error, whatever is wrong with it."""
-    with pytest.raises(UnreadableAnswerError, match="not an answer to DescribeJobs"):
-        Answer(body)
+    with pytest.raises(UnreadableResponseError, match="not an answer to DescribeJobs"):
+        DescribeJobsResponse(body)
 
 
 def test_heads_of_all_jobs() -> None:
     """Each job of a real answer has its head under its id."""
-    heads = Answer(describe_jobs()).heads
+    heads = DescribeJobsResponse(describe_jobs()).heads
     assert list(heads) == [*LIVES, "array", "array:1"]
     assert heads["new"].status == "SUBMITTED"
     assert heads["failed"].status == "FAILED"
@@ -52,12 +52,12 @@ def test_heads_of_all_jobs() -> None:
 
 def test_no_jobs_is_an_answer() -> None:
     """An empty list is a good answer: AWS knows none of the jobs."""
-    assert Answer(b'{"jobs":[]}').heads == {}
+    assert DescribeJobsResponse(b'{"jobs":[]}').heads == {}
 
 
 def test_descriptions_of_all_jobs() -> None:
     """Each job of a real answer can be had whole."""
-    answer = Answer(describe_jobs())
+    answer = DescribeJobsResponse(describe_jobs())
     for job in msgspec.json.decode(describe_jobs())["jobs"]:
         assert decode_description(answer.description(job["jobId"])) == job
 
@@ -85,7 +85,7 @@ def test_an_odd_job_hides_no_other(odd: Any, place: int) -> None:
         {"jobId": "b", "status": "FAILED", "n": 2},
     ]
     jobs.insert(place, odd)
-    answer = Answer(body_of(*jobs))
+    answer = DescribeJobsResponse(body_of(*jobs))
     assert (answer.heads["a"].status, answer.heads["b"].status) == ("RUNNING", "FAILED")
     assert decode_description(answer.description("a"))["n"] == 1
     assert decode_description(answer.description("b"))["n"] == 2
@@ -94,13 +94,13 @@ def test_an_odd_job_hides_no_other(odd: Any, place: int) -> None:
 @pytest.mark.parametrize("odd", ODD_JOBS[:4], ids=str)
 def test_an_odd_job_with_an_id_is_not_absent(odd: Any) -> None:
     """A job whose id can be read is there, without a status."""
-    assert Answer(body_of(odd)).heads["odd"].status is None
+    assert DescribeJobsResponse(body_of(odd)).heads["odd"].status is None
 
 
 @pytest.mark.parametrize("odd", ODD_JOBS[4:], ids=str)
 def test_an_odd_job_without_an_id_may_be_any(odd: Any) -> None:
-    """While a job can not be told by its id, none of those asked for counts as absent."""
-    heads = Answer(body_of(odd, {"jobId": "b", "status": "FAILED"}), ("a", "b")).heads
+    """While a job cannot be told by its id, none of those asked for counts as absent."""
+    heads = DescribeJobsResponse(body_of(odd, {"jobId": "b", "status": "FAILED"}), ("a", "b")).heads
     assert heads["a"].status is None
     assert heads["b"].status == "FAILED"
 
@@ -109,7 +109,7 @@ def test_an_odd_job_without_an_id_may_be_any(odd: Any) -> None:
 def test_a_garbled_job_hides_no_other(member: bytes) -> None:
     """Bytes that are no text in one job do not hide the next."""
     body = b'{"jobs":[{"%s":"\xff"},{"jobId":"b","status":"FAILED"}]}' % member
-    answer = Answer(body, ("a", "b"))
+    answer = DescribeJobsResponse(body, ("a", "b"))
     assert answer.heads["a"].status is None
     assert decode_description(answer.description("b")) == {"jobId": "b", "status": "FAILED"}
 
@@ -118,7 +118,7 @@ def test_a_garbled_job_hides_no_other(member: bytes) -> None:
 def test_half_an_emoji_hides_no_job(text: bytes) -> None:
     """A text that was cut in the middle of a character, as a long statusReason may be, hides not even its own job."""
     item = b'{"jobId":"a","status":"FAILED","statusReason":"%s"}' % text
-    answer = Answer(b'{"jobs":[%s,{"jobId":"b","status":"RUNNING"}]}' % item)
+    answer = DescribeJobsResponse(b'{"jobs":[%s,{"jobId":"b","status":"RUNNING"}]}' % item)
     assert (answer.heads["a"].status, answer.heads["b"].status) == ("FAILED", "RUNNING")
     whole = json.loads(item)["statusReason"].encode(errors="replace").decode()
     assert decode_description(answer.description("a"))["statusReason"] == whole
@@ -126,26 +126,29 @@ def test_half_an_emoji_hides_no_job(text: bytes) -> None:
 
 def test_absent_jobs_are_absent() -> None:
     """Without odd jobs those that are missing are absent."""
-    assert list(Answer(body_of({"jobId": "b", "status": "FAILED"}), ("a", "b")).heads) == ["b"]
+    assert list(DescribeJobsResponse(body_of({"jobId": "b", "status": "FAILED"}), ("a", "b")).heads) == ["b"]
 
 
 @pytest.mark.parametrize("missing", [{}, {"status": None}], ids=["absent", "null"])
 def test_no_status(missing: dict[str, Any]) -> None:
     """A job without a status is there, and so are the others."""
-    answer = Answer(body_of({"jobId": "a", **missing}, {"jobId": "b", "status": "RUNNING"}))
+    answer = DescribeJobsResponse(body_of({"jobId": "a", **missing}, {"jobId": "b", "status": "RUNNING"}))
     assert answer.heads["a"].status is None
     assert answer.heads["b"].status == "RUNNING"
 
 
 def test_no_id() -> None:
     """A job without an id is nobody's, and hides no other."""
-    answer = Answer(body_of({"status": "FAILED"}, {"jobId": "b", "status": "RUNNING"}))
+    answer = DescribeJobsResponse(body_of({"status": "FAILED"}, {"jobId": "b", "status": "RUNNING"}))
     assert answer.heads["b"].status == "RUNNING"
 
 
 def test_an_unknown_status() -> None:
     """A status that AWS invented yesterday is kept as it came."""
-    assert Answer(body_of({"jobId": "a", "status": "HIBERNATING"})).heads["a"].status == "HIBERNATING"
+    assert (
+        DescribeJobsResponse(body_of({"jobId": "a", "status": "HIBERNATING"})).heads["a"].status
+        == "HIBERNATING"
+    )
 
 
 @pytest.mark.parametrize("last", [0, 1, 2])
@@ -157,7 +160,7 @@ def test_a_repeated_job_shows_the_furthest(last: int) -> None:
         {"jobId": "a", "status": "STARTING", "attempts": []},
     ]
     neighbour = {"jobId": "b", "status": "FAILED"}
-    answer = Answer(body_of(*jobs[last:], neighbour, *jobs[:last]))
+    answer = DescribeJobsResponse(body_of(*jobs[last:], neighbour, *jobs[:last]))
     assert answer.heads["a"].status == "RUNNABLE"
     assert decode_description(answer.description("a")) == jobs[1]
     assert decode_description(answer.description("b")) == neighbour
@@ -165,7 +168,7 @@ def test_a_repeated_job_shows_the_furthest(last: int) -> None:
 
 def test_escapes_in_ids() -> None:
     """An id that AWS chose to escape is the same id."""
-    answer = Answer(rb'{"jobs":[{"jobId":"a\u003a0","status":"RUNNING"}]}')
+    answer = DescribeJobsResponse(rb'{"jobs":[{"jobId":"a\u003a0","status":"RUNNING"}]}')
     assert list(answer.heads) == ["a:0"]
 
 
@@ -173,7 +176,7 @@ def test_a_description_does_not_keep_the_body_alive() -> None:
     """What is kept of an answer is a copy: one waiting job must not hold on to 350 KB."""
     body = describe_jobs()
     before = sys.getrefcount(body)
-    answer = Answer(body)
+    answer = DescribeJobsResponse(body)
     item = answer.description("failed")
     assert type(item) is bytes
     assert len(item) < len(body) / 4
@@ -186,12 +189,12 @@ def test_a_description_does_not_keep_the_body_alive() -> None:
 def test_descriptions_of_absent_jobs() -> None:
     """A job that is not in the answer has no description."""
     with pytest.raises(KeyError):
-        Answer(describe_jobs()).description("absent")
+        DescribeJobsResponse(describe_jobs()).description("absent")
 
 
 @pytest.mark.parametrize("body", [b'{"jobs": "\xff"}', b"\xff", b'{"jobs": [{'], ids=repr)
 def test_an_unreadable_body_is_not_kept(body: bytes) -> None:
     """The error refers to nothing that could hold the body, or a part of it."""
-    with pytest.raises(UnreadableAnswerError) as caught:
-        Answer(body)
+    with pytest.raises(UnreadableResponseError) as caught:
+        DescribeJobsResponse(body)
     assert caught.value.__cause__ is caught.value.__context__ is None

@@ -1,0 +1,138 @@
+"""What waits in the windows: a request to check one job, and the call in which requests travel together."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, Self, TypeAlias, TypeVar
+
+from awaitbatch._core.backoff import Window
+from awaitbatch._core.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from awaitbatch._core.bisection import Bisection
+    from awaitbatch._core.outcomes import Failure
+
+MAX_IDS_PER_CALL: Final = 100
+"""The most ids that DescribeJobs takes in one call.
+
+https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
+"""
+
+
+class Observation(Protocol):
+    """What a call saw of a job."""
+
+    @property
+    def status(self) -> str | None:
+        """The job's status; None if the answer lacks it."""
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Orders observations of one job by how far it had come."""
+
+
+Decision: TypeAlias = Window | Outcome | None
+"""What a request makes of an answer: another check in this window; the end; or no change, with the window it had."""
+
+
+class Request(ABC):
+    """A request to check one job, which decides on each answer what comes next.
+
+    The methods below are called for every answer that concerns the request, and give its `Decision`.
+
+    Attributes:
+        job_id: The job to check.
+        one_shot: Whether somebody waits for just this check, so that it may go before polls.
+        earliest: When the window opens, in monotonic seconds, rounded down to a tick.
+        latest: When the window closes, in monotonic seconds.
+        job: All requests for the same job, while it is one of them.
+        added_after: The number of the last call that was taken before it was added; later ones answer it.
+        held_by: What holds it at present: a cohort of the queue, or the number of a call (of a call that was refused,
+            until the part with it is sent). None if nothing does, as before it is added and once it has left. An entry
+            for it elsewhere is outdated.
+    """
+
+    __slots__ = ("added_after", "earliest", "held_by", "job", "job_id", "latest", "one_shot")
+
+    job: RequestsForJob[Self]
+
+    def __init__(self, job_id: str, *, one_shot: bool) -> None:
+        self.job_id = job_id
+        self.one_shot = one_shot
+        self.earliest = self.latest = math.nan
+        self.added_after = 0
+        self.held_by: object = None
+
+    @abstractmethod
+    def on_seen(self, observation: Observation) -> Decision:
+        """The job was in a good answer."""
+
+    @abstractmethod
+    def on_seen_early(self, observation: Observation) -> Decision:
+        """The same, for another's sake, before the request's own window was open."""
+
+    @abstractmethod
+    def on_absent(self) -> Decision:
+        """A good answer came without the job."""
+
+    @abstractmethod
+    def on_failure(self, failure: Failure) -> Decision:
+        """The call that carried the request failed."""
+
+
+R = TypeVar("R", bound=Request)
+
+
+class RequestsForJob(dict[R, None]):
+    """The requests for one job, a set that keeps the order in which they came, and what is known of the job."""
+
+    __slots__ = ("order", "status")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status: str | None = None
+        self.order = (-1, -1)
+
+
+class Ended(NamedTuple, Generic[R]):
+    """A request that has left, and why."""
+
+    request: R
+    outcome: Outcome
+
+
+class StatusChange(NamedTuple):
+    """A job was seen in another state than before."""
+
+    job_id: str
+    before: str | None
+    after: str
+
+
+class Call(Generic[R]):
+    """Jobs to describe together.
+
+    Attributes:
+        number: Grows from call to call.
+        requests: By job id, the request that takes the place; at least one, at most `MAX_IDS_PER_CALL`. Other requests
+            for the job may share the place.
+        job_ids: The keys of ``requests``.
+        due: When the call would have left had it been free to, in monotonic seconds.
+    """
+
+    __slots__ = ("bisection", "due", "job_ids", "number", "requests")
+
+    def __init__(
+        self, number: int, requests: Mapping[str, R], *, due: float, bisection: Bisection | None = None
+    ) -> None:
+        self.number = number
+        self.requests = requests
+        self.job_ids = tuple(requests)
+        self.due = due
+        self.bisection = bisection
+
+    def __repr__(self) -> str:
+        return f"<Call {self.number} of {len(self.job_ids)} jobs>"
