@@ -26,16 +26,16 @@ from awaitbatch import BatchClient
 from awaitbatch.testing import LifeCycle, MotoServer
 from benchmarks.ground import arguments_for
 from benchmarks.peers import rows as table
-from benchmarks.peers.course import EVERY_FEW_SECONDS, QUICK, QUICK_PACE, RUNNING, SEED
-from benchmarks.peers.race import compete, surroundings_of
-from benchmarks.peers.roster import CONTESTANTS, OURS
+from benchmarks.peers.race import compete, environment_variables
+from benchmarks.peers.registry import CONTESTANTS, OURS
+from benchmarks.peers.scenarios import EVERY_FEW_SECONDS, QUICK, QUICK_PACE, RUNNING, SEED
 from benchmarks.report import Figure, Result
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from benchmarks.peers.course import Pace
     from benchmarks.peers.rows import Row
+    from benchmarks.peers.scenarios import Pace
 
 _FAILING: Final = 0.1
 _SECONDS_PER_SUBMISSION: Final = 0.015
@@ -231,9 +231,9 @@ async def _await_all(
         "longest_job": longest_job,
         "missing_deadline": deadline,
     }
-    surroundings = surroundings_of(servers[0], inherit=True)
+    variables = environment_variables(servers[0], inherit=True)
     async with _telling(words):
-        return await compete(CONTESTANTS[OURS], Path(sys.executable), surroundings, order, hand_over)
+        return await compete(CONTESTANTS[OURS], Path(sys.executable), variables, order, hand_over)
 
 
 async def _listed(server: MotoServer) -> dict[str, str]:

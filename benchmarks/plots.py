@@ -19,7 +19,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.peers.roster import CONTESTANTS, NOBODY, OURS
+from benchmarks.peers.registry import CONTESTANTS, IDLE, OURS
 from benchmarks.report import RESULTS
 from benchmarks.simulate.jobs import Scene, soonest
 
@@ -132,7 +132,7 @@ def lanes(results: Mapping[str, Any]) -> list[tuple[str, dict[str, dict[str, flo
         by_scenario = {
             scenario: rows[name, scenario] for scenario in (_FREE, _LIMITED) if (name, scenario) in rows
         }
-        if by_scenario and name != NOBODY:
+        if by_scenario and name != IDLE:
             found.append((contestant.about, by_scenario))
     return found
 

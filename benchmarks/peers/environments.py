@@ -13,12 +13,12 @@ from subprocess import DEVNULL, PIPE
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.peers.processes import started
-from benchmarks.peers.roster import ROOT
+from benchmarks.peers.registry import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from benchmarks.peers.roster import Environment
+    from benchmarks.peers.registry import Environment
 
 _HOME: Final = ROOT / ".venvs" / "peers"
 _STAMP: Final = "requirements.json"
@@ -139,7 +139,7 @@ async def _run(python: Path, *arguments: str, told: Environment | None = None) -
     Raises:
         NoEnvironmentError: It failed; the message is the end of its standard error.
     """
-    surroundings = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     begin, latest = time.monotonic(), ""
 
     async def read(output: asyncio.StreamReader) -> None:
@@ -148,7 +148,7 @@ async def _run(python: Path, *arguments: str, told: Environment | None = None) -
             latest = line.decode(errors="replace").strip()
 
     pipes = {"stdin": DEVNULL, "stdout": PIPE, "stderr": PIPE}
-    async with started(python, *arguments, **pipes, env=surroundings) as process:
+    async with started(python, *arguments, **pipes, env=variables) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         async with asyncio.TaskGroup() as group:

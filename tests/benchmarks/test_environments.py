@@ -14,7 +14,7 @@ import pytest
 from benchmarks.peers import environments
 from benchmarks.peers.environments import NoEnvironmentError, python_of
 from benchmarks.peers.processes import started
-from benchmarks.peers.roster import Environment
+from benchmarks.peers.registry import Environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -138,7 +138,7 @@ def test_who_raced() -> None:
         row("plain-1", delay_p50=None),
         row("plain-100", pace="defaults"),
         row("aio-aws", "5000"),
-        row("nobody"),
+        row("idle"),
         {"contestant": "miniwdl-aws", "scenario": "1000", "pace": "5s", "error": "it cannot be had"},
     ]
     ones = dict.fromkeys(NUMBERS, 1.0)
