@@ -41,9 +41,10 @@ from awaitbatch._core.windows import Windows
 from awaitbatch.answers import Answer
 from awaitbatch.testing import ServerProcess
 from awaitbatch.transport import AiobotocoreTransport
-from benchmarks.ground import add_running_jobs, answer_order, arguments_for, own_process, read_order
 from benchmarks.report import Figure, Result
+from benchmarks.servers import add_running_jobs, arguments_for
 from benchmarks.signed_http import SignedHttp, jobs_in
+from benchmarks.workers import read_request, send_answer, worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 
 JOBS: Final = 1000
 DESCRIPTION_BYTES: Final = 3500
-SEATS: Final = 100
+MAX_IDS_PER_CALL: Final = 100
 _INTERVAL: Final = 0.001
 """Seconds between two looks that a task asks for; so short that there is a full call to send at every moment."""
 _MORE_THAN_ANY_SERVER: Final = 1e5
@@ -99,15 +100,15 @@ async def _awaitbatch(
 
 @asynccontextmanager
 async def _looping(
-    call: Callable[[Sequence[str]], Awaitable[int]], job_ids: Sequence[str], seats: int
+    call: Callable[[Sequence[str]], Awaitable[int]], job_ids: Sequence[str], ids_per_call: int
 ) -> AsyncIterator[Callable[[], Progress]]:
     """Call for all jobs again and again, one call after the other."""
     seen = calls = 0
 
     async def loop() -> None:
         nonlocal seen, calls
-        for start in itertools.cycle(range(0, len(job_ids), seats)):
-            seen += await call(job_ids[start : start + seats])
+        for start in itertools.cycle(range(0, len(job_ids), ids_per_call)):
+            seen += await call(job_ids[start : start + ids_per_call])
             calls += 1
 
     task = asyncio.create_task(loop())
@@ -120,14 +121,14 @@ async def _looping(
 
 @asynccontextmanager
 async def _plain(
-    server: dict[str, Any], job_ids: Sequence[str], seats: int
+    server: dict[str, Any], job_ids: Sequence[str], ids_per_call: int
 ) -> AsyncIterator[Callable[[], Progress]]:
     async with AioSession().create_client("batch", **server) as client:
 
         async def call(job_ids: Sequence[str]) -> int:
             return len((await client.describe_jobs(jobs=job_ids))["jobs"])
 
-        async with _looping(call, job_ids, seats) as progress:
+        async with _looping(call, job_ids, ids_per_call) as progress:
             yield progress
 
 
@@ -142,7 +143,7 @@ async def _calling(
         return read(await transport.describe_jobs(job_ids))
 
     try:
-        async with _looping(call, job_ids, SEATS) as progress:
+        async with _looping(call, job_ids, MAX_IDS_PER_CALL) as progress:
             yield progress
     finally:
         await transport.aclose()
@@ -153,8 +154,8 @@ async def _bodies(server: dict[str, Any], job_ids: Sequence[str]) -> Callable[[t
     transport = AiobotocoreTransport(**server)
     await transport.open()
     items: dict[str, bytes] = {}
-    for start in range(0, len(job_ids), SEATS):
-        some = job_ids[start : start + SEATS]
+    for start in range(0, len(job_ids), MAX_IDS_PER_CALL):
+        some = job_ids[start : start + MAX_IDS_PER_CALL]
         answer = Answer(await transport.describe_jobs(some))
         items |= {job_id: answer.description(job_id) for job_id in some}
     await transport.aclose()
@@ -175,7 +176,7 @@ async def _reading(server: dict[str, Any], job_ids: Sequence[str]) -> AsyncItera
         await asyncio.sleep(0)
         return seen
 
-    async with _looping(call, job_ids, SEATS) as progress:
+    async with _looping(call, job_ids, MAX_IDS_PER_CALL) as progress:
         yield progress
 
 
@@ -201,7 +202,7 @@ async def _core(server: dict[str, Any], job_ids: Sequence[str]) -> AsyncIterator
         await asyncio.sleep(0)
         return len(answer.heads)
 
-    async with _looping(call, job_ids, SEATS) as progress:
+    async with _looping(call, job_ids, MAX_IDS_PER_CALL) as progress:
         yield progress
 
 
@@ -222,11 +223,13 @@ CONTESTANTS: Final[
     dict[str, Callable[[dict[str, Any], Sequence[str]], AbstractAsyncContextManager[Callable[[], Progress]]]]
 ] = {
     OURS: lambda server, job_ids: _awaitbatch(job_ids, **server, config=_ONE_AT_A_TIME),
-    _FULL: lambda server, job_ids: _plain(server, job_ids, SEATS),
+    _FULL: lambda server, job_ids: _plain(server, job_ids, MAX_IDS_PER_CALL),
     _SINGLE: lambda server, job_ids: _plain(server, job_ids, 1),
     _OVER_HTTP: lambda server, job_ids: _awaitbatch(job_ids, transport=SignedHttp(**server)),
     _FLOOR: lambda server, job_ids: _calling(SignedHttp(**server), jobs_in, job_ids),
-    _TRANSPORT: lambda server, job_ids: _calling(AiobotocoreTransport(**server), lambda _: SEATS, job_ids),
+    _TRANSPORT: lambda server, job_ids: _calling(
+        AiobotocoreTransport(**server), lambda _: MAX_IDS_PER_CALL, job_ids
+    ),
     _READING: _reading,
     _CORE: _core,
 }
@@ -262,7 +265,7 @@ async def measure(*, quick: bool) -> Result:
         job_ids = await add_running_jobs(server, JOBS)
         for _ in range(rounds):
             for name, found in costs.items():
-                found.append(await in_own_process(name, server, job_ids, forming, seconds))
+                found.append(await in_worker(name, server, job_ids, forming, seconds))
     return Result(
         name="cpu",
         about=f"{JOBS:,} jobs of {DESCRIPTION_BYTES:,} bytes, {'best' if quick else 'median'} of {rounds} interleaved "
@@ -323,12 +326,12 @@ def _figures(costs: dict[str, list[Cost]], *, quick: bool) -> list[Figure]:
             value=sum(cost.calls for cost in costs[OURS]) / sum(cost.seen for cost in costs[OURS]),
             unit="calls per job seen",
             # Calls under way at the end of a round were sent and have seen nothing yet.
-            at_most=1.02 / SEATS,
+            at_most=1.02 / MAX_IDS_PER_CALL,
         ),
     ]
 
 
-async def in_own_process(  # noqa: D417
+async def in_worker(  # noqa: D417
     name: str, server: ServerProcess, job_ids: Sequence[str], forming: float, seconds: float, *wrapper: str
 ) -> Cost:
     """Let one contestant look at the jobs.
@@ -338,15 +341,15 @@ async def in_own_process(  # noqa: D417
         seconds: How long it is measured.
         wrapper: A program that runs it.
     """
-    order = {
+    request = {
         "name": name,
         "server": arguments_for(server),
         "job_ids": job_ids,
         "forming": forming,
         "seconds": seconds,
     }
-    async with own_process(__name__, *wrapper, **_KEEPS_MEMORY) as program:
-        return Cost(**await program.ask(order))
+    async with worker(__name__, *wrapper, **_KEEPS_MEMORY) as process:
+        return Cost(**await process.ask(request))
 
 
 async def _compete(
@@ -364,4 +367,4 @@ async def _compete(
 
 
 if __name__ == "__main__":
-    answer_order(asdict(asyncio.run(_compete(**read_order()))))
+    send_answer(asdict(asyncio.run(_compete(**read_request()))))

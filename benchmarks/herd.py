@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from awaitbatch import BatchClient, ExponentialBackoff, FixedInterval
 from awaitbatch.testing import ServerProcess
-from benchmarks.ground import add_running_jobs, arguments_for
 from benchmarks.report import Figure, Result
+from benchmarks.servers import add_running_jobs, arguments_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

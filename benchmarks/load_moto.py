@@ -24,12 +24,12 @@ from aiobotocore.session import AioSession
 
 from awaitbatch import BatchClient
 from awaitbatch.testing import LifeCycle, MotoServer
-from benchmarks.ground import arguments_for
 from benchmarks.peers import rows as table
 from benchmarks.peers.race import compete, environment_variables
 from benchmarks.peers.registry import CONTESTANTS, OURS
 from benchmarks.peers.scenarios import EVERY_FEW_SECONDS, QUICK, QUICK_PACE, RUNNING, SEED
 from benchmarks.report import Figure, Result
+from benchmarks.servers import arguments_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -221,7 +221,7 @@ async def _await_all(
         return job_ids
 
     deadline = longest_job + load.pace.patience
-    order = {
+    settings = {
         "endpoint_url": servers[0].endpoint_url,
         "endpoint_urls": [server.endpoint_url for server in servers],
         "region_name": servers[0].region_name,
@@ -233,7 +233,7 @@ async def _await_all(
     }
     variables = environment_variables(servers[0], inherit=True)
     async with _telling(words):
-        return await compete(CONTESTANTS[OURS], Path(sys.executable), variables, order, hand_over)
+        return await compete(CONTESTANTS[OURS], Path(sys.executable), variables, settings, hand_over)
 
 
 async def _listed(server: MotoServer) -> dict[str, str]:

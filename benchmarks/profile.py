@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Final
 
 from awaitbatch.testing import ServerProcess
 from benchmarks import cpu
-from benchmarks.ground import add_running_jobs
 from benchmarks.report import Figure, Result, conclude, table
+from benchmarks.servers import add_running_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -109,8 +109,8 @@ async def _run(contestant: str, seconds: float, profiler: Sequence[str]) -> cpu.
     async with ServerProcess("--description-bytes", str(cpu.DESCRIPTION_BYTES)) as server:
         job_ids = await add_running_jobs(server, cpu.JOBS)
         # The profiler slows it down, so what it costs is found without, and what part a function has in it with.
-        cost = await cpu.in_own_process(contestant, server, job_ids, 2, seconds)
-        await cpu.in_own_process(contestant, server, job_ids, 2, seconds, *profiler)
+        cost = await cpu.in_worker(contestant, server, job_ids, 2, seconds)
+        await cpu.in_worker(contestant, server, job_ids, 2, seconds, *profiler)
         return cost
 
 

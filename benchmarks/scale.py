@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.testing import ServerProcess
-from benchmarks.ground import FOREVER, add_running_jobs, answer_order, arguments_for, own_process, read_order
 from benchmarks.report import Figure, Result
+from benchmarks.servers import FOREVER, add_running_jobs, arguments_for
+from benchmarks.workers import read_request, send_answer, worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,18 +90,18 @@ async def measure(*, quick: bool) -> Result:
         AsyncExitStack() as stack,
     ):
         job_ids: list[str] = []
-        programs = []
+        workers = []
         for size in sizes:
             while len(job_ids) < size:
                 more = min(size - len(job_ids), _JOBS_A_REQUEST)
                 job_ids += await add_running_jobs(server, more, seed=len(job_ids))
-            program = await stack.enter_async_context(own_process(__name__))
-            await program.ask({"server": arguments_for(server), "job_ids": job_ids})
-            programs.append(program)
+            process = await stack.enter_async_context(worker(__name__))
+            await process.ask({"server": arguments_for(server), "job_ids": job_ids})
+            workers.append(process)
         for _ in range(rounds):
-            for program in programs:
-                await program.ask({"looks": seconds})
-        costs = [Cost(**await program.ask({"stalls": stalled})) for program in programs]
+            for process in workers:
+                await process.ask({"looks": seconds})
+        costs = [Cost(**await process.ask({"stalls": stalled})) for process in workers]
     return Result(
         name="scale",
         about=f"waits for {', '.join(f'{size:,}' for size in sizes)} jobs at {RATE:g} calls/s, one event loop",
@@ -207,7 +208,7 @@ def _resident() -> int:
 
 
 async def _await_all(server: dict[str, Any], job_ids: list[str]) -> None:
-    """Wait for the jobs; measure looks for as many seconds as each order says, and with the last one stalls."""
+    """Wait for the jobs; measure looks for as many seconds as each request says, and with the last one stalls."""
     loop = asyncio.get_running_loop()
     async with BatchClient(
         **server,
@@ -226,17 +227,17 @@ async def _await_all(server: dict[str, Any], job_ids: list[str]) -> None:
         await asyncio.sleep(0)
         began = loop.time() - begin
         await _seen(client, 2 * len(job_ids))
-        answer_order(None)
+        send_answer(None)
         looks = _Looks(client)
         # While nothing is asked the loop stands still, and no other process pays for this one.
-        while "looks" in (order := read_order()):
+        while "looks" in (request := read_request()):
             await asyncio.sleep(_SETTLE)
-            await looks.measure(order["looks"])
-            answer_order(None)
+            await looks.measure(request["looks"])
+            send_answer(None)
         assert client.statistics().failed == 0
         await asyncio.sleep(_SETTLE)
         stalls = _Stalls()
-        await stalls.watch(order["stalls"])
+        await stalls.watch(request["stalls"])
         resident = _resident()
         begin = loop.time()
         gc.collect()
@@ -248,7 +249,7 @@ async def _await_all(server: dict[str, Any], job_ids: list[str]) -> None:
         cancelled = loop.time() - begin
         assert all(wait.cancelled() for wait in waits)
         assert client.statistics().pending == 0
-    answer_order(
+    send_answer(
         asdict(
             Cost(
                 jobs=len(job_ids),
@@ -276,4 +277,4 @@ async def _seen(client: BatchClient, jobs: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_await_all(**read_order()))
+    asyncio.run(_await_all(**read_request()))

@@ -12,8 +12,8 @@ from typing import Final
 
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.testing import ServerProcess
-from benchmarks.ground import add_running_jobs, arguments_for
 from benchmarks.report import Figure, Result
+from benchmarks.servers import add_running_jobs, arguments_for
 
 ALLOWED: Final = 20.0
 """Calls a second, and calls at once after a pause."""
