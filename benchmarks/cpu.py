@@ -1,6 +1,6 @@
-"""What it costs to look at a job: CPU time of the client's process per job seen.
+"""What a check of a job costs: CPU time of the client's process per job seen.
 
-Three contestants look at the same 1,000 jobs, whose descriptions have 3,500 bytes, as often as the server lets them:
+Three contestants check the same 1,000 jobs, whose descriptions have 3,500 bytes, as often as the server lets them:
 
 - awaitbatch: 1,000 tasks in ``poll_for_job_complete``;
 - a plain aiobotocore loop, 100 ids a call, botocore's own parser;
@@ -10,7 +10,7 @@ Beside them, what is awaitbatch's own and what is aiobotocore's, and what both a
 
 - awaitbatch over bare signed HTTP in place of aiobotocore;
 - the floor below that: the same signed HTTP with answers that msgspec walks;
-- awaitbatch's transport, which is aiobotocore, alone, with answers that nobody reads;
+- awaitbatch's transport, which is aiobotocore, alone, whose answers are not read;
 - reading the answers alone, without a network;
 - the core alone, reading included: who goes in a call, and what an answer does to whom.
 
@@ -54,7 +54,7 @@ JOBS: Final = 1000
 DESCRIPTION_BYTES: Final = 3500
 MAX_IDS_PER_CALL: Final = 100
 _INTERVAL: Final = 0.001
-"""Seconds between two looks that a task asks for; so short that there is a full call to send at every moment."""
+"""Seconds between two checks that a task asks for; so short that there is a full call to send at every moment."""
 _MORE_THAN_ANY_SERVER: Final = 1e5
 """Calls a second."""
 _ONE_AT_A_TIME: Final = AioConfig(max_pool_connections=3)
@@ -258,14 +258,14 @@ async def measure(*, quick: bool) -> Result:
     Args:
         quick: Fewer and shorter rounds.
     """
-    rounds, forming, seconds = (2, 1.0, 1.0) if quick else (7, 2.0, 4.0)
+    rounds, warm_up, seconds = (2, 1.0, 1.0) if quick else (7, 2.0, 4.0)
     names = [name for name in CONTESTANTS if not (quick and name in _PARTS)]
     costs: dict[str, list[Cost]] = {name: [] for name in names}
     async with ServerProcess("--description-bytes", str(DESCRIPTION_BYTES)) as server:
         job_ids = await add_running_jobs(server, JOBS)
         for _ in range(rounds):
             for name, found in costs.items():
-                found.append(await in_worker(name, server, job_ids, forming, seconds))
+                found.append(await in_worker(name, server, job_ids, warm_up, seconds))
     return Result(
         name="cpu",
         about=f"{JOBS:,} jobs of {DESCRIPTION_BYTES:,} bytes, {'best' if quick else 'median'} of {rounds} interleaved "
@@ -278,7 +278,7 @@ async def measure(*, quick: bool) -> Result:
 
 def _figures(costs: dict[str, list[Cost]], *, quick: bool) -> list[Figure]:
     # Rounds of a second on a machine that does other things are up to a third off, and a ratio of 8 was seen as 6.5. So
-    # the short form takes the best round, and bounds beyond what chance does and short of what is left once a look
+    # the short form takes the best round, and bounds beyond what chance does and short of what is left once a check
     # costs twice as much (4 and 29), our own part of it does (1.9), or botocore's parser reads the answers (1.2 and 7).
     most, least, of_full, of_single, of_floor = (
         (max, min, 5, 30, 1.8) if quick else (statistics.median, statistics.median, 7, 30, 1.5)
@@ -332,12 +332,12 @@ def _figures(costs: dict[str, list[Cost]], *, quick: bool) -> list[Figure]:
 
 
 async def in_worker(  # noqa: D417
-    name: str, server: ServerProcess, job_ids: Sequence[str], forming: float, seconds: float, *wrapper: str
+    name: str, server: ServerProcess, job_ids: Sequence[str], warm_up: float, seconds: float, *wrapper: str
 ) -> Cost:
-    """Let one contestant look at the jobs.
+    """Let one contestant check the jobs in a worker process.
 
     Args:
-        forming: Seconds before it is measured.
+        warm_up: Seconds before the measurement.
         seconds: How long it is measured.
         wrapper: A program that runs it.
     """
@@ -345,7 +345,7 @@ async def in_worker(  # noqa: D417
         "name": name,
         "server": arguments_for(server),
         "job_ids": job_ids,
-        "forming": forming,
+        "warm_up": warm_up,
         "seconds": seconds,
     }
     async with worker(__name__, *wrapper, **_KEEPS_MEMORY) as process:
@@ -353,10 +353,10 @@ async def in_worker(  # noqa: D417
 
 
 async def _compete(
-    name: str, server: dict[str, Any], job_ids: Sequence[str], forming: float, seconds: float
+    name: str, server: dict[str, Any], job_ids: Sequence[str], warm_up: float, seconds: float
 ) -> Cost:
     async with CONTESTANTS[name](server, job_ids) as progress:
-        await asyncio.sleep(forming)
+        await asyncio.sleep(warm_up)
         before, cpu, begin = progress(), time.process_time(), time.monotonic()
         await asyncio.sleep(seconds)
         after, cpu, elapsed = progress(), time.process_time() - cpu, time.monotonic() - begin

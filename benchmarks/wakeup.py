@@ -2,7 +2,7 @@
 
 10,000 tasks wait in ``poll_for_job_complete`` until answers, 100 calls of 100 jobs each, say that all of them have
 ended. The answers come from this process, ready made, so that no network and no parser of HTTP is in the figure. What
-is: walking the body, finding out who awaits what it says, cutting his job's description out of the answer, resuming the
+is: walking the body, finding the waiters of each job, cutting the job's description out of the answer, resuming the
 task, and the turns of the event loop. Decoding the description, which the resumed task does, is left out and measured
 apart.
 """
@@ -28,7 +28,7 @@ from benchmarks.report import Figure, Result
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SEATS: Final = 100
+MAX_IDS_PER_CALL: Final = 100
 _JOBS: Final = 10_000
 _DESCRIPTION_BYTES: Final = 3500
 _TURNS: Final = 4
@@ -93,7 +93,7 @@ async def measure(*, quick: bool) -> Result:
     waking = [cost.waking for cost in costs]
     return Result(
         name="wakeup",
-        about=f"{_JOBS:,} tasks woken by {_JOBS // SEATS} answers, median of {rounds} rounds",
+        about=f"{_JOBS:,} tasks woken by {_JOBS // MAX_IDS_PER_CALL} answers, median of {rounds} rounds",
         figures=[
             Figure(
                 name="from the answer to the resumed task",
@@ -121,8 +121,8 @@ async def _descriptions(count: int) -> dict[str, bytes]:
     transport = server.transport(latency=0)
     await transport.open()
     items: dict[str, bytes] = {}
-    for start in range(0, count, SEATS):
-        some = job_ids[start : start + SEATS]
+    for start in range(0, count, MAX_IDS_PER_CALL):
+        some = job_ids[start : start + MAX_IDS_PER_CALL]
         jobs = msgspec.json.decode(await transport.describe_jobs(some), type=dict[str, list[msgspec.Raw]])[
             "jobs"
         ]
@@ -135,7 +135,7 @@ async def _wake_all(items: dict[str, bytes]) -> Cost:
     transport: Any = _Answers(items)
     async with BatchClient(transport=transport, max_calls_per_second=_MORE_THAN_ANY_SERVER) as client:
         waits = [asyncio.create_task(client.poll_for_job_complete(job_id, 0)) for job_id in items]
-        while client.statistics().in_flight < len(items) / SEATS:  # noqa: ASYNC110
+        while client.statistics().in_flight < len(items) / MAX_IDS_PER_CALL:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         gc.collect()
         gc.freeze()

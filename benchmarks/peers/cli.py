@@ -1,6 +1,6 @@
 """``python -m benchmarks peers``: the race, whole or piece by piece.
 
-Without options every contestant runs every scenario twice: looking at each job about every 5 s, and by its own
+Without options every contestant runs every scenario twice: checking each job about every 5 s, and by its own
 defaults.
 """
 
@@ -102,7 +102,7 @@ async def _quick() -> Result:
     found = {run.contestant.name: _headed(run) | row for run, row in zip(planned, rows, strict=True)}
     return Result(
         name="peers",
-        about=f"{QUICK.about}, each looked at about every {QUICK_PACE.interval:g} s",
+        about=f"{QUICK.about}, each checked about every {QUICK_PACE.interval:g} s",
         figures=[*_ratios(found), *(_dead(row) for row in found.values())],
         quick=True,
         extra=[report(list(found.values()))],
@@ -202,7 +202,7 @@ def report(rows: Sequence[Row]) -> str:
 
 
 def _told(pace: str) -> str:
-    return "own defaults" if pace == BY_DEFAULT.name else f"looking about every {pace.removesuffix('s')} s"
+    return "own defaults" if pace == BY_DEFAULT.name else f"checking about every {pace.removesuffix('s')} s"
 
 
 async def _race(planned: Sequence[Run], *, save: bool) -> list[Row]:
@@ -251,8 +251,8 @@ def _in_short(row: Row) -> str:
     )
 
 
-def _say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 def _headed(run: Run) -> dict[str, Any]:
@@ -292,7 +292,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"of {', '.join(CONTESTANTS)}; `plain` stands for both plain loops",
     )
     parser.add_argument("--scenarios", metavar="NAME,…", help=f"of {', '.join(SCENARIOS)}")
-    parser.add_argument("--interval", action="store_true", help="only looking at each job about every 5 s")
+    parser.add_argument("--interval", action="store_true", help="only checking each job about every 5 s")
     parser.add_argument("--defaults", action="store_true", help="only as often as each does by default")
     parser.add_argument("--save", action="store_true", help=f"merge the rows into results/{_PATH.name}")
     parser.add_argument("--show", action="store_true", help="run nothing, only show the rows that are kept")

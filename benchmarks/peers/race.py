@@ -151,19 +151,19 @@ async def _ask(
             await process.stdin.drain()
             answer = await process.stdout.readline()
     except TimeoutError:
-        message = f"{_last_words(errors)}\nno answer within {seconds:g} s"
+        message = f"{_end_of(errors)}\nno answer within {seconds:g} s"
         raise RunError(message.strip()) from None
     except ConnectionError:
         answer = b""
     if not answer:
         await process.wait()
-        message = f"{_last_words(errors)}\n(exit code {process.returncode})"
+        message = f"{_end_of(errors)}\n(exit code {process.returncode})"
         raise RunError(message.strip())
     found: dict[str, Any] = json.loads(answer)
     return found
 
 
-def _last_words(errors: IO[bytes]) -> str:
+def _end_of(errors: IO[bytes]) -> str:
     """The end of a contestant's standard error."""
     errors.seek(0, os.SEEK_END)
     errors.seek(max(0, errors.tell() - 2000))

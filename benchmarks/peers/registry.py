@@ -99,7 +99,7 @@ CONTESTANTS: Final[dict[str, Contestant]] = {
             about="plain loop, 100 ids a call",
             script="plain_loop",
             environment=_PLAIN,
-            settings={"seats": 100},
+            settings={"ids_per_call": 100},
             has_defaults=False,
         ),
         Contestant(
@@ -107,7 +107,7 @@ CONTESTANTS: Final[dict[str, Contestant]] = {
             about="plain loop, 1 id a call",
             script="plain_loop",
             environment=_PLAIN,
-            settings={"seats": 1},
+            settings={"ids_per_call": 1},
             has_defaults=False,
         ),
         Contestant(

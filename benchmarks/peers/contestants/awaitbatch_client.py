@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 _CALLS_PER_SECOND = 50.0
 """Room for 5,000 jobs at 5 s, which are 10 to 20 calls a second; the default is 10."""
-_SEATS = 100
+_MAX_IDS_PER_CALL = 100
 _LITTLE = 1.0
-"""Seconds between looks; so few that the rate alone decides when the next one is."""
+"""Seconds between checks; so few that the rate alone decides when the next one is."""
 
 
 def _client(harness: Harness, endpoint_url: str) -> BatchClient:
     if harness.interval is None:
         return BatchClient(endpoint_url=endpoint_url)
     if harness.settings.get("steady"):
-        # As many calls as one look at each job takes, and all of them from the begin to the end.
-        rate = harness.jobs / _SEATS / harness.interval
+        # As many calls as one check of each job takes, at that rate from the beginning to the end.
+        rate = harness.jobs / _MAX_IDS_PER_CALL / harness.interval
         return BatchClient(
             endpoint_url=endpoint_url, backoff=FixedInterval(_LITTLE), max_calls_per_second=rate
         )
@@ -37,7 +37,7 @@ def _client(harness: Harness, endpoint_url: str) -> BatchClient:
 
 
 async def _race(harness: Harness) -> None:
-    # One server mostly; jobs are dealt out to several as cards are.
+    # Usually one server; with several, each gets every n-th job.
     endpoint_urls = harness.settings.get("endpoint_urls", [harness.endpoint_url])
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(_client(harness, url)) for url in endpoint_urls]

@@ -11,7 +11,7 @@ from benchmarks.peers.contestants.harness import Harness
 
 _DEFAULT_PERIOD = 1.0
 """Its `describe_period`: seconds between two calls, whatever the number of jobs."""
-_SEATS = 100
+_MAX_IDS_PER_CALL = 100
 _RETRIES = {"max_attempts": 5, "mode": "standard"}
 
 
@@ -20,7 +20,9 @@ def main() -> None:
     harness = Harness("miniwdl-aws", "boto3", "botocore")
     from miniwdl_aws.batch_job import BatchJobDescriber
 
-    period = _DEFAULT_PERIOD if harness.interval is None else harness.interval * _SEATS / harness.jobs
+    period = (
+        _DEFAULT_PERIOD if harness.interval is None else harness.interval * _MAX_IDS_PER_CALL / harness.jobs
+    )
     describer = BatchJobDescriber()
     # The package makes a client for each thread; that would cost more than all else here.
     client = boto3.Session().client("batch", config=botocore.config.Config(retries=_RETRIES))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _ENDS = frozenset({"SUCCEEDED", "FAILED"})
 _INTERVAL = 5.0
-_SEATS = 100
+_MAX_IDS_PER_CALL = 100
 
 
 async def _wait(client: BatchClient, job_id: str, interval: float) -> None:
@@ -30,8 +30,8 @@ async def _wait_for_all(client: BatchClient, harness: Harness, interval: float) 
     try:
         while waiting:
             job_ids = list(waiting)
-            for begin in range(0, len(job_ids), _SEATS):
-                answer = await client.describe_jobs(jobs=job_ids[begin : begin + _SEATS])
+            for begin in range(0, len(job_ids), _MAX_IDS_PER_CALL):
+                answer = await client.describe_jobs(jobs=job_ids[begin : begin + _MAX_IDS_PER_CALL])
                 for job in answer["jobs"]:
                     if job["status"] in _ENDS:
                         harness.ended(job["jobId"])
@@ -45,7 +45,7 @@ async def _race(harness: Harness) -> None:
     interval = harness.interval or _INTERVAL
     async with get_session().create_client("batch") as client:
         harness.start_on_loop()
-        if harness.settings["seats"] == 1:
+        if harness.settings["ids_per_call"] == 1:
             await harness.task_each(lambda job_id: _wait(client, job_id, interval))
         else:
             await _wait_for_all(client, harness, interval)

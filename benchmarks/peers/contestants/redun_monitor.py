@@ -8,7 +8,7 @@ from benchmarks.peers.contestants.harness import Harness
 
 _DEFAULT_INTERVAL = 5.0
 """Its `job_monitor_interval`: the pause after each hundred jobs, and after each round."""
-_SEATS = 100
+_MAX_IDS_PER_CALL = 100
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
 
     interval = _DEFAULT_INTERVAL
     if harness.interval is not None:
-        interval = harness.interval / (-(-harness.jobs // _SEATS) + 1)
+        interval = harness.interval / (-(-harness.jobs // _MAX_IDS_PER_CALL) + 1)
     waiting = dict.fromkeys(harness.start())
     try:
         while waiting:
@@ -28,7 +28,7 @@ def main() -> None:
                 if job["status"] in {"SUCCEEDED", "FAILED"}:
                     harness.ended(job["jobId"])
                     del waiting[job["jobId"]]
-                if number % _SEATS == 0:
+                if number % _MAX_IDS_PER_CALL == 0:
                     time.sleep(interval)
             time.sleep(interval)
     except Exception as error:  # noqa: BLE001
