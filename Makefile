@@ -48,10 +48,10 @@ bench-quick: $(TEST)/installed  ## the same in a minute and a half, installing n
 load-moto: $(TEST)/installed  ## await 5,000 jobs on moto servers: two minutes, the columns of the peers' race
 	@$(TEST)/bin/python -m benchmarks load-moto $(ARGS)
 
-simulate: $(TEST)/installed  ## the core in virtual time: limits nobody told it, a million jobs (ARGS="--jobs 50000 --rates 5")
+simulate: $(TEST)/installed  ## the core in virtual time: unknown limits, a million jobs (ARGS="--jobs 50000 --rates 5")
 	@$(TEST)/bin/python -m benchmarks.simulate $(ARGS)
 
-profile: $(BENCH)/installed  ## what the CPU time of a look is spent on, function by function: half a minute
+profile: $(BENCH)/installed  ## what the CPU time of a check is spent on, function by function: half a minute
 	@$(BENCH)/bin/python -m benchmarks.profile $(ARGS)
 
 plots: $(BENCH)/installed  ## draw docs/images from benchmarks/results

@@ -1,6 +1,6 @@
-"""What it costs to look at a job: CPU time of the client's process per job seen.
+"""What a check of a job costs: CPU time of the client's process per job seen.
 
-Three contestants look at the same 1,000 jobs, whose descriptions have 3,500 bytes, as often as the server lets them:
+Three contestants check the same 1,000 jobs, whose descriptions have 3,500 bytes, as often as the server lets them:
 
 - awaitbatch: 1,000 tasks in ``poll_for_job_complete``;
 - a plain aiobotocore loop, 100 ids a call, botocore's own parser;
@@ -10,7 +10,7 @@ Beside them, what is awaitbatch's own and what is aiobotocore's, and what both a
 
 - awaitbatch over bare signed HTTP in place of aiobotocore;
 - the floor below that: the same signed HTTP with answers that msgspec walks;
-- awaitbatch's transport, which is aiobotocore, alone, with answers that nobody reads;
+- awaitbatch's transport, which is aiobotocore, alone, whose answers are not read;
 - reading the answers alone, without a network;
 - the core alone, reading included: who goes in a call, and what an answer does to whom.
 
@@ -41,9 +41,10 @@ from awaitbatch._core.windows import Windows
 from awaitbatch._responses import DescribeJobsResponse
 from awaitbatch._transport import AiobotocoreTransport
 from awaitbatch.testing import ServerProcess
-from benchmarks.ground import add_running_jobs, answer_order, arguments_for, own_process, read_order
 from benchmarks.report import Figure, Result
+from benchmarks.servers import add_running_jobs, arguments_for
 from benchmarks.signed_http import SignedHttp, jobs_in
+from benchmarks.workers import read_request, send_answer, worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -53,7 +54,7 @@ JOBS: Final = 1000
 DESCRIPTION_BYTES: Final = 3500
 MAX_IDS_PER_CALL: Final = 100
 _INTERVAL: Final = 0.001
-"""Seconds between two looks that a task asks for; so short that there is a full call to send at every moment."""
+"""Seconds between two checks that a task asks for; so short that there is a full call to send at every moment."""
 _MORE_THAN_ANY_SERVER: Final = 1e5
 """Calls a second."""
 _ONE_AT_A_TIME: Final = AioConfig(max_pool_connections=3)
@@ -99,15 +100,15 @@ async def _awaitbatch(
 
 @asynccontextmanager
 async def _looping(
-    call: Callable[[Sequence[str]], Awaitable[int]], job_ids: Sequence[str], seats: int
+    call: Callable[[Sequence[str]], Awaitable[int]], job_ids: Sequence[str], ids_per_call: int
 ) -> AsyncIterator[Callable[[], Progress]]:
     """Call for all jobs again and again, one call after the other."""
     seen = calls = 0
 
     async def loop() -> None:
         nonlocal seen, calls
-        for start in itertools.cycle(range(0, len(job_ids), seats)):
-            seen += await call(job_ids[start : start + seats])
+        for start in itertools.cycle(range(0, len(job_ids), ids_per_call)):
+            seen += await call(job_ids[start : start + ids_per_call])
             calls += 1
 
     task = asyncio.create_task(loop())
@@ -120,14 +121,14 @@ async def _looping(
 
 @asynccontextmanager
 async def _plain(
-    server: dict[str, Any], job_ids: Sequence[str], seats: int
+    server: dict[str, Any], job_ids: Sequence[str], ids_per_call: int
 ) -> AsyncIterator[Callable[[], Progress]]:
     async with AioSession().create_client("batch", **server) as client:
 
         async def call(job_ids: Sequence[str]) -> int:
             return len((await client.describe_jobs(jobs=job_ids))["jobs"])
 
-        async with _looping(call, job_ids, seats) as progress:
+        async with _looping(call, job_ids, ids_per_call) as progress:
             yield progress
 
 
@@ -257,14 +258,14 @@ async def measure(*, quick: bool) -> Result:
     Args:
         quick: Fewer and shorter rounds.
     """
-    rounds, forming, seconds = (2, 1.0, 1.0) if quick else (7, 2.0, 4.0)
+    rounds, warm_up, seconds = (2, 1.0, 1.0) if quick else (7, 2.0, 4.0)
     names = [name for name in CONTESTANTS if not (quick and name in _PARTS)]
     costs: dict[str, list[Cost]] = {name: [] for name in names}
     async with ServerProcess("--description-bytes", str(DESCRIPTION_BYTES)) as server:
         job_ids = await add_running_jobs(server, JOBS)
         for _ in range(rounds):
             for name, found in costs.items():
-                found.append(await in_own_process(name, server, job_ids, forming, seconds))
+                found.append(await in_worker(name, server, job_ids, warm_up, seconds))
     return Result(
         name="cpu",
         about=f"{JOBS:,} jobs of {DESCRIPTION_BYTES:,} bytes, {'best' if quick else 'median'} of {rounds} interleaved "
@@ -277,7 +278,7 @@ async def measure(*, quick: bool) -> Result:
 
 def _figures(costs: dict[str, list[Cost]], *, quick: bool) -> list[Figure]:
     # Rounds of a second on a machine that does other things are up to a third off, and a ratio of 8 was seen as 6.5. So
-    # the short form takes the best round, and bounds beyond what chance does and short of what is left once a look
+    # the short form takes the best round, and bounds beyond what chance does and short of what is left once a check
     # costs twice as much (4 and 29), our own part of it does (1.9), or botocore's parser reads the answers (1.2 and 7).
     most, least, of_full, of_single, of_floor = (
         (max, min, 5, 30, 1.8) if quick else (statistics.median, statistics.median, 7, 30, 1.5)
@@ -330,32 +331,32 @@ def _figures(costs: dict[str, list[Cost]], *, quick: bool) -> list[Figure]:
     ]
 
 
-async def in_own_process(  # noqa: D417
-    name: str, server: ServerProcess, job_ids: Sequence[str], forming: float, seconds: float, *wrapper: str
+async def in_worker(  # noqa: D417
+    name: str, server: ServerProcess, job_ids: Sequence[str], warm_up: float, seconds: float, *wrapper: str
 ) -> Cost:
-    """Let one contestant look at the jobs.
+    """Let one contestant check the jobs in a worker process.
 
     Args:
-        forming: Seconds before it is measured.
+        warm_up: Seconds before the measurement.
         seconds: How long it is measured.
         wrapper: A program that runs it.
     """
-    order = {
+    request = {
         "name": name,
         "server": arguments_for(server),
         "job_ids": job_ids,
-        "forming": forming,
+        "warm_up": warm_up,
         "seconds": seconds,
     }
-    async with own_process(__name__, *wrapper, **_KEEPS_MEMORY) as program:
-        return Cost(**await program.ask(order))
+    async with worker(__name__, *wrapper, **_KEEPS_MEMORY) as process:
+        return Cost(**await process.ask(request))
 
 
 async def _compete(
-    name: str, server: dict[str, Any], job_ids: Sequence[str], forming: float, seconds: float
+    name: str, server: dict[str, Any], job_ids: Sequence[str], warm_up: float, seconds: float
 ) -> Cost:
     async with CONTESTANTS[name](server, job_ids) as progress:
-        await asyncio.sleep(forming)
+        await asyncio.sleep(warm_up)
         before, cpu, begin = progress(), time.process_time(), time.monotonic()
         await asyncio.sleep(seconds)
         after, cpu, elapsed = progress(), time.process_time() - cpu, time.monotonic() - begin
@@ -366,4 +367,4 @@ async def _compete(
 
 
 if __name__ == "__main__":
-    answer_order(asdict(asyncio.run(_compete(**read_order()))))
+    send_answer(asdict(asyncio.run(_compete(**read_request()))))

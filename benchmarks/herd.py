@@ -1,8 +1,8 @@
 """How full calls are: ids a call once many waiting tasks have become one herd.
 
 Every job is awaited in a task of its own, as a program that knows nothing of calls would. The jobs outlast the
-measurement, and what happens while the herd forms is left out: the pauses before the first checks, which are drawn
-apart on purpose, and the throttle's start.
+measurement, and the warm-up is left out: the pauses before the first checks, which are drawn apart on purpose,
+and the throttle's start.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from awaitbatch import BatchClient, ExponentialBackoff, FixedInterval
 from awaitbatch.testing import ServerProcess
-from benchmarks.ground import add_running_jobs, arguments_for
 from benchmarks.report import Figure, Result
+from benchmarks.servers import add_running_jobs, arguments_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,12 +39,12 @@ class Herd:
 
     Attributes:
         jobs: How many it awaited.
-        backoff: When it looked again.
+        backoff: How it spaced the checks of a job.
         seconds: How long it was measured.
         calls: The calls that it sent.
         ids: The ids in them.
         seen: Jobs in good answers.
-        course: Ids a call in each five seconds from the first wait on; 0.0 if there was no call.
+        ids_per_call_over_time: Ids per call in each five seconds from the first wait on; 0.0 if there was no call.
     """
 
     jobs: int
@@ -53,7 +53,7 @@ class Herd:
     calls: int
     ids: int
     seen: int
-    course: list[float]
+    ids_per_call_over_time: list[float]
 
     @property
     def ids_per_call(self) -> float:
@@ -75,9 +75,9 @@ class Herd:
             ),
         ]
         if "Fixed" in self.backoff:
-            looks = self.seen / self.jobs / (self.seconds / INTERVAL)
+            checks = self.seen / self.jobs / (self.seconds / INTERVAL)
             # No target: a period is the interval and the time to the answer, and the span has edges.
-            found.append(Figure(name=title, value=looks, unit="looks a job and interval"))
+            found.append(Figure(name=title, value=checks, unit="checks per job and interval"))
         return found
 
 
@@ -89,18 +89,18 @@ async def measure(*, quick: bool) -> Result:
     Args:
         quick: Measure for a shorter time.
     """
-    forming, seconds = (10.0, 10.0) if quick else (15.0, 45.0)
+    warm_up, seconds = (10.0, 10.0) if quick else (15.0, 45.0)
     async with ServerProcess() as server:
         herds = await asyncio.gather(
             *(
-                _measure_one(server, jobs, name, forming, seconds)
+                _measure_one(server, jobs, name, warm_up, seconds)
                 for jobs in (MANY, FEW)
                 for name in _BACKOFFS
             )
         )
     return Result(
         name="herd",
-        about=f"each job awaited in its own task, measured for {seconds:g} s after the first {forming:g} s",
+        about=f"each job awaited in its own task, measured for {seconds:g} s after the first {warm_up:g} s",
         figures=[figure for herd in herds for figure in herd.figures()],
         quick=quick,
         details={"herds": [asdict(herd) for herd in herds]},
@@ -108,7 +108,7 @@ async def measure(*, quick: bool) -> Result:
 
 
 async def _measure_one(
-    server: ServerProcess, jobs: int, backoff: str, forming: float, seconds: float
+    server: ServerProcess, jobs: int, backoff: str, warm_up: float, seconds: float
 ) -> Herd:
     job_ids = await add_running_jobs(server, jobs)
     async with (
@@ -117,12 +117,12 @@ async def _measure_one(
     ):
         waits = [group.create_task(client.wait_for_job(job_id)) for job_id in job_ids]
         samples = [client.statistics()]
-        for _ in range(round((forming + seconds) / _STEP)):
+        for _ in range(round((warm_up + seconds) / _STEP)):
             await asyncio.sleep(_STEP)
             samples.append(client.statistics())
         for wait in waits:
             wait.cancel()
-    before, after = samples[round(forming / _STEP)], samples[-1]
+    before, after = samples[round(warm_up / _STEP)], samples[-1]
     return Herd(
         jobs=jobs,
         backoff=backoff,
@@ -130,7 +130,7 @@ async def _measure_one(
         calls=after.calls - before.calls,
         ids=_ids(after) - _ids(before),
         seen=after.jobs_described - before.jobs_described,
-        course=[
+        ids_per_call_over_time=[
             round((_ids(later) - _ids(earlier)) / max(1, later.calls - earlier.calls), 1)
             for earlier, later in itertools.pairwise(samples)
         ],

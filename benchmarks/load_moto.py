@@ -1,11 +1,11 @@
-"""5,000 jobs to their end against moto, which nobody of us wrote.
+"""5,000 jobs to their end against moto, which none of us wrote.
 
 The jobs are submitted first, over SubmitJob, and live until some time after the last of them is; then awaitbatch, in a
 process of its own as in the peers' race, awaits each in a task of its own. The columns are those of the race.
 
 One moto server would be enough to answer, but slow: it goes through all its jobs for each call, so that a call for 100
 ids takes 40 ms of its CPU with 5,000 jobs and 20 ms with 1,250, and it takes 6 ms for each submission. So the jobs are
-dealt out to several, with one client each, all on one event loop.
+spread over several, with one client each, all on one event loop.
 """
 
 from __future__ import annotations
@@ -24,49 +24,49 @@ from aiobotocore.session import AioSession
 
 from awaitbatch import BatchClient
 from awaitbatch.testing import LifeCycle, MotoServer
-from benchmarks.ground import arguments_for
 from benchmarks.peers import rows as table
-from benchmarks.peers.course import EVERY_FEW_SECONDS, QUICK, QUICK_PACE, RUNNING, SEED
-from benchmarks.peers.race import compete, surroundings_of
-from benchmarks.peers.roster import CONTESTANTS, OURS
+from benchmarks.peers.race import compete, environment_variables
+from benchmarks.peers.registry import CONTESTANTS, OURS
+from benchmarks.peers.scenarios import EVERY_FEW_SECONDS, QUICK, QUICK_PACE, RUNNING, SEED
 from benchmarks.report import Figure, Result
+from benchmarks.servers import arguments_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from benchmarks.peers.course import Pace
     from benchmarks.peers.rows import Row
+    from benchmarks.peers.scenarios import Pace
 
 _FAILING: Final = 0.1
 _SECONDS_PER_SUBMISSION: Final = 0.015
 """Twice what it takes on two idle cores; jobs begin to end once so much time for each has passed."""
 _SUBMISSIONS_AT_ONCE: Final = 4
 """To each server; more only queue up there."""
-_SECONDS_BETWEEN_WORDS: Final = 5.0
+_SECONDS_BETWEEN_MESSAGES: Final = 5.0
 _ENDS: Final = ("SUCCEEDED", "FAILED")
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The jobs, and who has them.
+    """The jobs, and the servers that have them.
 
     Attributes:
         jobs: How many there are.
         servers: How many share them.
         running: Least and most seconds from the time by which all are submitted to the end of one.
-        pace: How often each job is looked at.
-        seats: The least number of ids in a call that will do.
+        pace: How often each job is checked.
+        ids_per_call: The target: the least mean number of ids per call.
     """
 
     jobs: int
     servers: int
     running: tuple[float, float]
     pace: Pace
-    seats: float
+    ids_per_call: float
 
 
-_FULL: Final = Load(jobs=5000, servers=4, running=RUNNING, pace=EVERY_FEW_SECONDS, seats=90)
-_QUICK: Final = Load(jobs=100, servers=2, running=QUICK.running, pace=QUICK_PACE, seats=30)
+_FULL: Final = Load(jobs=5000, servers=4, running=RUNNING, pace=EVERY_FEW_SECONDS, ids_per_call=90)
+_QUICK: Final = Load(jobs=100, servers=2, running=QUICK.running, pace=QUICK_PACE, ids_per_call=30)
 """A call has 50 ids until jobs begin to end, and fewer and fewer then."""
 
 
@@ -97,14 +97,14 @@ async def measure(*, quick: bool) -> Result:
             ends |= await server.ended()
             record |= await _listed(server)
             counts.append(await server.control("GET", "statistics"))
-    # What ended before anybody waited is noticed late since then only.
+    # A job that ended before the wait began counts as ended when it began.
     ends = {job_id: max(end, waiting_since) for job_id, end in ends.items()}
     row = {"contestant": OURS, **about, **table.measured(found, added(counts), ends, job_ids, None)}
     wrong = disagreements(found["outcomes"], record, job_ids)
     return Result(
         name="load_moto",
         about=f"{load.jobs:,} jobs, about {_FAILING:.0%} of which fail, on {load.servers} moto servers, "
-        f"each looked at about every {load.pace.interval:g} s",
+        f"each checked about every {load.pace.interval:g} s",
         figures=list(_figures(load, row, len(wrong))),
         quick=quick,
         details={"row": row, "disagreements": wrong[:10]},
@@ -151,7 +151,10 @@ def _figures(load: Load, row: Row, wrong: int) -> Iterable[Figure]:
     yield Figure(name="waits that died or were left", value=row["died"] + row["left"], at_most=0)
     yield Figure(name="outcomes that the servers list otherwise", value=wrong, at_most=0)
     yield Figure(
-        name="ids per call", value=row["ids_per_call"], unit="ids in an answered call", at_least=load.seats
+        name="ids per call",
+        value=row["ids_per_call"],
+        unit="ids in an answered call",
+        at_least=load.ids_per_call,
     )
     yield Figure(
         name="99 of 100 ends are noticed within",
@@ -191,7 +194,7 @@ async def _submit_all(load: Load, servers: Sequence[MotoServer], first_end: floa
             )
         job_ids[number] = answer["jobId"]
 
-    async def words() -> str:
+    async def progress() -> str:
         return f"submitted {sum(map(bool, job_ids)):,} of {load.jobs:,}"
 
     async with AsyncExitStack() as stack:
@@ -199,7 +202,7 @@ async def _submit_all(load: Load, servers: Sequence[MotoServer], first_end: floa
             await stack.enter_async_context(BatchClient(**arguments_for(server))) for server in servers
         ]
         rooms = [asyncio.Semaphore(_SUBMISSIONS_AT_ONCE) for _ in servers]
-        async with _telling(words), asyncio.TaskGroup() as group:
+        async with _reporting(progress), asyncio.TaskGroup() as group:
             for number in range(load.jobs):
                 place = number % len(servers)
                 group.create_task(submit(number, clients[place], rooms[place]))
@@ -213,15 +216,15 @@ async def _await_all(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Let awaitbatch await all, and return what its process says of itself and of the jobs."""
 
-    async def words() -> str:
+    async def progress() -> str:
         ended = sum([len(await server.ended()) for server in servers])
         return f"{ended:,} of {len(job_ids):,} jobs have ended"
 
-    async def hand_over() -> list[str]:
+    async def give_ids() -> list[str]:
         return job_ids
 
     deadline = longest_job + load.pace.patience
-    order = {
+    settings = {
         "endpoint_url": servers[0].endpoint_url,
         "endpoint_urls": [server.endpoint_url for server in servers],
         "region_name": servers[0].region_name,
@@ -231,9 +234,9 @@ async def _await_all(
         "longest_job": longest_job,
         "missing_deadline": deadline,
     }
-    surroundings = surroundings_of(servers[0], inherit=True)
-    async with _telling(words):
-        return await compete(CONTESTANTS[OURS], Path(sys.executable), surroundings, order, hand_over)
+    variables = environment_variables(servers[0], inherit=True)
+    async with _reporting(progress):
+        return await compete(CONTESTANTS[OURS], Path(sys.executable), variables, settings, give_ids)
 
 
 async def _listed(server: MotoServer) -> dict[str, str]:
@@ -248,21 +251,21 @@ async def _listed(server: MotoServer) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _telling(words: Callable[[], Awaitable[str]]) -> AsyncIterator[None]:
-    """Say from time to time how far it is."""
+async def _reporting(progress: Callable[[], Awaitable[str]]) -> AsyncIterator[None]:
+    """Report progress from time to time."""
 
-    async def write_log() -> None:
+    async def report() -> None:
         while True:
-            await asyncio.sleep(_SECONDS_BETWEEN_WORDS)
-            _say(await words())
+            await asyncio.sleep(_SECONDS_BETWEEN_MESSAGES)
+            _say(await progress())
 
-    telling = asyncio.create_task(write_log())
+    reporting = asyncio.create_task(report())
     try:
         yield
     finally:
-        telling.cancel()
-        await asyncio.wait([telling])
+        reporting.cancel()
+        await asyncio.wait([reporting])
 
 
-def _say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

@@ -4,8 +4,8 @@ The same results give the same bytes. Each picture names the results that it was
 it shows, so that a test tells whether it is up to date without drawing it. A picture whose results are not there is
 left out.
 
-All colours are of middling lightness and the ground is left out, so that the pictures can be read on a white page and
-on a dark one.
+All colours are of medium lightness and there is no background, so that the pictures can be read on a white page and on
+a dark one.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.peers.roster import CONTESTANTS, NOBODY, OURS
+from benchmarks.peers.registry import CONTESTANTS, IDLE, OURS
 from benchmarks.report import RESULTS
-from benchmarks.simulate.jobs import Scene, soonest
+from benchmarks.simulate.jobs import Scenario, soonest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ BLUE: Final = "#3f7fc4"
 BROWN: Final = "#a66a1f"
 _SERIES: Final = (RED, BROWN, BLUE, GREEN)
 
-_LOOK: Final = {
+_STYLE: Final = {
     "axes.edgecolor": GREY,
     "axes.labelcolor": GREY,
     "axes.spines.right": False,
@@ -52,7 +52,7 @@ _LOOK: Final = {
     "legend.frameon": False,
     "legend.labelcolor": GREY,
     "savefig.transparent": True,
-    # Text stays text, for readers, for searching, and for the fonts of whoever looks at it.
+    # Text stays text, for readers, for searching, and for the reader's own fonts.
     "svg.fonttype": "none",
     "svg.hashsalt": "awaitbatch",
     "text.color": GREY,
@@ -72,8 +72,8 @@ class Plot:
 
     Attributes:
         source: The file in results/ that it is drawn from.
-        about: What is to be seen, in one sentence, for those who do not see it.
-        chosen: What of the results is shown, ready for JSON.
+        about: What the picture shows, in one sentence, for those who cannot see it.
+        chosen: The part of the results that is shown, ready for JSON.
         draw: Draws that; given it and matplotlib's pyplot, returns the figure.
     """
 
@@ -110,7 +110,7 @@ def drawn(plot: Plot) -> str:
     """The picture as SVG."""
     import matplotlib.pyplot as plt  # noqa: PLC0415
 
-    with plt.rc_context(_LOOK), io.BytesIO() as written:
+    with plt.rc_context(_STYLE), io.BytesIO() as written:
         figure = plot.draw(plot.data, plt)
         # Without a date and matplotlib's version.
         metadata = {"Date": None, "Creator": None, "Description": plot.signature}
@@ -120,8 +120,8 @@ def drawn(plot: Plot) -> str:
     return svg.replace("<svg ", f'<svg role="img" aria-label="{plot.about}" ', 1)
 
 
-def lanes(results: Mapping[str, Any]) -> list[tuple[str, dict[str, dict[str, float]]]]:
-    """Each contestant that ran: what it is called, and its numbers by scenario, ours first."""
+def contestants(results: Mapping[str, Any]) -> list[tuple[str, dict[str, dict[str, float]]]]:
+    """Each contestant that ran: its title, and its numbers by scenario, ours first."""
     rows = {
         (row["contestant"], row["scenario"]): {key: row[key] for key in _SHOWN}
         for row in results["rows"]
@@ -132,23 +132,23 @@ def lanes(results: Mapping[str, Any]) -> list[tuple[str, dict[str, dict[str, flo
         by_scenario = {
             scenario: rows[name, scenario] for scenario in (_FREE, _LIMITED) if (name, scenario) in rows
         }
-        if by_scenario and name != NOBODY:
+        if by_scenario and name != IDLE:
             found.append((contestant.about, by_scenario))
     return found
 
 
-def course(results: Mapping[str, Any]) -> Any:  # noqa: ANN401
+def timeline(results: Mapping[str, Any]) -> Any:  # noqa: ANN401
     """The calls answered and throttled, step by step, and the limits."""
-    return results["details"]["course"]
+    return results["details"]["timeline"]
 
 
 def lines(results: Mapping[str, Any]) -> dict[float, dict[int, float]]:
     """Limit in calls a second to number of jobs to the seconds that one of them goes unseen at most."""
-    return soonest([Scene(**scene) for scene in results["details"]["scenes"]])
+    return soonest([Scenario(**scenario) for scenario in results["details"]["scenarios"]])
 
 
 def sizes(results: Mapping[str, Any]) -> list[tuple[int, float]]:
-    """Numbers of jobs, and the CPU time of a look at one in microseconds."""
+    """Numbers of jobs, and the CPU time of a check of one in microseconds."""
     return sorted((row["jobs"], row["cpu_us_per_job_seen"]) for row in results["details"]["sizes"])
 
 
@@ -175,7 +175,7 @@ def _peers(found: list[tuple[str, dict[str, dict[str, float]]]], plt: Any) -> An
     left.set_yticks(range(len(found)), [about for about, _ in found])
     left.invert_yaxis()
     left.set_title("delay from the end of a job to its waiter")
-    right.set_title("CPU per look at a job")
+    right.set_title("CPU time per check of a job")
     _log_axis(left.xaxis, {1: "1 s", 10: "10 s", 100: "100 s"})
     _log_axis(right.xaxis, {100: "0.1 ms", 1_000: "1 ms", 10_000: "10 ms", 100_000: "100 ms"})
     for axes in (left, right):
@@ -207,7 +207,7 @@ def _throttle(found: Mapping[str, Any], plt: Any) -> Any:  # noqa: ANN401
         where="post",
         color=GREY,
         linestyle="--",
-        label="the limit, of which the client is told nothing",
+        label="the limit, which the client does not know",
     )
     for kind, colour in (("answered", GREEN), ("throttled", RED)):
         rates = [calls / step for calls in found[kind]]
@@ -232,8 +232,8 @@ def _unseen(found: dict[float, dict[int, float]], plt: Any) -> Any:  # noqa: ANN
     _log_axis(axes.xaxis, {10**power: f"{10**power:,}" for power in range(3, 7)})
     _log_axis(axes.yaxis, {1: "1 s", 5: "5 s", 60: "1 min", 600: "10 min", 3600: "1 h"})
     axes.grid()
-    axes.set_xlabel("jobs that are waited for")
-    axes.set_title("the longest that a job goes unseen, looked at as often as the account allows")
+    axes.set_xlabel("jobs awaited")
+    axes.set_title("longest time that a job goes unseen, checked as often as the account allows")
     return figure
 
 
@@ -245,8 +245,8 @@ def _scale(found: list[tuple[int, float]], plt: Any) -> Any:  # noqa: ANN401
     _log_axis(axes.xaxis, {count: f"{count:,}" for count in jobs})
     axes.set_ylim(0, 1.2 * max(costs))
     axes.grid(axis="y")
-    axes.set_xlabel("jobs that are waited for on one event loop")
-    axes.set_ylabel("CPU per look at a job, µs")
+    axes.set_xlabel("jobs awaited on one event loop")
+    axes.set_ylabel("CPU time per check of a job, µs")
     return figure
 
 
@@ -260,25 +260,25 @@ def _log_axis(axis: Any, ticks: Mapping[float, str]) -> None:  # noqa: ANN401
 PLOTS: Final = {
     "peers": Plot(
         "peers.json",
-        "Detection delay and CPU per look at a job, of awaitbatch and of what people use today",
-        lanes,
+        "Detection delay and CPU time per check of a job, of awaitbatch and of what people use today",
+        contestants,
         _peers,
     ),
     "throttle": Plot(
         "simulate_throttle.json",
         "Calls answered and throttled each second while a limit falls from 20 calls a second to 5 and returns",
-        course,
+        timeline,
         _throttle,
     ),
     "unseen": Plot(
         "simulate_jobs.json",
-        "The longest that a job goes unseen, from 1,000 to a million jobs, behind limits of 1 to 50 calls a second",
+        "Longest time that a job goes unseen, from 1,000 to a million jobs, behind limits of 1 to 50 calls a second",
         lines,
         _unseen,
     ),
     "scale": Plot(
         "scale.json",
-        "CPU per look at a job, by the number of jobs that one event loop waits for",
+        "CPU time per check of a job, by the number of jobs that one event loop waits for",
         sizes,
         _scale,
     ),

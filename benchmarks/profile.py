@@ -1,6 +1,6 @@
-"""What the CPU time of a look is spent on, function by function: ``python -m benchmarks.profile``, or ``make profile``.
+"""What the CPU time of a check is spent on, by function: ``python -m benchmarks.profile``, or ``make profile``.
 
-py-spy looks a thousand times a second at a contestant of `benchmarks.cpu`. What the standard library or an extension
+py-spy samples a contestant of `benchmarks.cpu` a thousand times a second. What the standard library or an extension
 does counts for the innermost function of a package that asked for it, and for the event loop if none did. Imports and
 the opening of the client are left out.
 """
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Final
 
 from awaitbatch.testing import ServerProcess
 from benchmarks import cpu
-from benchmarks.ground import add_running_jobs
 from benchmarks.report import Figure, Result, conclude, table
+from benchmarks.servers import add_running_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,7 +33,7 @@ _FRAME: Final = re.compile(
 _LEFT_OUT: Final = ("_find_and_load (", "open (awaitbatch/", "create_client (", "_worker (concurrent/")
 """What a stack holds that belongs to the beginning of the process, or to a thread that waits for work."""
 _LEAST: Final = 0.04
-"""Microseconds a look from which on a function is listed."""
+"""Microseconds per check from which on a function is listed."""
 
 
 def owners(stacks: Iterable[str]) -> Counter[tuple[str, str]]:
@@ -109,8 +109,8 @@ async def _run(contestant: str, seconds: float, profiler: Sequence[str]) -> cpu.
     async with ServerProcess("--description-bytes", str(cpu.DESCRIPTION_BYTES)) as server:
         job_ids = await add_running_jobs(server, cpu.JOBS)
         # The profiler slows it down, so what it costs is found without, and what part a function has in it with.
-        cost = await cpu.in_own_process(contestant, server, job_ids, 2, seconds)
-        await cpu.in_own_process(contestant, server, job_ids, 2, seconds, *profiler)
+        cost = await cpu.in_worker(contestant, server, job_ids, 2, seconds)
+        await cpu.in_worker(contestant, server, job_ids, 2, seconds, *profiler)
         return cost
 
 
@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "contestant", nargs="?", choices=cpu.CONTESTANTS, default=cpu.OURS, help="of `benchmarks cpu`"
     )
-    parser.add_argument("--seconds", type=float, default=10, help="how long to look")
+    parser.add_argument("--seconds", type=float, default=10, help="how long to sample")
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/profile.json")
     options = parser.parse_args(arguments)
     return conclude(measure(options.contestant, options.seconds), save=options.save)

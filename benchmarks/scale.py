@@ -4,9 +4,9 @@ A process awaits 1,000 jobs, another 10,000, another 100,000: as many tasks, eac
 ``FixedInterval(0.1)``, so that there is always a full call to send, at 20 calls a second. The jobs run and do not end.
 
 Each goes through these phases: all waits begin at once; every job is seen twice, which at 100,000 jobs takes 100 s; CPU
-time is measured; then stalls are, apart, since a task that looks at the clock every few milliseconds costs something
+time is measured; then stalls are, apart, since a task that reads the clock every few milliseconds costs something
 itself; all waits are cancelled at once. Only one process runs at a time, the others stand still until they are asked;
-but CPU time is measured in rounds in which all have their turn, or their ratio would be that of the machine's moods.
+but CPU time is measured in rounds in which all have their turn, or the ratio would depend on the machine's moods.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.testing import ServerProcess
-from benchmarks.ground import FOREVER, add_running_jobs, answer_order, arguments_for, own_process, read_order
 from benchmarks.report import Figure, Result
+from benchmarks.servers import FOREVER, add_running_jobs, arguments_for
+from benchmarks.workers import read_request, send_answer, worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,7 @@ _SIZES: Final = (1_000, 10_000, 100_000)
 _INTERVAL: Final = 0.1
 _DESCRIPTION_BYTES: Final = 3500
 _TICK: Final = 0.002
-"""Seconds between two looks at the clock, which tell how long the loop was held."""
+"""Seconds between two readings of the clock, which tell how long the loop was held."""
 _JOBS_A_REQUEST: Final = 20_000
 _SETTLE: Final = 1.0
 """Seconds that a process gets to find its pace again after a pause."""
@@ -56,7 +57,7 @@ class Cost:
         collections: How often Python's garbage collector ran meanwhile, in each of its three generations.
         calls: Calls sent meanwhile.
         ids_per_call: Mean number of ids in them.
-        stall_p99_ms: The time by which 99 of 100 looks at the clock were late at most.
+        stall_p99_ms: The time by which 99 of 100 readings of the clock were late at most.
         stall_max_ms: The time by which one was latest.
         collection_ms: What one full run of Python's garbage collector takes then, which holds the loop, too.
         cancel_seconds: From the first `cancel` until all tasks had ended.
@@ -89,18 +90,18 @@ async def measure(*, quick: bool) -> Result:
         AsyncExitStack() as stack,
     ):
         job_ids: list[str] = []
-        programs = []
+        workers = []
         for size in sizes:
             while len(job_ids) < size:
                 more = min(size - len(job_ids), _JOBS_A_REQUEST)
                 job_ids += await add_running_jobs(server, more, seed=len(job_ids))
-            program = await stack.enter_async_context(own_process(__name__))
-            await program.ask({"server": arguments_for(server), "job_ids": job_ids})
-            programs.append(program)
+            process = await stack.enter_async_context(worker(__name__))
+            await process.ask({"server": arguments_for(server), "job_ids": job_ids})
+            workers.append(process)
         for _ in range(rounds):
-            for program in programs:
-                await program.ask({"looks": seconds})
-        costs = [Cost(**await program.ask({"stalls": stalled})) for program in programs]
+            for process in workers:
+                await process.ask({"checks": seconds})
+        costs = [Cost(**await process.ask({"stalls": stalled})) for process in workers]
     return Result(
         name="scale",
         about=f"waits for {', '.join(f'{size:,}' for size in sizes)} jobs at {RATE:g} calls/s, one event loop",
@@ -133,7 +134,7 @@ def _figures(costs: Sequence[Cost]) -> list[Figure]:
         Figure(name=f"{jobs}: a full garbage collection", value=most.collection_ms, unit="ms"),
         Figure(name=f"{jobs}: all are cancelled", value=most.cancel_seconds, unit="s", at_most=5),
         Figure(
-            name=f"{jobs}: full collections in {most.seconds:.0f} s of looking", value=most.collections[-1]
+            name=f"{jobs}: full collections in {most.seconds:.0f} s of checks", value=most.collections[-1]
         ),
         *(
             Figure(name=f"{cost.jobs:,} jobs: CPU", value=cost.cpu_us_per_job_seen, unit="µs per job seen")
@@ -149,7 +150,7 @@ def _figures(costs: Sequence[Cost]) -> list[Figure]:
 
 
 class _Stalls:
-    """By how much looks at the clock are late."""
+    """By how much readings of the clock are late."""
 
     def __init__(self) -> None:
         self.late: list[float] = []
@@ -166,8 +167,8 @@ class _Stalls:
         return self.late[min(len(self.late) - 1, int(share * len(self.late)))]
 
 
-class _Looks:
-    """What looks cost a client, in some spans of time; in between it may have been paused."""
+class _Checks:
+    """What checks cost a client, in some spans of time; in between it may have been paused."""
 
     def __init__(self, client: BatchClient) -> None:
         self._client = client
@@ -207,7 +208,7 @@ def _resident() -> int:
 
 
 async def _await_all(server: dict[str, Any], job_ids: list[str]) -> None:
-    """Wait for the jobs; measure looks for as many seconds as each order says, and with the last one stalls."""
+    """Wait for the jobs; measure checks for as many seconds as each request says, and with the last one stalls."""
     loop = asyncio.get_running_loop()
     async with BatchClient(
         **server,
@@ -226,17 +227,17 @@ async def _await_all(server: dict[str, Any], job_ids: list[str]) -> None:
         await asyncio.sleep(0)
         began = loop.time() - begin
         await _seen(client, 2 * len(job_ids))
-        answer_order(None)
-        looks = _Looks(client)
+        send_answer(None)
+        checks = _Checks(client)
         # While nothing is asked the loop stands still, and no other process pays for this one.
-        while "looks" in (order := read_order()):
+        while "checks" in (request := read_request()):
             await asyncio.sleep(_SETTLE)
-            await looks.measure(order["looks"])
-            answer_order(None)
+            await checks.measure(request["checks"])
+            send_answer(None)
         assert client.statistics().failed == 0
         await asyncio.sleep(_SETTLE)
         stalls = _Stalls()
-        await stalls.watch(order["stalls"])
+        await stalls.watch(request["stalls"])
         resident = _resident()
         begin = loop.time()
         gc.collect()
@@ -248,18 +249,18 @@ async def _await_all(server: dict[str, Any], job_ids: list[str]) -> None:
         cancelled = loop.time() - begin
         assert all(wait.cancelled() for wait in waits)
         assert client.statistics().pending == 0
-    answer_order(
+    send_answer(
         asdict(
             Cost(
                 jobs=len(job_ids),
                 begin_seconds=began,
                 bytes_per_job=(resident - empty) / len(job_ids),
-                seconds=looks.seconds,
-                cpu_us_per_job_seen=median(looks.rounds),
-                rounds=looks.rounds,
-                collections=looks.collections,
-                calls=looks.calls,
-                ids_per_call=looks.ids / looks.calls,
+                seconds=checks.seconds,
+                cpu_us_per_job_seen=median(checks.rounds),
+                rounds=checks.rounds,
+                collections=checks.collections,
+                calls=checks.calls,
+                ids_per_call=checks.ids / checks.calls,
                 stall_p99_ms=stalls.percentile(0.99) * 1000,
                 stall_max_ms=stalls.late[-1] * 1000,
                 collection_ms=collection * 1000,
@@ -276,4 +277,4 @@ async def _seen(client: BatchClient, jobs: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_await_all(**read_order()))
+    asyncio.run(_await_all(**read_request()))

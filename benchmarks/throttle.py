@@ -1,7 +1,7 @@
-"""How well the client lives with a limit that nobody told it.
+"""How well the client copes with a limit that it does not know.
 
-The server lets 20 calls a second pass and answers the others with 429. The client may send 100, and 2,000 waits would
-like a look each half a second, which takes 40: there is work for the allowed rate all the time. The jobs end after the
+The server lets 20 calls a second pass and answers the others with 429. The client may send 100, and 2,000 waits ask for
+a check each half a second, which takes 40: there is work for the allowed rate all the time. The jobs end after the
 measurement, so that every wait is followed to its end.
 """
 
@@ -12,15 +12,15 @@ from typing import Final
 
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.testing import ServerProcess
-from benchmarks.ground import add_running_jobs, arguments_for
 from benchmarks.report import Figure, Result
+from benchmarks.servers import add_running_jobs, arguments_for
 
 ALLOWED: Final = 20.0
 """Calls a second, and calls at once after a pause."""
 JOBS: Final = 2000
 _INTERVAL: Final = 0.5
 _CLIENT_LIMIT: Final = 100.0
-_FORMING: Final = 10.0
+_WARM_UP: Final = 10.0
 _SECONDS_TO_SPARE: Final = 2.0
 """From the end of the measurement to the first end of a job."""
 _SECONDS_FOR_ENDS: Final = 3.0
@@ -34,7 +34,7 @@ async def measure(*, quick: bool) -> Result:
         quick: Measure for a shorter time.
     """
     seconds = 12.0 if quick else 60.0
-    end = _FORMING + seconds + _SECONDS_TO_SPARE
+    end = _WARM_UP + seconds + _SECONDS_TO_SPARE
     async with (
         ServerProcess("--rate", str(ALLOWED)) as server,
         BatchClient(
@@ -46,7 +46,7 @@ async def measure(*, quick: bool) -> Result:
         # Only now, because their time runs and a client takes some to start.
         job_ids = await add_running_jobs(server, JOBS, running=(end, end + _SECONDS_FOR_ENDS))
         waits = [asyncio.create_task(client.poll_for_job_complete(job_id, delay=0)) for job_id in job_ids]
-        await asyncio.sleep(_FORMING)
+        await asyncio.sleep(_WARM_UP)
         # What the server has seen, because it is the judge of what comes too fast.
         first = await server.control("GET", "statistics")
         await server.control("DELETE", "statistics")
@@ -60,7 +60,7 @@ async def measure(*, quick: bool) -> Result:
     failed = sum(isinstance(end, BaseException) or end["status"] != "SUCCEEDED" for end in ends)
     return Result(
         name="throttle",
-        about=f"{JOBS:,} waits, {ALLOWED:g} calls/s allowed, {seconds:g} s after the first {_FORMING:g} s",
+        about=f"{JOBS:,} waits, {ALLOWED:g} calls/s allowed, {seconds:g} s after the first {_WARM_UP:g} s",
         figures=[
             Figure(name="waits that failed", value=failed + ended_early, at_most=0),
             Figure(name="throttled", value=100 * throttled / calls, unit="% of calls", at_most=1),

@@ -2,7 +2,7 @@
 
 10,000 tasks wait in ``poll_for_job_complete`` until answers, 100 calls of 100 jobs each, say that all of them have
 ended. The answers come from this process, ready made, so that no network and no parser of HTTP is in the figure. What
-is: walking the body, finding out who awaits what it says, cutting his job's description out of the answer, resuming the
+is: walking the body, finding the waiters of each job, cutting the job's description out of the answer, resuming the
 task, and the turns of the event loop. Decoding the description, which the resumed task does, is left out and measured
 apart.
 """

@@ -1,6 +1,6 @@
 """``python -m benchmarks peers``: the race, whole or piece by piece.
 
-Without options every contestant runs every scenario twice: looking at each job about every 5 s, and by its own
+Without options every contestant runs every scenario twice: checking each job about every 5 s, and by its own
 defaults.
 """
 
@@ -14,20 +14,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from benchmarks.peers import race
 from benchmarks.peers import rows as table
-from benchmarks.peers.course import BY_DEFAULT, EVERY_FEW_SECONDS, PACES, QUICK, QUICK_PACE, SCENARIOS
 from benchmarks.peers.environments import NoEnvironmentError, python_of
-from benchmarks.peers.programme import Heat, heats, reason_to_skip, seconds_for
-from benchmarks.peers.race import RunError, run
-from benchmarks.peers.roster import (
+from benchmarks.peers.race import RunError
+from benchmarks.peers.registry import (
     CONTESTANTS,
     FULL_LOOP,
-    NOBODY,
+    IDLE,
     OURS,
     OURS_ON_UVLOOP,
     OURS_STEADY,
     SINGLE_LOOP,
 )
+from benchmarks.peers.scenarios import BY_DEFAULT, EVERY_FEW_SECONDS, PACES, QUICK, QUICK_PACE, SCENARIOS
+from benchmarks.peers.schedule import Run, plan, reason_to_skip, seconds_for
 from benchmarks.report import RESULTS, Figure, Result, conclude, machine
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from benchmarks.peers.rows import Row
 
 _PATH: Final = RESULTS / "peers.json"
-_RIVALS: Final = frozenset(CONTESTANTS) - {OURS, OURS_ON_UVLOOP, OURS_STEADY, NOBODY}
+_RIVALS: Final = frozenset(CONTESTANTS) - {OURS, OURS_ON_UVLOOP, OURS_STEADY, IDLE}
 _TITLES: Final = {contestant.name: contestant.about for contestant in CONTESTANTS.values()}
 _QUICK_NAMES: Final = (OURS, FULL_LOOP, SINGLE_LOOP)
 
@@ -62,13 +63,13 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if options.attempt:
         rows = asyncio.run(
-            _race([Heat(contestant, QUICK, QUICK_PACE) for contestant in contestants], save=False)
+            _race([Run(contestant, QUICK, QUICK_PACE) for contestant in contestants], save=False)
         )
         print(report(rows))
         return 1 if any(map(_did_not_work, rows)) else 0
     wanted = ((EVERY_FEW_SECONDS, options.interval), (BY_DEFAULT, options.defaults))
     paces = [pace for pace, is_wanted in wanted if is_wanted]
-    planned = list(heats(contestants, scenarios, paces or PACES))
+    planned = list(plan(contestants, scenarios, paces or PACES))
     if not planned:
         parser.error("none of these contestants takes part in these scenarios at this pace")
     if options.list:
@@ -79,11 +80,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _did_not_work(row: Row) -> bool:
-    # Nobody awaits no job, and is cut off at none.
-    return "error" in row or (row["contestant"] != NOBODY and row["died"] + row["left"] > 0)
+    # The idle loop awaits no job, so it reports no end.
+    return "error" in row or (row["contestant"] != IDLE and row["died"] + row["left"] > 0)
 
 
-def _outlook(planned: Sequence[Heat]) -> str:
+def _outlook(planned: Sequence[Run]) -> str:
     minutes = max(1, round(seconds_for(planned, load()) / 60))
     return (
         f"{len(planned)} runs, about {minutes} min, and some minutes more where something is to be installed"
@@ -92,16 +93,16 @@ def _outlook(planned: Sequence[Heat]) -> str:
 
 async def _quick() -> Result:
     """Run ours and the plain loops, in the environment of this interpreter, with a few short jobs."""
-    planned = [Heat(CONTESTANTS[name], QUICK, QUICK_PACE) for name in _QUICK_NAMES]
+    planned = [Run(CONTESTANTS[name], QUICK, QUICK_PACE) for name in _QUICK_NAMES]
     here = Path(sys.executable)
     # At once, because time is short: what is checked does not depend on what else runs.
     rows = await asyncio.gather(
-        *(run(heat.contestant, heat.scenario, heat.pace, here, inherit=True) for heat in planned)
+        *(race.run(run.contestant, run.scenario, run.pace, here, inherit=True) for run in planned)
     )
-    found = {heat.contestant.name: _headed(heat) | row for heat, row in zip(planned, rows, strict=True)}
+    found = {run.contestant.name: _headed(run) | row for run, row in zip(planned, rows, strict=True)}
     return Result(
         name="peers",
-        about=f"{QUICK.about}, each looked at about every {QUICK_PACE.interval:g} s",
+        about=f"{QUICK.about}, each checked about every {QUICK_PACE.interval:g} s",
         figures=[*_ratios(found), *(_dead(row) for row in found.values())],
         quick=True,
         extra=[report(list(found.values()))],
@@ -201,13 +202,13 @@ def report(rows: Sequence[Row]) -> str:
 
 
 def _told(pace: str) -> str:
-    return "own defaults" if pace == BY_DEFAULT.name else f"looking about every {pace.removesuffix('s')} s"
+    return "own defaults" if pace == BY_DEFAULT.name else f"checking about every {pace.removesuffix('s')} s"
 
 
-async def _race(planned: Sequence[Heat], *, save: bool) -> list[Row]:
+async def _race(planned: Sequence[Run], *, save: bool) -> list[Row]:
     """Run one after the other: CPU time is only worth something while nothing else runs."""
     _say(_outlook(planned))
-    environments = {heat.contestant.environment.name: heat.contestant.environment for heat in planned}
+    environments = {run.contestant.environment.name: run.contestant.environment for run in planned}
     pythons: dict[str, Path | str] = {}
     for name, environment in environments.items():
         try:
@@ -217,12 +218,12 @@ async def _race(planned: Sequence[Heat], *, save: bool) -> list[Row]:
             _say(f"[{name}] {error}")
     rows: list[Row] = []
     kept = load()
-    for number, heat in enumerate(planned):
+    for number, run in enumerate(planned):
         minutes = seconds_for(planned[number:], kept) / 60
-        _say(f"[{number + 1}/{len(planned)}] {heat} (about {minutes:.0f} min left)")
-        row = _headed(heat)
+        _say(f"[{number + 1}/{len(planned)}] {run} (about {minutes:.0f} min left)")
+        row = _headed(run)
         try:
-            row |= await _run(heat, pythons[heat.contestant.environment.name], rows)
+            row |= await _run(run, pythons[run.contestant.environment.name], rows)
         except RunError as error:
             row["error"] = str(error)
         _say(f"    {_in_short(row)}")
@@ -233,12 +234,12 @@ async def _race(planned: Sequence[Heat], *, save: bool) -> list[Row]:
     return rows
 
 
-async def _run(heat: Heat, python: Path | str, rows: Iterable[Row]) -> Row:
+async def _run(run: Run, python: Path | str, rows: Iterable[Row]) -> Row:
     """Make a run unless it cannot be, or is in vain."""
-    reason = python if isinstance(python, str) else reason_to_skip(heat, rows)
+    reason = python if isinstance(python, str) else reason_to_skip(run, rows)
     if isinstance(python, str) or reason is not None:
         raise RunError(reason)
-    return await run(heat.contestant, heat.scenario, heat.pace, python)
+    return await race.run(run.contestant, run.scenario, run.pace, python)
 
 
 def _in_short(row: Row) -> str:
@@ -250,15 +251,15 @@ def _in_short(row: Row) -> str:
     )
 
 
-def _say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
-def _headed(heat: Heat) -> dict[str, Any]:
+def _headed(run: Run) -> dict[str, Any]:
     return {
-        "contestant": heat.contestant.name,
-        "scenario": heat.scenario.name,
-        "pace": heat.pace.name,
+        "contestant": run.contestant.name,
+        "scenario": run.scenario.name,
+        "pace": run.pace.name,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
     }
@@ -291,7 +292,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"of {', '.join(CONTESTANTS)}; `plain` stands for both plain loops",
     )
     parser.add_argument("--scenarios", metavar="NAME,…", help=f"of {', '.join(SCENARIOS)}")
-    parser.add_argument("--interval", action="store_true", help="only looking at each job about every 5 s")
+    parser.add_argument("--interval", action="store_true", help="only checking each job about every 5 s")
     parser.add_argument("--defaults", action="store_true", help="only as often as each does by default")
     parser.add_argument("--save", action="store_true", help=f"merge the rows into results/{_PATH.name}")
     parser.add_argument("--show", action="store_true", help="run nothing, only show the rows that are kept")

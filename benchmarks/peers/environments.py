@@ -13,12 +13,12 @@ from subprocess import DEVNULL, PIPE
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.peers.processes import started
-from benchmarks.peers.roster import ROOT
+from benchmarks.peers.registry import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from benchmarks.peers.roster import Environment
+    from benchmarks.peers.registry import Environment
 
 _HOME: Final = ROOT / ".venvs" / "peers"
 _STAMP: Final = "requirements.json"
@@ -26,9 +26,9 @@ _ASK: Final = (
     "import ensurepip, sys, venv; "
     "print('%d.%d' % sys.version_info[:2] if sys.implementation.name == 'cpython' else '')"
 )
-_SECONDS_BETWEEN_WORDS: Final = 10.0
-"""So often does a long installation say how far it is."""
-_LONGEST_WORDS: Final = 90
+_SECONDS_BETWEEN_MESSAGES: Final = 10.0
+"""How often a long installation reports its progress."""
+_LONGEST_MESSAGE: Final = 90
 
 
 class NoEnvironmentError(Exception):
@@ -139,7 +139,7 @@ async def _run(python: Path, *arguments: str, told: Environment | None = None) -
     Raises:
         NoEnvironmentError: It failed; the message is the end of its standard error.
     """
-    surroundings = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     begin, latest = time.monotonic(), ""
 
     async def read(output: asyncio.StreamReader) -> None:
@@ -148,20 +148,20 @@ async def _run(python: Path, *arguments: str, told: Environment | None = None) -
             latest = line.decode(errors="replace").strip()
 
     pipes = {"stdin": DEVNULL, "stdout": PIPE, "stderr": PIPE}
-    async with started(python, *arguments, **pipes, env=surroundings) as process:
+    async with started(python, *arguments, **pipes, env=variables) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         async with asyncio.TaskGroup() as group:
             errors = group.create_task(process.stderr.read())
             reading = group.create_task(read(process.stdout))
-            while not (await asyncio.wait({reading}, timeout=_SECONDS_BETWEEN_WORDS))[0]:
+            while not (await asyncio.wait({reading}, timeout=_SECONDS_BETWEEN_MESSAGES))[0]:
                 if told is not None:
-                    _say(told, f"{time.monotonic() - begin:.0f} s: {latest[:_LONGEST_WORDS]}")
+                    _say(told, f"{time.monotonic() - begin:.0f} s: {latest[:_LONGEST_MESSAGE]}")
         code = await process.wait()
     if code:
         raise NoEnvironmentError(errors.result().decode(errors="replace").strip()[-500:] or "no reason given")
     return latest
 
 
-def _say(environment: Environment, words: str) -> None:
-    print(f"[{environment.name}] {words}", file=sys.stderr, flush=True)
+def _say(environment: Environment, message: str) -> None:
+    print(f"[{environment.name}] {message}", file=sys.stderr, flush=True)

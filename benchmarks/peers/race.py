@@ -10,18 +10,18 @@ from subprocess import PIPE
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from awaitbatch.testing import ServerProcess
-from benchmarks.peers.course import DESCRIPTION_BYTES, MISSING, MISSING_DEADLINE, SEED
 from benchmarks.peers.processes import started
-from benchmarks.peers.roster import ROOT
+from benchmarks.peers.registry import ROOT
 from benchmarks.peers.rows import measured
+from benchmarks.peers.scenarios import DESCRIPTION_BYTES, MISSING, MISSING_DEADLINE, SEED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from benchmarks.peers.course import Pace, Scenario
-    from benchmarks.peers.roster import Contestant
+    from benchmarks.peers.registry import Contestant
     from benchmarks.peers.rows import Row
+    from benchmarks.peers.scenarios import Pace, Scenario
 
 _SECONDS_TO_START: Final = 120.0
 """Some import for long."""
@@ -43,7 +43,7 @@ async def run(
     Args:
         contestant: Who.
         scenario: What.
-        pace: How often it looks.
+        pace: How often it checks each job.
         python: The Python that runs it.
         inherit: Whether it may find modules where this process does.
 
@@ -63,7 +63,7 @@ async def run(
         return job_ids if missing is None else [*job_ids[:middle], missing, *job_ids[middle:]]
 
     async with ServerProcess(*arguments) as server:
-        order = {
+        settings = {
             "endpoint_url": server.endpoint_url,
             "region_name": server.region_name,
             "interval": pace.interval,
@@ -72,8 +72,8 @@ async def run(
             "longest_job": scenario.longest_job,
             "missing_deadline": MISSING_DEADLINE if scenario.missing else pace.deadline(scenario),
         }
-        surroundings = surroundings_of(server, inherit=inherit)
-        about, found = await compete(contestant, python, surroundings, order, add_jobs)
+        variables = environment_variables(server, inherit=inherit)
+        about, found = await compete(contestant, python, variables, settings, add_jobs)
         ends, statistics = await server.ended(), await server.control("GET", "statistics")
     return {**about, **measured(found, statistics, ends, job_ids, missing)}
 
@@ -81,8 +81,8 @@ async def run(
 async def compete(
     contestant: Contestant,
     python: Path,
-    surroundings: dict[str, str],
-    order: dict[str, Any],
+    variables: dict[str, str],
+    settings: dict[str, Any],
     add_jobs: Callable[[], Awaitable[list[str]]],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Let a contestant await jobs in a process of its own, and return what it says of itself and of the jobs.
@@ -90,8 +90,8 @@ async def compete(
     Args:
         contestant: Who.
         python: The Python that runs it.
-        surroundings: Its environment variables.
-        order: What it is told when it starts.
+        variables: Its environment variables.
+        settings: What its harness is told when it starts.
         add_jobs: Called once it is ready; returns the ids that it is to await.
 
     Raises:
@@ -103,26 +103,26 @@ async def compete(
             "-m",
             f"benchmarks.peers.contestants.{contestant.script}",
             cwd=ROOT,
-            env=surroundings,
+            env=variables,
             stdin=PIPE,
             stdout=PIPE,
             stderr=errors,
             limit=_LONGEST_LINE,
         ) as process:
-            order = {**order, "scratch": scratch, **contestant.order}
-            about = await _ask(process, errors, order, _SECONDS_TO_START)
-            found = await _ask(process, errors, await add_jobs(), order["deadline"] + _SECONDS_TO_ANSWER)
+            settings = {**settings, "scratch": scratch, **contestant.settings}
+            about = await _ask(process, errors, settings, _SECONDS_TO_START)
+            found = await _ask(process, errors, await add_jobs(), settings["deadline"] + _SECONDS_TO_ANSWER)
     return about, found
 
 
 async def _add_jobs(server: ServerProcess, scenario: Scenario) -> list[str]:
-    order = {"count": scenario.jobs, "ranges": {"running": scenario.running}, "seed": SEED}
-    job_ids: list[str] = await server.control("POST", "jobs", order)
+    wanted = {"count": scenario.jobs, "ranges": {"running": scenario.running}, "seed": SEED}
+    job_ids: list[str] = await server.control("POST", "jobs", wanted)
     return job_ids
 
 
-def surroundings_of(server: ServerProcess, *, inherit: bool) -> dict[str, str]:
-    """The environment variables of a contestant: nothing of AWS but the local server."""
+def environment_variables(server: ServerProcess, *, inherit: bool) -> dict[str, str]:
+    """The environment variables of a contestant: of AWS, it knows the local server alone."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_THEM)}
     if not inherit:
         kept.pop("PYTHONPATH", None)
@@ -151,19 +151,19 @@ async def _ask(
             await process.stdin.drain()
             answer = await process.stdout.readline()
     except TimeoutError:
-        message = f"{_last_words(errors)}\nno answer within {seconds:g} s"
+        message = f"{_end_of(errors)}\nno answer within {seconds:g} s"
         raise RunError(message.strip()) from None
     except ConnectionError:
         answer = b""
     if not answer:
         await process.wait()
-        message = f"{_last_words(errors)}\n(exit code {process.returncode})"
+        message = f"{_end_of(errors)}\n(exit code {process.returncode})"
         raise RunError(message.strip())
     found: dict[str, Any] = json.loads(answer)
     return found
 
 
-def _last_words(errors: IO[bytes]) -> str:
+def _end_of(errors: IO[bytes]) -> str:
     """The end of a contestant's standard error."""
     errors.seek(0, os.SEEK_END)
     errors.seek(max(0, errors.tell() - 2000))

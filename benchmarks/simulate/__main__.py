@@ -1,6 +1,6 @@
 """``python -m benchmarks.simulate``: the real core in virtual time, without network, clock or event loop.
 
-`throttle` is how well the client lives with limits that it is not told; `jobs` is how long each of up to a million
+`throttle` is how well the client copes with limits that it does not know; `jobs` is how long each of up to a million
 jobs goes unseen, and when polling stops being the right tool. Without a name, both.
 """
 
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_seeds,
         default=20,
         metavar="N",
-        help="runs of each scene of the throttle (%(default)s)",
+        help="runs of each scenario of the throttle (%(default)s)",
     )
     parser.add_argument(
         "--jobs",

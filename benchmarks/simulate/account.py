@@ -79,7 +79,7 @@ class Sender:
         throttle: Its throttle.
         in_flight: Its calls under way.
         freed_at: When it could send another one after all its connections had been taken.
-        departure: When it will look whether a call may leave; inf if the end of a call comes first.
+        departure: When it will see whether a call may leave; inf if the end of a call comes first.
         answered: The moments at which calls that the bucket let pass arrived.
         throttled: The same for the others.
     """

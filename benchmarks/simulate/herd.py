@@ -34,15 +34,15 @@ class Herd:
 
     Args:
         jobs: How many.
-        backoff: When to look at them again.
-        first: Draws the window of a job's first look.
-        checks: How often each was looked at before.
+        backoff: When to check them again.
+        first: Draws the window of a job's first check.
+        checks: How often each was checked before.
 
     Attributes:
-        first_round: When each job had been looked at once, in seconds; inf before.
+        first_round: When each job had been checked once, in seconds; inf before.
         calls: Calls that were answered.
-        seats: Ids in them.
-        unseen: Seconds between two looks at a job, one after the other, whatever the job.
+        ids: Ids in them.
+        unseen: Seconds between two checks of a job in a row, of all jobs.
     """
 
     def __init__(self, jobs: int, backoff: Backoff, *, first: Callable[[], Window], checks: int = 0) -> None:
@@ -61,13 +61,13 @@ class Herd:
     def forget(self) -> None:
         """Count anew from now on."""
         self.calls = 0
-        self.seats = 0
+        self.ids = 0
         self.unseen = array("d")
 
     def longest_unseen(self, now: float) -> float:
-        """The longest time in seconds between two looks at one job, or from its last look to the present.
+        """The longest time in seconds between two checks of one job, or from its last check to the present.
 
-        It counts from the first look at each job on, and is infinite if some job was never seen.
+        It counts from the first check of each job on, and is infinite if some job was never seen.
         """
         if math.isinf(self.first_round):
             return math.inf
@@ -76,7 +76,7 @@ class Herd:
     def answered(self, call: Call[Watch], now: float) -> None:
         """The jobs of a call were seen."""
         self.calls += 1
-        self.seats += len(call.job_ids)
+        self.ids += len(call.job_ids)
         self._windows.answer(call, dict.fromkeys(call.job_ids, _RUNNING), now)
         seen = self._seen
         self.unseen.extend(now - before for before in map(seen.get, call.job_ids) if before is not None)

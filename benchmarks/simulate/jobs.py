@@ -1,10 +1,10 @@
 """Up to a million jobs behind limits of 1 to 50 calls a second: how long does a job go unseen?
 
-Each scene is a number of jobs, a limit and a backoff. All jobs are waited for from the beginning and never end, and
-one client looks at them. The first round ends when each was seen once; what is measured comes after it, and after the
+Each scenario is a number of jobs, a limit and a backoff. All jobs are waited for from the beginning and never end, and
+one client checks them. The first round ends when each was seen once; what is measured comes after it, and after the
 first minute, in which the rate is found.
 
-N jobs behind R calls a second go unseen for N / 100 / R seconds at least, whoever asks and however. So an interval can
+N jobs behind R calls a second go unseen for N / 100 / R seconds at least, whatever the client. So an interval can
 be kept up to 100 x R x interval jobs, and beyond that every shorter interval comes to the same. Of those, only the
 longest is run. The default backoff draws its pauses, between 200 and 600 s in the end; where the limit decides, a job
 that draws the longest comes 200 s after the others.
@@ -40,27 +40,27 @@ MOST_JOBS: Final = 2_000_000
 RATES_ALLOWED: Final = (1.0, CLIENT_LIMIT)
 """From the least for which anything is promised to the most that the client may send."""
 _TRIED: Final = 41
-"""Looks after which the default backoff has reached its longest pause."""
-_FORMING: Final = 60.0
+"""Checks after which the default backoff has reached its longest pause."""
+_WARM_UP: Final = 60.0
 _LEAST_SPAN: Final = 120.0
-"""Seconds that are measured at least: two teeth of the saw that the throttle draws under 50 calls/s."""
+"""Seconds that are measured at least: two teeth of the throttle's sawtooth under 50 calls/s."""
 _ROUNDS: Final = 1.1
-"""So many times the longest time between two looks is measured at least, so that each job is seen twice."""
+"""The shortest measurement, in multiples of the longest time between two checks, so that each job is seen twice."""
 _KEPT: Final = 1.1
-"""How many times its interval a job may go unseen where the limit is none."""
+"""How many times its interval a job may go unseen where the limit does not decide."""
 _LONG_ROUND: Final = 1.2
-"""How many times the best possible where it is one, if a round takes so long that the throttle's saw evens out."""
+"""How many times the best possible where it decides, if a round is so long that the throttle's sawtooth evens out."""
 _SHORT_ROUND: Final = 1.02 / CUT
 """How many times the best possible otherwise: the whole round may come right after a cut."""
 _MANY_CALLS: Final = 100
 _FEW_CALLS: Final = 10
 """Calls in a round, with fewer of which a single one that is throttled counts so much that nothing is promised."""
 _FULL: Final = 99
-"""Ids in a call at least, in per cent of those that it has if all jobs are seen in as few calls as possible."""
+"""The least number of ids per call, in per cent of what it is if all jobs are seen in as few calls as possible."""
 _TOLERABLE: Final = {"5 s": 5.0, "1 min": 60.0, "10 min": 600.0, "1 h": 3600.0}
 
 _WHEN: Final = """\
-WHEN POLLING STOPS BEING THE RIGHT TOOL: when a job goes unseen for longer than you can wait, although all are looked at
+WHEN POLLING STOPS BEING THE RIGHT TOOL: when a job goes unseen for longer than you can wait, although all are checked
 as often as the account allows, in calls a second. The longest that one of so many jobs goes unseen:"""
 _HOW_MANY: Final = """\
 And the most jobs with which none goes unseen for longer than that: 100 x calls/s x seconds, divided by"""
@@ -76,7 +76,7 @@ class Schedule:
     Attributes:
         name: What it is called.
         interval: Seconds within which it wants each job to be seen again.
-        checks: How often each job was looked at before.
+        checks: How often each job was checked before.
         spread: Seconds by which the longest pause is above the mean.
     """
 
@@ -116,7 +116,7 @@ _QUICK_PLAN: Final[_Plan] = ((1_000, RATES, _ALL), (10_000, (5.0,), _ALL))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class Scenario:
     """What became of one number of jobs, one limit and one backoff.
 
     Attributes:
@@ -129,10 +129,10 @@ class Scene:
         seconds: How long it was measured after that.
         calls: Calls that were answered meanwhile.
         throttled: Calls that were throttled meanwhile.
-        seats_used: The share of the seats in answered calls that had a job in them.
-        unseen_p50: Seconds between two looks at a job: the median of all.
+        call_fill: How full answered calls were: the mean share of the 100 ids that a call can carry.
+        unseen_p50: Seconds between two checks of a job: the median of all.
         unseen_p99: The same: what one in a hundred exceeds.
-        unseen_max: The longest, the time from the last look to the end included.
+        unseen_max: The longest, the time from the last check to the end included.
     """
 
     jobs: int
@@ -144,7 +144,7 @@ class Scene:
     seconds: float
     calls: int
     throttled: int
-    seats_used: float
+    call_fill: float
     unseen_p50: float
     unseen_p99: float
     unseen_max: float
@@ -164,8 +164,8 @@ class Scene:
         elif self.jobs >= _FEW_CALLS * MAX_IDS_PER_CALL:
             yield Figure(name=title, value=self.excess, unit="x the best, short rounds", at_most=_SHORT_ROUND)
         possible = self.jobs / math.ceil(self.jobs / MAX_IDS_PER_CALL) / MAX_IDS_PER_CALL
-        full = 100 * self.seats_used / possible
-        yield Figure(name=title, value=full, unit="% of the seats that can be used", at_least=_FULL)
+        full = 100 * self.call_fill / possible
+        yield Figure(name=title, value=full, unit="% of the ids that calls can carry", at_least=_FULL)
 
     @property
     def _is_round_long(self) -> bool:
@@ -182,7 +182,7 @@ def measure(
     jobs: Sequence[int] = (),
     rates: Sequence[float] = (),
 ) -> Result:
-    """Run all scenes.
+    """Run all scenarios.
 
     Args:
         progress: Where to say what runs.
@@ -199,23 +199,23 @@ def measure(
         for rate in rates or planned_rates
         for schedule in distinct(schedules, count, rate)
     ]
-    scenes = []
+    scenarios = []
     for number, (count, rate, schedule) in enumerate(plan, start=1):
-        title = f"jobs, scene {number} of {len(plan)}: {count:,} jobs, {rate:g} calls/s, {schedule.name}"
+        title = f"jobs, scenario {number} of {len(plan)}: {count:,} jobs, {rate:g} calls/s, {schedule.name}"
         with _no_collection():
-            scenes.append(simulate(count, rate, schedule, progress, title))
+            scenarios.append(simulate(count, rate, schedule, progress, title))
     return Result(
         name="simulate_jobs",
         about="time that a job goes unseen, in virtual time",
-        extra=[_table(scenes), *outcome(scenes)],
-        figures=worst_figures(scenes),
+        extra=[_table(scenarios), *outcome(scenarios)],
+        figures=worst_figures(scenarios),
         quick=quick,
-        details={"scenes": [asdict(scene) for scene in scenes]},
+        details={"scenarios": [asdict(scenario) for scenario in scenarios]},
     )
 
 
 def least_unseen(jobs: int, rate: float) -> float:
-    """The least seconds between two looks at each job that so many calls a second make possible."""
+    """The least seconds between two checks of each job that so many calls a second make possible."""
     return max(1.0, jobs / MAX_IDS_PER_CALL) / rate
 
 
@@ -227,8 +227,8 @@ def distinct(schedules: Sequence[Schedule], jobs: int, rate: float) -> Iterator[
             return
 
 
-def simulate(jobs: int, rate: float, schedule: Schedule, progress: Progress, title: str) -> Scene:
-    """Run one scene."""
+def simulate(jobs: int, rate: float, schedule: Schedule, progress: Progress, title: str) -> Scenario:
+    """Run one scenario."""
     progress.write_log(title)
     random = Random(1)
     # As `wait_for_job` draws it.
@@ -253,12 +253,12 @@ def simulate(jobs: int, rate: float, schedule: Schedule, progress: Progress, tit
 
     while math.isinf(herd.first_round):
         run(now + step, "first round")
-    run(max(now, _FORMING), "first round")
+    run(max(now, _WARM_UP), "first round")
     herd.forget()
     begin, throttled = now, len(sender.throttled)
     run(begin + max(_LEAST_SPAN, _ROUNDS * best), "after it")
     unseen = sorted(herd.unseen)
-    return Scene(
+    return Scenario(
         jobs=jobs,
         rate=rate,
         backoff=schedule.name,
@@ -268,27 +268,27 @@ def simulate(jobs: int, rate: float, schedule: Schedule, progress: Progress, tit
         seconds=now - begin,
         calls=herd.calls,
         throttled=len(sender.throttled) - throttled,
-        seats_used=herd.seats / herd.calls / MAX_IDS_PER_CALL,
+        call_fill=herd.ids / herd.calls / MAX_IDS_PER_CALL,
         unseen_p50=unseen[len(unseen) // 2],
         unseen_p99=unseen[len(unseen) * 99 // 100],
         unseen_max=herd.longest_unseen(now),
     )
 
 
-def soonest(scenes: Sequence[Scene]) -> dict[float, dict[int, float]]:
+def soonest(scenarios: Sequence[Scenario]) -> dict[float, dict[int, float]]:
     """Limit to number of jobs to the longest that a job went unseen, in seconds, with the backoff that was best."""
     found: dict[float, dict[int, float]] = {}
-    for scene in sorted(scenes, key=lambda scene: (scene.rate, scene.jobs)):
-        by_jobs = found.setdefault(scene.rate, {})
-        by_jobs[scene.jobs] = min(scene.unseen_max, by_jobs.get(scene.jobs, math.inf))
+    for scenario in sorted(scenarios, key=lambda scenario: (scenario.rate, scenario.jobs)):
+        by_jobs = found.setdefault(scenario.rate, {})
+        by_jobs[scenario.jobs] = min(scenario.unseen_max, by_jobs.get(scenario.jobs, math.inf))
     return found
 
 
-def longest(scenes: Sequence[Scene]) -> list[tuple[str, ...]]:
-    """A table with a head: for how long one of so many jobs goes unseen, looked at as often as the limit allows."""
-    found = soonest(scenes)
+def longest(scenarios: Sequence[Scenario]) -> list[tuple[str, ...]]:
+    """A table with a head: for how long one of so many jobs goes unseen, checked as often as the limit allows."""
+    found = soonest(scenarios)
     rows = [_head("jobs", found)]
-    for jobs in sorted({scene.jobs for scene in scenes}):
+    for jobs in sorted({scenario.jobs for scenario in scenarios}):
         cells = (
             # What was not run cannot be better than this.
             _seconds(by_jobs[jobs]) if jobs in by_jobs else f"> {_seconds(least_unseen(jobs, rate))}"
@@ -298,37 +298,39 @@ def longest(scenes: Sequence[Scene]) -> list[tuple[str, ...]]:
     return rows
 
 
-def most(scenes: Sequence[Scene]) -> list[tuple[str, ...]]:
+def most(scenarios: Sequence[Scenario]) -> list[tuple[str, ...]]:
     """A table with a head: with how many jobs none goes unseen for longer than that."""
-    rates = soonest(scenes)
+    rates = soonest(scenarios)
     rows = [_head("unseen for", rates)]
     for name, seconds in _TOLERABLE.items():
-        cells = (f"{rounded(MAX_IDS_PER_CALL * rate * seconds / worst_multiple(scenes)):,}" for rate in rates)
+        cells = (
+            f"{rounded(MAX_IDS_PER_CALL * rate * seconds / worst_multiple(scenarios)):,}" for rate in rates
+        )
         rows.append((name, *cells))
     return rows
 
 
-def worst_multiple(scenes: Sequence[Scene]) -> float:
-    """How many times the least possible a job went unseen at worst, when looked at as often as the limit allows."""
+def worst_multiple(scenarios: Sequence[Scenario]) -> float:
+    """How many times the least possible a job went unseen at worst, when checked as often as the limit allows."""
     return max(
         [
-            scene.excess
-            for scene in scenes
-            if scene.limit_decides
-            and scene.backoff != DEFAULT.name
-            and scene.jobs >= _FEW_CALLS * MAX_IDS_PER_CALL
+            scenario.excess
+            for scenario in scenarios
+            if scenario.limit_decides
+            and scenario.backoff != DEFAULT.name
+            and scenario.jobs >= _FEW_CALLS * MAX_IDS_PER_CALL
         ],
         default=_SHORT_ROUND,
     )
 
 
-def outcome(scenes: Sequence[Scene]) -> list[str]:
+def outcome(scenarios: Sequence[Scenario]) -> list[str]:
     """When polling stops being the right tool, from both sides: how long for so many jobs, how many for so long."""
-    (longest_head, *longest_rows), (most_head, *most_rows) = longest(scenes), most(scenes)
+    (longest_head, *longest_rows), (most_head, *most_rows) = longest(scenarios), most(scenarios)
     return [
         _WHEN,
         table(longest_head, longest_rows),
-        f"{_HOW_MANY} {worst_multiple(scenes):.2f}, the worst multiple of the least possible in this run.",
+        f"{_HOW_MANY} {worst_multiple(scenarios):.2f}, the worst multiple of the least possible in this run.",
         table(most_head, most_rows),
         INSTEAD,
     ]
@@ -344,11 +346,11 @@ def rounded(jobs: float) -> int:
     return int(jobs // unit * unit)
 
 
-def worst_figures(scenes: Sequence[Scene]) -> list[Figure]:
+def worst_figures(scenarios: Sequence[Scenario]) -> list[Figure]:
     """Of the figures of one kind, the one that is nearest to missing its target, or misses it most."""
     worst: dict[str, Figure] = {}
-    for scene in scenes:
-        for figure in scene.figures():
+    for scenario in scenarios:
+        for figure in scenario.figures():
             sign = 1 if figure.at_least is None else -1
             known = worst.setdefault(figure.unit, figure)
             if sign * figure.value > sign * known.value:
@@ -356,26 +358,26 @@ def worst_figures(scenes: Sequence[Scene]) -> list[Figure]:
     return list(worst.values())
 
 
-def _table(scenes: Sequence[Scene]) -> str:
+def _table(scenarios: Sequence[Scenario]) -> str:
     head = (
-        *("jobs", "calls/s allowed", "backoff", "all seen after", "calls/s", "throttled", "seats used"),
+        *("jobs", "calls/s allowed", "backoff", "all seen after", "calls/s", "throttled", "call fill"),
         *("unseen: median", "p99", "longest", "at best", "who decides"),
     )
-    return table(head, [_row(scene) for scene in scenes])
+    return table(head, [_row(scenario) for scenario in scenarios])
 
 
-def _row(scene: Scene) -> tuple[str, ...]:
-    or_shorter = scene.limit_decides and scene.backoff not in {DEFAULT.name, FIXED[-1].name}
+def _row(scenario: Scenario) -> tuple[str, ...]:
+    or_shorter = scenario.limit_decides and scenario.backoff not in {DEFAULT.name, FIXED[-1].name}
     return (
-        f"{scene.jobs:,}",
-        f"{scene.rate:g}",
-        scene.backoff + (" or shorter" if or_shorter else ""),
-        _seconds(scene.first_round),
-        f"{scene.calls / scene.seconds:.2f}",
-        f"{100 * scene.throttled / (scene.calls + scene.throttled):.1f} %",
-        f"{100 * scene.seats_used:.1f} %",
-        *map(_seconds, (scene.unseen_p50, scene.unseen_p99, scene.unseen_max, scene.best)),
-        "the limit" if scene.limit_decides else "the backoff",
+        f"{scenario.jobs:,}",
+        f"{scenario.rate:g}",
+        scenario.backoff + (" or shorter" if or_shorter else ""),
+        _seconds(scenario.first_round),
+        f"{scenario.calls / scenario.seconds:.2f}",
+        f"{100 * scenario.throttled / (scenario.calls + scenario.throttled):.1f} %",
+        f"{100 * scenario.call_fill:.1f} %",
+        *map(_seconds, (scenario.unseen_p50, scenario.unseen_p99, scenario.unseen_max, scenario.best)),
+        "the limit" if scenario.limit_decides else "the backoff",
     )
 
 
@@ -385,7 +387,7 @@ def _seconds(seconds: float) -> str:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Millions of objects that stay would be looked through again and again, for twice the time."""
+    """Without it: millions of objects that stay would be traversed again and again, for twice the time."""
     gc.disable()
     try:
         yield

@@ -1,7 +1,7 @@
-"""The throttle under limits that it is not told: what is promised, over many seeds.
+"""The throttle under limits that it does not know: what is promised, over many seeds.
 
-Four scenes: a limit that stays; one that falls from 20 calls a second to 5 and returns; four clients that share an
-account without knowing of each other, alone and beside a neighbour that knows no restraint; and 10,000 jobs behind a
+Four scenarios: a limit that stays; one that falls from 20 calls a second to 5 and returns; four clients that share an
+account without knowing of each other, alone and beside a neighbour without restraint; and 10,000 jobs behind a
 limit of one call a second. Each is run with calls of some milliseconds, which have targets, and with slow ones.
 """
 
@@ -29,13 +29,13 @@ RATE: Final = 20.0
 LOW_RATE: Final = 5.0
 PHASE: Final = 120.0
 """Seconds between two changes of the limit, and that four clients share it."""
-COURSE_STEP: Final = 2.0
-"""Seconds for which calls are counted together where their course is shown."""
+TIMELINE_STEP: Final = 2.0
+"""Seconds for which calls are counted together where their timeline is shown."""
 _CHANGES: Final = ((PHASE, LOW_RATE), (2 * PHASE, RATE))
 _STEADY_RATES: Final = (0.3, 1.0, 2.0, 5.0, 20.0, 50.0)
-_FORMING: Final = 60.0
+_WARM_UP: Final = 60.0
 _STEADY: Final = 300.0
-"""Seconds under a limit that stays, after those in which the rate is found: several teeth of the saw that it draws."""
+"""Seconds under a limit that stays, after those in which the rate is found: several teeth of its sawtooth."""
 _RECOVERY: Final = 60.0
 """Seconds after a change of the limit after which all must be well for the rest of the phase."""
 _WINDOWS: Final = {LOW_RATE: 20.0, RATE: 10.0}
@@ -55,7 +55,7 @@ class Measure:
     """One number, of all seeds.
 
     Attributes:
-        scene: The scene.
+        scenario: The scenario.
         name: What was measured.
         unit: What it counts.
         mean: The mean of the seeds.
@@ -64,7 +64,7 @@ class Measure:
         at_most: The target, if it is an upper bound.
     """
 
-    scene: str
+    scenario: str
     name: str
     unit: str
     mean: float
@@ -76,7 +76,7 @@ class Measure:
     def figure(self) -> Figure:
         """The number that has the target."""
         return Figure(
-            name=f"{self.scene}: {self.name}, worst seed",
+            name=f"{self.scenario}: {self.name}, worst seed",
             value=self.worst,
             unit=self.unit,
             at_least=self.at_least,
@@ -86,7 +86,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Under what all scenes are run: with how many seeds, and how far away the server is."""
+    """Under what all scenarios are run: with how many seeds, and how far away the server is."""
 
     seeds: int
     one_way: tuple[float, float]
@@ -107,16 +107,16 @@ class Conditions:
         return [one.senders for one in accounts]
 
 
-_Scene: TypeAlias = "Callable[[Conditions], Iterator[Measure]]"
+_Scenario: TypeAlias = "Callable[[Conditions], Iterator[Measure]]"
 
 
 def measure(progress: Progress, *, quick: bool, seeds: int = 20) -> Result:
-    """Run all scenes.
+    """Run all scenarios.
 
     Args:
         progress: Where to say what runs.
         quick: Two seeds, and calls of some milliseconds only.
-        seeds: Runs of each scene.
+        seeds: Runs of each scenario.
     """
     seeds = min(seeds, 2) if quick else seeds
     near = list(_measures(Conditions(seeds, NEAR), progress))
@@ -133,29 +133,29 @@ def measure(progress: Progress, *, quick: bool, seeds: int = 20) -> Result:
             "one_way_seconds": {"near": NEAR, "far": FAR},
             "near": [asdict(found) for found in near],
             "far": [asdict(found) for found in far],
-            "course": course(),
+            "timeline": timeline(),
         },
     )
 
 
 def _measures(conditions: Conditions, progress: Progress) -> Iterator[Measure]:
-    scenes: dict[str, _Scene] = {
+    scenarios: dict[str, _Scenario] = {
         "a limit that stays": _steady,
         "a limit that changes": changing,
         "four clients": _shared,
         "four clients and a neighbour": _beside_a_naive_neighbour,
         "many jobs": _herd,
     }
-    for title, scene in scenes.items():
+    for title, scenario in scenarios.items():
         progress.write_log(f"throttle, {title}")
-        yield from scene(conditions)
+        yield from scenario(conditions)
 
 
 def _steady(conditions: Conditions) -> Iterator[Measure]:
-    end = _FORMING + _STEADY
+    end = _WARM_UP + _STEADY
     for rate in _STEADY_RATES:
         runs = conditions.runs(end, rate=rate)
-        found = [shares(senders, _FORMING, end, rate) for senders in runs]
+        found = [shares(senders, _WARM_UP, end, rate) for senders in runs]
         tolerated = _TOLERATED.get(rate)
         yield from _throttled_and_used(f"{rate:g} calls/s", found, tolerated, _ENOUGH if tolerated else None)
 
@@ -164,11 +164,11 @@ def changing(conditions: Conditions) -> Iterator[Measure]:
     """The limit falls from 20 calls/s to 5 and returns."""
     runs = conditions.runs(3 * PHASE, rate=RATE, changes=_CHANGES)
     for begin, rate in _CHANGES:
-        scene = f"fall to {rate:g}" if rate == LOW_RATE else f"return to {rate:g}"
+        scenario = f"fall to {rate:g}" if rate == LOW_RATE else f"return to {rate:g}"
         later = [shares(senders, begin + _RECOVERY, begin + PHASE, rate) for senders in runs]
         back = [_back_after(senders, begin, rate) for senders in runs]
-        yield from _throttled_and_used(f"{scene}, 60 s later", later, _TOLERATED[rate], _ENOUGH)
-        yield _most(scene, "well again after", "s", back, at_most=_RECOVERY)
+        yield from _throttled_and_used(f"{scenario}, 60 s later", later, _TOLERATED[rate], _ENOUGH)
+        yield _most(scenario, "well again after", "s", back, at_most=_RECOVERY)
 
 
 def _back_after(senders: Sequence[Sender], begin: float, rate: float) -> float:
@@ -182,25 +182,25 @@ def _back_after(senders: Sequence[Sender], begin: float, rate: float) -> float:
     return PHASE
 
 
-def course() -> dict[str, Any]:
+def timeline() -> dict[str, Any]:
     """What one seed did while the limit fell and returned, step by step, to be drawn."""
     [[sender]] = Conditions(1, NEAR).runs(3 * PHASE, rate=RATE, changes=_CHANGES)
-    begins = [step * COURSE_STEP for step in range(round(3 * PHASE / COURSE_STEP))]
+    begins = [step * TIMELINE_STEP for step in range(round(3 * PHASE / TIMELINE_STEP))]
     return {
-        "step_seconds": COURSE_STEP,
+        "step_seconds": TIMELINE_STEP,
         "limits": [(0.0, RATE), *_CHANGES],
-        "answered": [count(sender.answered, begin, begin + COURSE_STEP) for begin in begins],
-        "throttled": [count(sender.throttled, begin, begin + COURSE_STEP) for begin in begins],
+        "answered": [count(sender.answered, begin, begin + TIMELINE_STEP) for begin in begins],
+        "throttled": [count(sender.throttled, begin, begin + TIMELINE_STEP) for begin in begins],
     }
 
 
 def _shared(conditions: Conditions) -> Iterator[Measure]:
-    begin, scene = PHASE - 60, "four clients at 20"
+    begin, scenario = PHASE - 60, "four clients at 20"
     runs = conditions.runs(PHASE, rate=RATE, begins=_BEGINS)
     equality = [jain([count(sender.answered, begin, PHASE) for sender in senders]) for senders in runs]
     found = [shares(senders, begin, PHASE, RATE) for senders in runs]
-    yield _least(scene, "Jain's index", "(1 is equal)", equality, at_least=0.95)
-    yield from _throttled_and_used(scene, found, 0.03, _ENOUGH)
+    yield _least(scenario, "Jain's index", "(1 is equal)", equality, at_least=0.95)
+    yield from _throttled_and_used(scenario, found, 0.03, _ENOUGH)
 
 
 def _beside_a_naive_neighbour(conditions: Conditions) -> Iterator[Measure]:
@@ -221,23 +221,25 @@ def _herd(conditions: Conditions) -> Iterator[Measure]:
 
 
 def _throttled_and_used(
-    scene: str, found: Sequence[tuple[float, float]], throttled: float | None, used: float | None
+    scenario: str, found: Sequence[tuple[float, float]], throttled: float | None, used: float | None
 ) -> Iterator[Measure]:
     shares_throttled, shares_used = ([100 * share for share in part] for part in zip(*found, strict=True))
     at_most = None if throttled is None else 100 * throttled
     at_least = None if used is None else 100 * used
-    yield _most(scene, "throttled", "% of calls", shares_throttled, at_most=at_most)
-    yield _least(scene, "limit used", "%", shares_used, at_least=at_least)
+    yield _most(scenario, "throttled", "% of calls", shares_throttled, at_most=at_most)
+    yield _least(scenario, "limit used", "%", shares_used, at_least=at_least)
 
 
-def _most(scene: str, name: str, unit: str, values: Sequence[float], *, at_most: float | None) -> Measure:
+def _most(scenario: str, name: str, unit: str, values: Sequence[float], *, at_most: float | None) -> Measure:
     """A number of which less is better."""
-    return Measure(scene, name, unit, statistics.mean(values), max(values), at_most=at_most)
+    return Measure(scenario, name, unit, statistics.mean(values), max(values), at_most=at_most)
 
 
-def _least(scene: str, name: str, unit: str, values: Sequence[float], *, at_least: float | None) -> Measure:
+def _least(
+    scenario: str, name: str, unit: str, values: Sequence[float], *, at_least: float | None
+) -> Measure:
     """A number of which more is better."""
-    return Measure(scene, name, unit, statistics.mean(values), min(values), at_least=at_least)
+    return Measure(scenario, name, unit, statistics.mean(values), min(values), at_least=at_least)
 
 
 def count(moments: Sequence[float], begin: float, end: float) -> int:
@@ -262,8 +264,8 @@ def _constants() -> dict[str, float]:
 
 
 def _table(near: Sequence[Measure], far: Sequence[Measure]) -> str:
-    head: tuple[str, ...] = ("scene and figure", "mean", "worst")
-    rows: list[tuple[str, ...]] = [(f"{found.scene}: {found.name}", *_cells(found)) for found in near]
+    head: tuple[str, ...] = ("scenario and figure", "mean", "worst")
+    rows: list[tuple[str, ...]] = [(f"{found.scenario}: {found.name}", *_cells(found)) for found in near]
     if far:
         head = (*head, "slow: mean", "worst")
         rows = [(*row, *_cells(slow)) for row, slow in zip(rows, far, strict=True)]

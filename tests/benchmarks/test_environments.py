@@ -14,7 +14,7 @@ import pytest
 from benchmarks.peers import environments
 from benchmarks.peers.environments import NoEnvironmentError, python_of
 from benchmarks.peers.processes import started
-from benchmarks.peers.roster import Environment
+from benchmarks.peers.registry import Environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +138,7 @@ async def test_what_a_child_process_has_started_ends_with_it() -> None:
 
 
 def _runs(process_id: int) -> bool:
-    """Whether it does; one that nobody has asked for its exit code yet does not."""
+    """Whether it does; a zombie, whose exit code was not collected yet, does not."""
     try:
         state = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:

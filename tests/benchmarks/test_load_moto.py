@@ -52,7 +52,7 @@ def test_outcomes_are_held_against_what_the_servers_list(
 
 
 def test_a_job_that_no_server_lists_is_a_disagreement() -> None:
-    """Even if nobody says what became of it."""
+    """Even if neither side says what became of it."""
     assert disagreements({"a": "FAILED"}, {}, ["a", "b"]) == [
         "a: its wait returned FAILED, the server lists None",
         "b: its wait returned None, the server lists None",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.peers.cli import main
-from benchmarks.peers.contestants import lane
+from benchmarks.peers.contestants import harness
 from benchmarks.peers.rows import COLUMNS, losses, markdown, measured, merged, percentile
 
 
@@ -130,22 +130,24 @@ def test_unknown_names_are_refused(option: str, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize(
-    ("seconds", "settled", "idle"),
+    ("seconds", "settled", "expected"),
     [(61, {"x", "y"}, True), (61, {"x"}, False), (59, {"x", "y"}, False)],
     ids=["only the missing id is left", "a job is left", "it is early"],
 )
-def test_who_waits_only_for_the_missing_id_is_cut_off(seconds: float, settled: set[str], idle: bool) -> None:
+def test_who_waits_only_for_the_missing_id_is_cut_off(
+    seconds: float, settled: set[str], expected: bool
+) -> None:
     """After a while, and only if all jobs are told of."""
-    one = lane.Lane.__new__(lane.Lane)
-    one.order, one.jobs, one._begin = {"missing_deadline": 60.0}, 2, time.monotonic() - seconds
+    one = harness.Harness.__new__(harness.Harness)
+    one.settings, one.jobs, one._begin = {"missing_deadline": 60.0}, 2, time.monotonic() - seconds
     one._ended = dict.fromkeys(settled & {"x"}, 0.0)
     one._died = dict.fromkeys(settled & {"y"}, (1.0, "an error"))
-    assert one._is_idle() is idle
+    assert one._awaits_only_the_missing_id() is expected
 
 
 def test_a_contestant_needs_nothing_but_its_library_and_python() -> None:
     """What it runs on imports the standard library alone."""
-    tree = ast.parse(Path(lane.__file__).read_text())
+    tree = ast.parse(Path(harness.__file__).read_text())
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     named = {alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names}
     named |= {node.module or "" for node in imports if isinstance(node, ast.ImportFrom)}

@@ -25,7 +25,7 @@ PAGES = {
 PRESENT = [name for name, plot in plots.PLOTS.items() if (RESULTS / plot.source).exists()]
 NUMBERS = ("delay_p50", "delay_p99", "delay_max", "cpu_us_per_job_seen", "died", "left")
 PAPER = ("#ffffff", "#0d1117")
-"""The grounds of GitHub's light and dark pages."""
+"""The backgrounds of GitHub's light and dark pages."""
 
 on_each_picture = pytest.mark.parametrize("name", PRESENT)
 
@@ -55,13 +55,13 @@ def test_a_picture_is_drawn_from_the_results_that_are_kept(name: str) -> None:
 
 
 def test_no_picture_is_left_without_results() -> None:
-    """What nobody can draw anew must not be shown."""
+    """A picture that cannot be drawn again must not be shown."""
     assert {name for name in plots.PLOTS if (plots.IMAGES / f"{name}.svg").exists()} == set(PRESENT)
 
 
 @on_each_picture
 def test_a_picture_can_be_read_on_light_and_dark(name: str) -> None:
-    """No ground, and every colour stands out from white and from black paper."""
+    """No background, and every colour stands out from white and from black paper."""
     colours = set(re.findall(r"#[0-9a-f]{6}\b", text_of(name)))
     assert {plots.GREY, plots.GREEN} <= colours
     for colour in colours:
@@ -104,7 +104,7 @@ def test_results_that_changed_are_noticed(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(plots, "RESULTS", tmp_path)
     signatures = []
     for calls, date in ((1, "today"), (2, "today"), (2, "tomorrow")):
-        kept = {"date": date, "details": {"course": {"answered": [calls]}}}
+        kept = {"date": date, "details": {"timeline": {"answered": [calls]}}}
         (tmp_path / plot.source).write_text(json.dumps(kept))
         signatures.append(plot.signature)
     assert signatures[0] != signatures[1] == signatures[2]
@@ -138,11 +138,11 @@ def test_who_raced() -> None:
         row("plain-1", delay_p50=None),
         row("plain-100", pace="defaults"),
         row("aio-aws", "5000"),
-        row("nobody"),
+        row("idle"),
         {"contestant": "miniwdl-aws", "scenario": "1000", "pace": "5s", "error": "it cannot be had"},
     ]
     ones = dict.fromkeys(NUMBERS, 1.0)
-    assert plots.lanes({"rows": rows}) == [
+    assert plots.contestants({"rows": rows}) == [
         ("awaitbatch", {"1000": ones}),
         ("redun", {"1000": ones, "1000-limited": ones | {"died": 7}}),
     ]

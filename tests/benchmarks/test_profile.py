@@ -15,7 +15,7 @@ a.<locals>.<listcomp> (/somewhere/site-packages/aiohttp/client.py) 1
 
 
 def test_a_sample_belongs_to_the_innermost_function_of_a_package() -> None:
-    """What a library of Python's does is the doing of who called it; what nobody called is the event loop's."""
+    """What the standard library does counts for its caller; what has no caller counts for the event loop."""
     assert owners(STACKS.splitlines()) == {
         ("awaitbatch", "_core.windows.call"): 3,
         ("botocore", "auth.sign"): 5,

@@ -31,7 +31,7 @@ class Quiet(progress.Progress):
         """Say nothing."""
 
 
-def a_scene(**changes: Any) -> jobs.Scene:
+def a_scenario(**changes: Any) -> jobs.Scenario:
     """A limit that was used up without a fault, but for the changes given."""
     values: dict[str, Any] = {
         "jobs": 100_000,
@@ -43,15 +43,15 @@ def a_scene(**changes: Any) -> jobs.Scene:
         "seconds": 120.0,
         "calls": 1_190,
         "throttled": 10,
-        "seats_used": 1.0,
+        "call_fill": 1.0,
         "unseen_p50": 100.0,
         "unseen_p99": 105.0,
         "unseen_max": 110.0,
     }
-    return jobs.Scene(**(values | changes))
+    return jobs.Scenario(**(values | changes))
 
 
-def simulated(count: int, rate: float, seconds: float) -> jobs.Scene:
+def simulated(count: int, rate: float, seconds: float) -> jobs.Scenario:
     """What becomes of jobs behind a limit, with a fixed interval."""
     return jobs.simulate(count, rate, jobs.Schedule("", seconds), Quiet(), "")
 
@@ -139,11 +139,11 @@ def test_each_job_is_seen_once_an_interval() -> None:
     assert herd.first_round < 1
     assert max(herd.unseen) < 10.2
     assert herd.longest_unseen(100) < 10.2
-    assert (herd.seats, len(herd.unseen)) == (herd.calls / 3 * 250, herd.seats - 250)
+    assert (herd.ids, len(herd.unseen)) == (herd.calls / 3 * 250, herd.ids - 250)
 
 
 def test_time_counts_for_a_job_that_is_not_seen_any_more() -> None:
-    """Else who never checks again would look best."""
+    """Else a client that never checks again would seem best."""
     account, herd = a_herd(250)
     account.run(100)
     assert 1000 - 10 <= herd.longest_unseen(1100) - herd.longest_unseen(100) <= 1000
@@ -171,7 +171,7 @@ def test_counting_anew() -> None:
     account.run(15)
     herd.forget()
     account.run(25)
-    assert (herd.calls, herd.seats, len(herd.unseen)) == (1, 100, 100)
+    assert (herd.calls, herd.ids, len(herd.unseen)) == (1, 100, 100)
 
 
 def test_a_short_interval_that_can_not_be_kept_comes_to_the_same_as_a_shorter_one() -> None:
@@ -191,18 +191,18 @@ def test_a_short_interval_that_can_not_be_kept_comes_to_the_same_as_a_shorter_on
         (1_000, 50.0, ["default", "FixedInterval(60)", "FixedInterval(5)", "FixedInterval(1)"]),
     ],
 )
-def test_what_is_worth_a_scene(count: int, rate: float, names: list[str]) -> None:
+def test_what_is_worth_a_scenario(count: int, rate: float, names: list[str]) -> None:
     """Every interval that can be kept, and one that cannot."""
     found = jobs.distinct((jobs.DEFAULT, *jobs.FIXED), count, rate)
     assert [schedule.name for schedule in found] == names
 
 
 def test_a_limit_shows_in_the_times() -> None:
-    """1,000 jobs behind 1 call/s: 10 s, and all seats used."""
-    scene = simulated(1_000, 1, 5)
-    assert scene.best == 10 < scene.unseen_p50 <= scene.unseen_p99 <= scene.unseen_max < 14.3
-    assert scene.seats_used == 1
-    assert 0.85 <= scene.calls / scene.seconds <= 1
+    """1,000 jobs behind 1 call/s: 10 s, and all calls full."""
+    scenario = simulated(1_000, 1, 5)
+    assert scenario.best == 10 < scenario.unseen_p50 <= scenario.unseen_p99 <= scenario.unseen_max < 14.3
+    assert scenario.call_fill == 1
+    assert 0.85 <= scenario.calls / scenario.seconds <= 1
 
 
 # Judgement.
@@ -219,32 +219,32 @@ def test_a_limit_shows_in_the_times() -> None:
         ({"rate": 20.0, "unseen_max": 129.0}, False),
         ({"limit_decides": False, "unseen_max": 109.0}, True),
         ({"limit_decides": False, "unseen_max": 115.0}, False),
-        ({"seats_used": 0.98}, False),
-        ({"jobs": 10_010, "seats_used": 0.99}, True),
-        ({"jobs": 150, "seats_used": 0.75, "unseen_max": 999.0}, True),
-        ({"jobs": 150, "seats_used": 0.70}, False),
+        ({"call_fill": 0.98}, False),
+        ({"jobs": 10_010, "call_fill": 0.99}, True),
+        ({"jobs": 150, "call_fill": 0.75, "unseen_max": 999.0}, True),
+        ({"jobs": 150, "call_fill": 0.70}, False),
     ],
 )
 def test_targets(changes: dict[str, Any], is_met: bool) -> None:
-    """Short rounds may come right after a cut; where the limit is none, the interval holds; few jobs fill few seats."""
-    assert all(figure.met for figure in a_scene(**changes).figures()) is is_met
+    """Short rounds may follow a cut; without a deciding limit the interval holds; few jobs make calls of few ids."""
+    assert all(figure.met for figure in a_scenario(**changes).figures()) is is_met
 
 
 def test_of_each_kind_the_worst_figure_is_shown() -> None:
     """It stands for the others."""
-    scenes = [a_scene(), a_scene(unseen_max=130.0, seats_used=0.995), a_scene(seats_used=0.5)]
-    worst = {figure.unit: figure.value for figure in jobs.worst_figures(scenes)}
-    assert worst == {"x the best, long rounds": 1.3, "% of the seats that can be used": 50.0}
+    scenarios = [a_scenario(), a_scenario(unseen_max=130.0, call_fill=0.995), a_scenario(call_fill=0.5)]
+    worst = {figure.unit: figure.value for figure in jobs.worst_figures(scenarios)}
+    assert worst == {"x the best, long rounds": 1.3, "% of the ids that calls can carry": 50.0}
 
 
 def test_the_verdict_says_how_many_and_how_long() -> None:
     """100 ids x 10 calls/s x 60 s by the worst multiple, 1.2: 50,000 jobs for a minute."""
-    scenes = [
-        a_scene(unseen_max=120.0),
-        a_scene(backoff="default", unseen_max=190.0),
-        a_scene(jobs=1_000, rate=5.0, limit_decides=False, best=5.0, unseen_max=60.0),
+    scenarios = [
+        a_scenario(unseen_max=120.0),
+        a_scenario(backoff="default", unseen_max=190.0),
+        a_scenario(jobs=1_000, rate=5.0, limit_decides=False, best=5.0, unseen_max=60.0),
     ]
-    text = "\n".join(jobs.outcome(scenes))
+    text = "\n".join(jobs.outcome(scenarios))
     assert " divided by 1.20," in text
     rows = [line.split() for line in text.splitlines()]
     assert ["jobs", "5", "calls/s", "10", "calls/s"] in rows
@@ -255,27 +255,27 @@ def test_the_verdict_says_how_many_and_how_long() -> None:
 
 def test_the_best_backoff_counts() -> None:
     """Limits and numbers of jobs in ascending order."""
-    scenes = [
-        a_scene(rate=5.0, jobs=1000, unseen_max=60.0),
-        a_scene(rate=5.0, jobs=1000, unseen_max=2.4),
-        a_scene(rate=5.0, jobs=100, unseen_max=1.0),
-        a_scene(rate=1.0, jobs=100, unseen_max=1.1),
+    scenarios = [
+        a_scenario(rate=5.0, jobs=1000, unseen_max=60.0),
+        a_scenario(rate=5.0, jobs=1000, unseen_max=2.4),
+        a_scenario(rate=5.0, jobs=100, unseen_max=1.0),
+        a_scenario(rate=1.0, jobs=100, unseen_max=1.1),
     ]
-    found = {rate: list(by_jobs.items()) for rate, by_jobs in jobs.soonest(scenes).items()}
+    found = {rate: list(by_jobs.items()) for rate, by_jobs in jobs.soonest(scenarios).items()}
     assert list(found.items()) == [(1.0, [(100, 1.1)]), (5.0, [(100, 1.0), (1000, 2.4)])]
 
 
 @pytest.mark.parametrize("table", [jobs.longest, jobs.most])
 def test_the_page_has_the_tables_of_the_results(
-    table: Callable[[Sequence[jobs.Scene]], list[tuple[str, ...]]],
+    table: Callable[[Sequence[jobs.Scenario]], list[tuple[str, ...]]],
 ) -> None:
     """benchmarks/README.md says what results/simulate_jobs.json says."""
     kept = json.loads((RESULTS / "simulate_jobs.json").read_text(encoding="utf-8"))
-    scenes = [jobs.Scene(**scene) for scene in kept["details"]["scenes"]]
+    scenarios = [jobs.Scenario(**scenario) for scenario in kept["details"]["scenarios"]]
     page = (RESULTS.parent / "README.md").read_text(encoding="utf-8")
-    head, *rows = (f"| {' | '.join(row)} |\n" for row in table(scenes))
+    head, *rows = (f"| {' | '.join(row)} |\n" for row in table(scenarios))
     assert f"{head}|---|---|---|---|---|\n{''.join(rows)}" in page
-    assert f" {jobs.worst_multiple(scenes):.2f}" in page
+    assert f" {jobs.worst_multiple(scenarios):.2f}" in page
 
 
 def test_numbers_that_are_estimates_are_rounded_down() -> None:
@@ -299,16 +299,16 @@ def test_a_throttle_that_never_grows_is_found_out(monkeypatch: pytest.MonkeyPatc
     assert all(found.figure.met for found in good)
     # No limit was exceeded, so it did fall.
     assert all(found.worst < 105 for found in good if found.unit == "%")
-    assert {"return to 20, 60 s later", "return to 20"} <= {found.scene for found in slow}
+    assert {"return to 20, 60 s later", "return to 20"} <= {found.scenario for found in slow}
 
 
-def test_the_course_of_a_fall_and_return() -> None:
+def test_the_timeline_of_a_fall_and_return() -> None:
     """Its calls add up to what the limits allow."""
-    course = throttle.course()
-    steps = round(throttle.PHASE / course["step_seconds"])
-    assert len(course["answered"]) == len(course["throttled"]) == 3 * steps
-    assert sum(course["answered"][steps : 2 * steps]) == pytest.approx(5 * throttle.PHASE, rel=0.1)
-    assert sum(course["throttled"]) > 0
+    timeline = throttle.timeline()
+    steps = round(throttle.PHASE / timeline["step_seconds"])
+    assert len(timeline["answered"]) == len(timeline["throttled"]) == 3 * steps
+    assert sum(timeline["answered"][steps : 2 * steps]) == pytest.approx(5 * throttle.PHASE, rel=0.1)
+    assert sum(timeline["throttled"]) > 0
 
 
 # The command.
@@ -354,7 +354,7 @@ def test_a_missed_target_is_said_and_fails(
     """The exit code is for CI, the line for people."""
 
     def measure(*_: object, **__: object) -> Result:
-        figures = list(a_scene(unseen_max=500.0).figures())
+        figures = list(a_scenario(unseen_max=500.0).figures())
         return Result(name="simulate_jobs", about="", figures=figures, quick=True)
 
     monkeypatch.setattr(jobs, "measure", measure)

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from benchmarks.peers.contestants.airflow_ground import CONNECTION, PACKAGES, prepare
-from benchmarks.peers.contestants.lane import Lane
+from benchmarks.peers.contestants.airflow_environment import CONNECTION, PACKAGES, prepare
+from benchmarks.peers.contestants.harness import Harness
 
 
 def main() -> None:
     """Run the race."""
-    lane = Lane(*PACKAGES)
-    prepare(lane)
+    harness = Harness(*PACKAGES)
+    prepare(harness)
     from airflow.providers.amazon.aws.hooks.batch_client import BatchClientHook
 
-    interval = lane.interval
+    interval = harness.interval
     if interval is not None:
         # The hook has no setting for it; its curve can be replaced.
         BatchClientHook.exponential_delay = staticmethod(lambda _tries: interval)
     hook = BatchClientHook(aws_conn_id=CONNECTION)
     hook.get_conn()
-    lane.start()
+    harness.start()
     if interval is None:
-        lane.thread_each(hook.wait_for_job)
+        harness.thread_each(hook.wait_for_job)
     else:
-        lane.thread_each(lambda job_id: hook.poll_for_job_complete(job_id, delay=0))
-    lane.finish()
+        harness.thread_each(lambda job_id: hook.poll_for_job_complete(job_id, delay=0))
+    harness.finish()
 
 
 if __name__ == "__main__":

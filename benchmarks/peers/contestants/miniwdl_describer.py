@@ -7,20 +7,22 @@ import time
 import boto3
 import botocore.config
 
-from benchmarks.peers.contestants.lane import Lane
+from benchmarks.peers.contestants.harness import Harness
 
 _DEFAULT_PERIOD = 1.0
 """Its `describe_period`: seconds between two calls, whatever the number of jobs."""
-_SEATS = 100
+_MAX_IDS_PER_CALL = 100
 _RETRIES = {"max_attempts": 5, "mode": "standard"}
 
 
 def main() -> None:
     """Run the race."""
-    lane = Lane("miniwdl-aws", "boto3", "botocore")
+    harness = Harness("miniwdl-aws", "boto3", "botocore")
     from miniwdl_aws.batch_job import BatchJobDescriber
 
-    period = _DEFAULT_PERIOD if lane.interval is None else lane.interval * _SEATS / lane.jobs
+    period = (
+        _DEFAULT_PERIOD if harness.interval is None else harness.interval * _MAX_IDS_PER_CALL / harness.jobs
+    )
     describer = BatchJobDescriber()
     # The package makes a client for each thread; that would cost more than all else here.
     client = boto3.Session().client("batch", config=botocore.config.Config(retries=_RETRIES))
@@ -34,9 +36,9 @@ def main() -> None:
         finally:
             describer.unsubscribe(job_id)
 
-    lane.start()
-    lane.thread_each(wait)
-    lane.finish()
+    harness.start()
+    harness.thread_each(wait)
+    harness.finish()
 
 
 if __name__ == "__main__":

@@ -4,37 +4,37 @@ from __future__ import annotations
 
 import time
 
-from benchmarks.peers.contestants.lane import Lane
+from benchmarks.peers.contestants.harness import Harness
 
 _DEFAULT_INTERVAL = 5.0
 """Its `job_monitor_interval`: the pause after each hundred jobs, and after each round."""
-_SEATS = 100
+_MAX_IDS_PER_CALL = 100
 
 
 def main() -> None:
     """Run the race."""
-    lane = Lane("redun", "boto3", "botocore")
+    harness = Harness("redun", "boto3", "botocore")
     from redun.executors.aws_batch import iter_batch_job_status
 
     interval = _DEFAULT_INTERVAL
-    if lane.interval is not None:
-        interval = lane.interval / (-(-lane.jobs // _SEATS) + 1)
-    waiting = dict.fromkeys(lane.start())
+    if harness.interval is not None:
+        interval = harness.interval / (-(-harness.jobs // _MAX_IDS_PER_CALL) + 1)
+    waiting = dict.fromkeys(harness.start())
     try:
         while waiting:
             for number, job in enumerate(
-                iter_batch_job_status(list(waiting), aws_region=lane.order["region_name"])
+                iter_batch_job_status(list(waiting), aws_region=harness.settings["region_name"])
             ):
                 if job["status"] in {"SUCCEEDED", "FAILED"}:
-                    lane.ended(job["jobId"])
+                    harness.ended(job["jobId"])
                     del waiting[job["jobId"]]
-                if number % _SEATS == 0:
+                if number % _MAX_IDS_PER_CALL == 0:
                     time.sleep(interval)
             time.sleep(interval)
     except Exception as error:  # noqa: BLE001
         # The monitor hands it to the scheduler, which gives up the workflow.
-        lane.all_died(waiting, error)
-    lane.finish()
+        harness.all_died(waiting, error)
+    harness.finish()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What every contestant runs on: it speaks with the harness, and measures, with the standard library alone.
+"""The harness of every contestant: it speaks with the runner, and measures, with the standard library alone.
 
-The harness writes two lines of JSON to standard input: the order, when the process starts, and the ids of the jobs,
-once the contestant has said that it is ready. The answer is one line for each. It runs on Python 3.8 and later, since
-some contestants do not run on newer ones.
+The runner (`benchmarks.peers.race`) writes two lines of JSON to standard input: the settings, when the process starts,
+and the ids of the jobs, once the contestant has said that it is ready. The harness answers each with one line. It runs
+on Python 3.8 and later, since some contestants do not run on newer ones.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
 _TICK = 0.1
-"""Seconds between two looks at how late an event loop gets its turn that cannot be watched from within."""
+"""Seconds between two ticks that show how late an event loop is, if its rounds cannot be timed from within."""
 _MOST_MEMORY = 10 * 2**30
-"""Bytes at which a run is cut off, for the sake of the machine."""
+"""Bytes of memory at which a run is cut off, to protect the machine."""
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
-class Lane:
+class Harness:
     """One contestant's run.
 
     Args:
         packages: The distributions whose versions matter.
 
     Attributes:
-        order: What the harness wants.
+        settings: What the runner wants.
         endpoint_url: Where the server listens.
-        interval: Seconds in which each job ought to be looked at once; None for the contestant's own default.
+        interval: Seconds in which each job ought to be checked once; None for the contestant's own default.
         jobs: How many there will be.
         job_ids: The jobs to await, once there are any.
     """
@@ -51,10 +51,10 @@ class Lane:
         os.dup2(2, 1)
         self._packages = packages
         self._lock = threading.Lock()
-        self.order: dict[str, Any] = json.loads(_read_line())
-        self.endpoint_url: str = self.order["endpoint_url"]
-        self.interval: float | None = self.order["interval"]
-        self.jobs: int = self.order["jobs"]
+        self.settings: dict[str, Any] = json.loads(_read_line())
+        self.endpoint_url: str = self.settings["endpoint_url"]
+        self.interval: float | None = self.settings["interval"]
+        self.jobs: int = self.settings["jobs"]
         self.job_ids: list[str] = []
         self._outcomes: dict[str, str] = {}
         self._ended: dict[str, float] = {}
@@ -64,7 +64,7 @@ class Lane:
         self._busy_since: float | None = None
 
     def start(self) -> list[str]:
-        """Say that all is ready, get the jobs, and start the clocks."""
+        """Say that all is ready, get the jobs, and start measuring."""
         versions = {package: _version(package) for package in self._packages}
         self._tell({"python": platform.python_version(), "versions": versions})
         self.job_ids = json.loads(_read_line())
@@ -170,18 +170,18 @@ class Lane:
         self._answers.flush()
 
     def _watch(self) -> None:
-        """End the run at its deadline, or with the harness."""
-        end = time.monotonic() + self.order["deadline"]
-        while time.monotonic() < end and _peak() < _MOST_MEMORY and not self._is_idle():
+        """End the run at its deadline, or when the runner is gone."""
+        end = time.monotonic() + self.settings["deadline"]
+        while time.monotonic() < end and _peak() < _MOST_MEMORY and not self._awaits_only_the_missing_id():
             readable, _, _ = select.select([0], [], [], min(1.0, max(0.0, end - time.monotonic())))
             if readable:
                 os._exit(3)
         self.finish(cut_off=True)
 
-    def _is_idle(self) -> bool:
-        """Whether it has long waited for nothing but the id that does not exist."""
+    def _awaits_only_the_missing_id(self) -> bool:
+        """Whether, after a while, only the id that does not exist is still awaited."""
         return (
-            time.monotonic() > self._begin + self.order["missing_deadline"]
+            time.monotonic() > self._begin + self.settings["missing_deadline"]
             and len(self._ended) + len(self._died) >= self.jobs
         )
 
@@ -210,7 +210,7 @@ class Lane:
 
 
 def _read_line() -> str:
-    """Read a line from standard input; the harness sends the next one only when asked to."""
+    """Read a line from standard input; the runner sends the next one only when asked to."""
     line = b""
     while not line.endswith(b"\n"):
         piece = os.read(0, 65536)

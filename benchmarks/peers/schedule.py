@@ -1,27 +1,27 @@
-"""Which runs a race is made of, how long they take, and which are not worth making. Pure functions."""
+"""The schedule of a race: its runs, how long they take, and which can be skipped. Pure functions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.peers.course import EVERY_FEW_SECONDS, SCENARIOS
 from benchmarks.peers.rows import key_of
+from benchmarks.peers.scenarios import EVERY_FEW_SECONDS, SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from benchmarks.peers.course import Pace, Scenario
-    from benchmarks.peers.roster import Contestant
+    from benchmarks.peers.registry import Contestant
     from benchmarks.peers.rows import Row
+    from benchmarks.peers.scenarios import Pace, Scenario
 
 _SECONDS_AROUND: Final = 5.0
 """What it takes to start a server and a contestant, and to end them, roughly."""
 
 
 @dataclass(frozen=True, slots=True)
-class Heat:
-    """One run that is to be made."""
+class Run:
+    """One contestant in one scenario at one pace, still to be run."""
 
     contestant: Contestant
     scenario: Scenario
@@ -36,9 +36,9 @@ class Heat:
         return self.scenario.name, self.pace.name, self.contestant.name
 
 
-def heats(
+def plan(
     contestants: Iterable[Contestant], scenarios: Iterable[Scenario], paces: Iterable[Pace]
-) -> Iterator[Heat]:
+) -> Iterator[Run]:
     """All runs that these make, the contestants of one scenario and pace after each other."""
     contestants, paces = list(contestants), list(paces)
     for scenario in scenarios:
@@ -46,10 +46,10 @@ def heats(
             for contestant in contestants:
                 is_told = pace.interval is not None or contestant.has_defaults
                 if is_told and (contestant.scenarios is None or scenario.name in contestant.scenarios):
-                    yield Heat(contestant, scenario, pace)
+                    yield Run(contestant, scenario, pace)
 
 
-def seconds_for(planned: Sequence[Heat], rows: Iterable[Row]) -> float:
+def seconds_for(planned: Sequence[Run], rows: Iterable[Row]) -> float:
     """About how long some runs will take, going by rows of earlier ones where there are any."""
     took: dict[tuple[str, str, str], float] = {
         key_of(row): row["seconds"] for row in rows if "error" not in row
@@ -57,30 +57,30 @@ def seconds_for(planned: Sequence[Heat], rows: Iterable[Row]) -> float:
     return sum(
         _SECONDS_AROUND
         + min(
-            heat.pace.deadline(heat.scenario),
-            took.get(heat.key, heat.scenario.longest_job + heat.pace.patience / 2),
+            run.pace.deadline(run.scenario),
+            took.get(run.key, run.scenario.longest_job + run.pace.patience / 2),
         )
-        for heat in planned
+        for run in planned
     )
 
 
-def reason_to_skip(heat: Heat, rows: Iterable[Row]) -> str | None:
-    """Why a run is in vain, going by the rows of this race; None if it is not.
+def reason_to_skip(run: Run, rows: Iterable[Row]) -> str | None:
+    """Why a run can be skipped, going by the rows of this race; None if it cannot.
 
-    Who could not cope with so many jobs when there was no limit will not with one, nor by its own defaults. Who is slow
-    by default may be fast when told to.
+    A contestant that could not cope with so many jobs without a limit will not cope with them behind one, nor with its
+    own defaults. One that is slow by default may be fast when told to.
     """
     for row in rows:
         scenario = SCENARIOS.get(row["scenario"])
         if (
-            row["contestant"] == heat.contestant.name
+            row["contestant"] == run.contestant.name
             and scenario is not None
-            and scenario.jobs == heat.scenario.jobs
+            and scenario.jobs == run.scenario.jobs
             and scenario.rate is None
             and not scenario.missing
-            and row["pace"] in (EVERY_FEW_SECONDS.name, heat.pace.name)
+            and row["pace"] in (EVERY_FEW_SECONDS.name, run.pace.name)
             and row.get("left", 0) > scenario.jobs / 2
-            and key_of(row) != heat.key
+            and key_of(row) != run.key
         ):
             return (
                 f"not run: in {scenario.name}, {row['pace']} it was cut off "

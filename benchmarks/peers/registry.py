@@ -1,4 +1,4 @@
-"""Who takes part, with what they need installed."""
+"""The registry of contestants: what drives each of them, and what it needs installed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Contestant:
         about: What the table calls it.
         script: The module below `contestants` that drives it.
         environment: Where it runs.
-        order: What its script has to be told beside the usual.
+        settings: What its script is told beside the usual.
         has_defaults: Whether it has a pace of its own; a plain loop has the one that it is given.
         scenarios: The names of those that it takes part in, if the others would say nothing new; None for all.
     """
@@ -44,7 +44,7 @@ class Contestant:
     about: str
     script: str
     environment: Environment
-    order: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     has_defaults: bool = True
     scenarios: frozenset[str] | None = None
 
@@ -73,7 +73,7 @@ OURS_ON_UVLOOP: Final = "awaitbatch-uvloop"
 OURS_STEADY: Final = "awaitbatch-steady"
 FULL_LOOP: Final = "plain-100"
 SINGLE_LOOP: Final = "plain-1"
-NOBODY: Final = "nobody"
+IDLE: Final = "idle"
 
 CONTESTANTS: Final[dict[str, Contestant]] = {
     contestant.name: contestant
@@ -84,14 +84,14 @@ CONTESTANTS: Final[dict[str, Contestant]] = {
             about="awaitbatch, uvloop",
             script="awaitbatch_client",
             environment=_OURS,
-            order={"loop": "uvloop"},
+            settings={"loop": "uvloop"},
         ),
         Contestant(
             name=OURS_STEADY,
             about="awaitbatch, steady rate",
             script="awaitbatch_client",
             environment=_OURS,
-            order={"steady": True},
+            settings={"steady": True},
             has_defaults=False,
         ),
         Contestant(
@@ -99,7 +99,7 @@ CONTESTANTS: Final[dict[str, Contestant]] = {
             about="plain loop, 100 ids a call",
             script="plain_loop",
             environment=_PLAIN,
-            order={"seats": 100},
+            settings={"ids_per_call": 100},
             has_defaults=False,
         ),
         Contestant(
@@ -107,7 +107,7 @@ CONTESTANTS: Final[dict[str, Contestant]] = {
             about="plain loop, 1 id a call",
             script="plain_loop",
             environment=_PLAIN,
-            order={"seats": 1},
+            settings={"ids_per_call": 1},
             has_defaults=False,
         ),
         Contestant(
@@ -136,9 +136,9 @@ CONTESTANTS: Final[dict[str, Contestant]] = {
             environment=_REDUN,
         ),
         Contestant(
-            name=NOBODY,
-            about="(nobody: the harness itself)",
-            script="nobody",
+            name=IDLE,
+            about="(idle: the harness itself)",
+            script="idle",
             environment=_PLAIN,
             has_defaults=False,
             scenarios=frozenset({"1000", "5000"}),

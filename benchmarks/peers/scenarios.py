@@ -1,4 +1,4 @@
-"""What is run: the scenarios, and how often contestants look."""
+"""What is run: the scenarios, and how often contestants check each job."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 INTERVAL: Final = 5.0
-"""Seconds in which each job is looked at once, if a contestant can be told to."""
+"""Seconds in which each job is checked once, if a contestant can be told to."""
 LIMIT: Final = 20.0
 """Calls a second, and calls at once after a pause, in the scenarios with a limit."""
 RUNNING: Final = (15.0, 25.0)
@@ -47,7 +47,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often contestants look at each job.
+    """How often contestants check each job.
 
     Attributes:
         name: What the results call it.
@@ -60,7 +60,7 @@ class Pace:
     patience: float
 
     def deadline(self, scenario: Scenario) -> float:
-        """Seconds from the begin of waiting after which a contestant is cut off."""
+        """Seconds from the beginning of the wait after which a contestant is cut off."""
         return scenario.longest_job + self.patience
 
 

@@ -1,4 +1,4 @@
-"""Airflow's surroundings, without a database: a connection in the environment."""
+"""The environment variables that Airflow needs to run without a database; one of them is the connection."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmarks.peers.contestants.lane import Lane
+    from benchmarks.peers.contestants.harness import Harness
 
 CONNECTION = "aws_race"
 PACKAGES = ("apache-airflow", "apache-airflow-providers-amazon", "aiobotocore", "botocore")
 
 
-def prepare(lane: Lane) -> None:
-    """Set the environment up; before anything of Airflow is imported."""
+def prepare(harness: Harness) -> None:
+    """Set the environment variables; call it before anything of Airflow is imported."""
     connection = {
         "conn_type": "aws",
         "login": "testing",
         "password": "testing",
-        "extra": {"region_name": lane.order["region_name"], "endpoint_url": lane.endpoint_url},
+        "extra": {"region_name": harness.settings["region_name"], "endpoint_url": harness.endpoint_url},
     }
     os.environ.update(
         {
-            "AIRFLOW_HOME": lane.order["scratch"],
+            "AIRFLOW_HOME": harness.settings["scratch"],
             "AIRFLOW_CONN_" + CONNECTION.upper(): json.dumps(connection),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
