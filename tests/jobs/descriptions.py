@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from awaitbatch.testing import LifeCycle
-from awaitbatch.testing.description import Account
-from awaitbatch.testing.model import BatchModel
-from awaitbatch.testing.requests import ArrayProperties, SubmitJob
+from awaitbatch.testing._model.batch import BatchModel
+from awaitbatch.testing._model.description import Account
+from awaitbatch.testing._model.requests import ArrayProperties, SubmitJob
 
 LIVES = {
     "new": LifeCycle(submitted=1e6),

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from awaitbatch.testing import LifeCycle, TokenBucket
-from awaitbatch.testing.description import Account
-from awaitbatch.testing.model import BatchModel
-from awaitbatch.testing.requests import ArrayProperties, SubmitJob
-from awaitbatch.testing.service_error import ServiceError
+from awaitbatch.testing._model.batch import BatchModel
+from awaitbatch.testing._model.description import Account
+from awaitbatch.testing._model.requests import ArrayProperties, SubmitJob
+from awaitbatch.testing._model.service_error import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,9 +11,9 @@ import pytest
 
 from awaitbatch.jobs import JobStatus
 from awaitbatch.testing import BatchServer, Fault, LifeCycle
-from awaitbatch.testing.alterations import UNKNOWN_STATUS
-from awaitbatch.testing.faults import JOB_FAULTS, FaultPlan, FaultRule
-from awaitbatch.testing.service_error import ServiceError
+from awaitbatch.testing._model.faults import JOB_FAULTS, FaultPlan, FaultRule
+from awaitbatch.testing._model.response_faults import UNKNOWN_STATUS
+from awaitbatch.testing._model.service_error import ServiceError
 
 TEN_SECONDS_EACH = LifeCycle(submitted=10, pending=10, runnable=10, starting=10, running=10)
 

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from awaitbatch.failures import classify
 from awaitbatch.testing import BatchServer, Fault, ServerProcess
-from awaitbatch.testing.faults import JOB_FAULTS
+from awaitbatch.testing._model.faults import JOB_FAULTS
 from awaitbatch.transport import AiobotocoreTransport
 from tests.support import LONG, lasting, until
 

@@ -22,7 +22,7 @@ from awaitbatch.cli.seen import SeenStatuses
 from awaitbatch.cli.summary import ServerRecord, Wait, plural, summarize
 from awaitbatch.cli.vitals import LoopStalls, peak_memory
 from awaitbatch.testing import LifeCycle, MotoServer, ServerProcess
-from awaitbatch.testing.moto import JOB_DEFINITION, JOB_QUEUE
+from awaitbatch.testing._process.moto_server import JOB_DEFINITION, JOB_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence

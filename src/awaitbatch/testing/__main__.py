@@ -10,10 +10,10 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from awaitbatch.testing.faults import Fault
-from awaitbatch.testing.life_cycle import LifeCycleRanges
-from awaitbatch.testing.process import ANNOUNCEMENT
-from awaitbatch.testing.server import BatchServer
+from awaitbatch.testing._model.faults import Fault
+from awaitbatch.testing._model.life_cycle import LifeCycleRanges
+from awaitbatch.testing._process.server_process import ANNOUNCEMENT
+from awaitbatch.testing._server import BatchServer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

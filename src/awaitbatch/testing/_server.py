@@ -9,23 +9,23 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Self, TypeAlias
 
-from awaitbatch.testing.credentials import ClientArguments, client_arguments
-from awaitbatch.testing.description import Account
-from awaitbatch.testing.doorkeeper import Doorkeeper
-from awaitbatch.testing.faults import Fault, FaultRule
-from awaitbatch.testing.in_process import InProcessTransport
-from awaitbatch.testing.life_cycle import LifeCycle
-from awaitbatch.testing.model import BatchModel
-from awaitbatch.testing.requests import ArrayProperties, SubmitJob
-from awaitbatch.testing.server_statistics import ServerStatistics
-from awaitbatch.testing.token_bucket import TokenBucket
+from awaitbatch.testing._http.client_arguments import ClientArguments, client_arguments
+from awaitbatch.testing._http.listener import Doorkeeper
+from awaitbatch.testing._in_process import InProcessTransport
+from awaitbatch.testing._model.batch import BatchModel
+from awaitbatch.testing._model.description import Account
+from awaitbatch.testing._model.faults import Fault, FaultRule
+from awaitbatch.testing._model.life_cycle import LifeCycle
+from awaitbatch.testing._model.requests import ArrayProperties, SubmitJob
+from awaitbatch.testing._model.statistics import ServerStatistics
+from awaitbatch.testing._model.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from types import TracebackType
 
     from awaitbatch.jobs import JobStatus
-    from awaitbatch.testing.model import Answer, LifeCycleSource
+    from awaitbatch.testing._model.batch import Answer, LifeCycleSource
 
 Latency: TypeAlias = float | Callable[[], float]
 

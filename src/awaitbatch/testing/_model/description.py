@@ -13,7 +13,7 @@ import msgspec
 from awaitbatch.jobs import TERMINAL, JobStatus
 
 if TYPE_CHECKING:
-    from awaitbatch.testing.job import Job
+    from awaitbatch.testing._model.job import Job
 
 _ENVIRONMENT = [
     {"name": "STAGE", "value": "testing"},

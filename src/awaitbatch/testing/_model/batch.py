@@ -16,14 +16,13 @@ from uuid import UUID
 import msgspec
 
 from awaitbatch.jobs import JobStatus
-from awaitbatch.testing.alterations import alter_body, alter_jobs
-from awaitbatch.testing.description import Account, encode_description, summarize
-from awaitbatch.testing.faults import JOB_FAULTS, ON_THE_WAY, THROTTLES, FaultPlan, FaultRule, error_of
-from awaitbatch.testing.job import NOT_STARTED, Job, Stop, Timeline
-from awaitbatch.testing.life_cycle import LifeCycle
-from awaitbatch.testing.requests import DescribeJobs, ListJobs, Request, StopJob, SubmitJob
-from awaitbatch.testing.server_statistics import ServerStatistics
-from awaitbatch.testing.service_error import (
+from awaitbatch.testing._model.description import Account, encode_description, summarize
+from awaitbatch.testing._model.faults import JOB_FAULTS, ON_THE_WAY, THROTTLES, FaultPlan, FaultRule, error_of
+from awaitbatch.testing._model.job import NOT_STARTED, Job, Stop, Timeline
+from awaitbatch.testing._model.life_cycle import LifeCycle
+from awaitbatch.testing._model.requests import DescribeJobs, ListJobs, Request, StopJob, SubmitJob
+from awaitbatch.testing._model.response_faults import alter_body, alter_jobs
+from awaitbatch.testing._model.service_error import (
     ServiceError,
     client_exception,
     require,
@@ -31,7 +30,8 @@ from awaitbatch.testing.service_error import (
     unknown_operation,
     unreadable,
 )
-from awaitbatch.testing.token_bucket import TokenBucket
+from awaitbatch.testing._model.statistics import ServerStatistics
+from awaitbatch.testing._model.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -35,11 +35,11 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import make_server
 
 from awaitbatch.jobs import TERMINAL, JobStatus
-from awaitbatch.testing.control import PREFIX
-from awaitbatch.testing.life_cycle import LifeCycle
-from awaitbatch.testing.moto import JOB_DEFINITION, JOB_QUEUE
-from awaitbatch.testing.process import ANNOUNCEMENT
-from awaitbatch.testing.server_statistics import ServerStatistics
+from awaitbatch.testing._http.control import PREFIX
+from awaitbatch.testing._model.life_cycle import LifeCycle
+from awaitbatch.testing._model.statistics import ServerStatistics
+from awaitbatch.testing._process.moto_server import JOB_DEFINITION, JOB_QUEUE
+from awaitbatch.testing._process.server_process import ANNOUNCEMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

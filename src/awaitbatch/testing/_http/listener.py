@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from awaitbatch.testing.web import create_app, reset_all
+from awaitbatch.testing._http.app import create_app, reset_all
 
 if TYPE_CHECKING:
-    from awaitbatch.testing.server import BatchServer
+    from awaitbatch.testing._server import BatchServer
 
 _SECONDS_FOR_LAST_ANSWERS: Final = 1.0
 _GLANCE: Final = 0.02

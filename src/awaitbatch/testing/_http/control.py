@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aiohttp import web
 
-from awaitbatch.testing.faults import Fault
-from awaitbatch.testing.life_cycle import LifeCycle, LifeCycleRanges
+from awaitbatch.testing._model.faults import Fault
+from awaitbatch.testing._model.life_cycle import LifeCycle, LifeCycleRanges
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from awaitbatch.testing.server import BatchServer
+    from awaitbatch.testing._server import BatchServer
 
 PREFIX: Final = "/_awaitbatch/"
 

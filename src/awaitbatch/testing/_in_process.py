@@ -14,14 +14,14 @@ import msgspec
 from botocore.awsrequest import HeadersDict
 from botocore.parsers import ResponseParserError, create_parser
 
-from awaitbatch.testing.faults import Fault
-from awaitbatch.testing.service_error import ServiceError
+from awaitbatch.testing._model.faults import Fault
+from awaitbatch.testing._model.service_error import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from awaitbatch.testing.faults import FaultRule
-    from awaitbatch.testing.server import BatchServer, Latency
+    from awaitbatch.testing._model.faults import FaultRule
+    from awaitbatch.testing._server import BatchServer, Latency
 
 _URL: Final = "https://batch.example"
 _PARSER: Final = create_parser("rest-json")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import aiohttp
 
-from awaitbatch.testing.control import PREFIX
-from awaitbatch.testing.credentials import ClientArguments, client_arguments
+from awaitbatch.testing._http.client_arguments import ClientArguments, client_arguments
+from awaitbatch.testing._http.control import PREFIX
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from awaitbatch.testing.service_error import ServiceError, too_many_requests
+from awaitbatch.testing._model.service_error import ServiceError, too_many_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

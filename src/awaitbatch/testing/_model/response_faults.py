@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from awaitbatch.jobs import JobStatus
-from awaitbatch.testing.faults import Fault
+from awaitbatch.testing._model.faults import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -15,16 +15,16 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from awaitbatch.testing.control import control_routes
-from awaitbatch.testing.faults import Fault
-from awaitbatch.testing.service_error import ServiceError, unknown_operation
+from awaitbatch.testing._http.control import control_routes
+from awaitbatch.testing._model.faults import Fault
+from awaitbatch.testing._model.service_error import ServiceError, unknown_operation
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from awaitbatch.testing.faults import FaultRule
-    from awaitbatch.testing.model import Answer
-    from awaitbatch.testing.server import BatchServer
+    from awaitbatch.testing._model.batch import Answer
+    from awaitbatch.testing._model.faults import FaultRule
+    from awaitbatch.testing._server import BatchServer
 
 _LARGEST_REQUEST: Final = 16 * 2**20
 """More than AWS Batch takes, so that the model and not aiohttp refuses what is too long."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Final, Self
 
-from awaitbatch.testing.process import ServerProcess
+from awaitbatch.testing._process.server_process import ServerProcess
 
 JOB_QUEUE: Final = "awaitbatch-queue"
 JOB_DEFINITION: Final = "awaitbatch-definition"
@@ -41,7 +41,10 @@ class MotoServer(ServerProcess):
 
     def __init__(self, *, region_name: str = "us-east-1") -> None:
         super().__init__(
-            "--region", region_name, module="awaitbatch.testing.moto_process", region_name=region_name
+            "--region",
+            region_name,
+            module="awaitbatch.testing._process.moto_process",
+            region_name=region_name,
         )
 
     async def __aenter__(self) -> Self:
