@@ -179,7 +179,7 @@ async def test_the_transport_raises_what_aiobotocore_raises() -> None:
 
 @pytest.mark.virtual_time
 async def test_latency_lies_on_both_sides_of_the_service() -> None:
-    """The service sees a call after half of the latency, and its answer arrives after the other half."""
+    """The service sees a call after half of the latency, and its response arrives after the other half."""
     server = BatchServer()
     transport = server.transport(latency=lambda: 0.1)
     call = asyncio.create_task(transport.describe_jobs(["a"]))

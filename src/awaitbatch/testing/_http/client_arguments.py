@@ -17,7 +17,7 @@ class ClientArguments(TypedDict):
 def client_arguments(endpoint_url: str, region_name: str) -> ClientArguments:
     """Arguments for ``create_client("batch", …)`` or `BatchClient`.
 
-    A client signs its requests and refuses to make any without credentials; the servers look at none.
+    A client signs its requests and refuses to make any without credentials; the servers check none.
     """
     return {
         "endpoint_url": endpoint_url,

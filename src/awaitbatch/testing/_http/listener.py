@@ -1,91 +1,81 @@
-"""Where a server listens over HTTP, and when: but for the times at which it is to be down."""
+"""The port on which a service is served, which is closed while the service is to be down."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from awaitbatch.testing._http.app import create_app, reset_all
+from awaitbatch.testing._http.app import create_app
+from awaitbatch.testing._http.transit_faults import reset_all
 
 if TYPE_CHECKING:
-    from awaitbatch.testing._server import BatchServer
+    from collections.abc import AsyncIterator
 
-_SECONDS_FOR_LAST_ANSWERS: Final = 1.0
-_GLANCE: Final = 0.02
-"""Seconds between two looks at whether the server is to be down."""
+    from awaitbatch.testing._service import BatchService
+
+_SHUTDOWN_TIMEOUT: Final = 1.0
+_CHECK_INTERVAL: Final = 0.02
+"""Seconds between two checks whether the service is to be down."""
 
 
-class Doorkeeper:
-    """Opens and shuts the door of a server, at one address for as long as it is on duty.
+@asynccontextmanager
+async def listening(service: BatchService, host: str, port: int) -> AsyncIterator[str]:
+    """Serve a service over HTTP inside ``async with``, which gives the URL.
 
     Args:
-        server: Whose door it is.
+        service: What is served.
         host: The address to listen on.
         port: The port to listen on; 0 takes a free one.
+
+    Raises:
+        OSError: Somebody else listens there.
     """
-
-    def __init__(self, server: BatchServer, host: str, port: int) -> None:
-        self._server = server
-        self._host = host
-        self._wanted_port = port
-        self._port: int | None = None
-        self._resources = AsyncExitStack()
-
-    @property
-    def url(self) -> str | None:
-        """Where the door is, be it open or shut; None off duty."""
-        return None if self._port is None else f"http://{self._host}:{self._port}"
-
-    async def begin(self) -> None:
-        """Go on duty.
-
-        Raises:
-            OSError: Somebody else listens there.
-        """
-        async with AsyncExitStack() as resources:
-            runner = web.AppRunner(
-                create_app(self._server),
-                access_log=None,
-                shutdown_timeout=_SECONDS_FOR_LAST_ANSWERS,
-                # Or answers that take long would be made for clients that have gone, and outlive the server.
-                handler_cancellation=True,
-            )
-            await runner.setup()
-            resources.push_async_callback(runner.cleanup)
-            site = await self._open(runner, self._wanted_port)
-            port: int = runner.addresses[0][1]
-            watch = asyncio.create_task(self._watch(runner, site, port), name="BatchServer")
-            resources.push_async_callback(_end, watch)
+    runner = web.AppRunner(
+        create_app(service),
+        access_log=None,
+        shutdown_timeout=_SHUTDOWN_TIMEOUT,
+        # Or responses that take long would be made for clients that have gone, and outlive the server.
+        handler_cancellation=True,
+    )
+    await runner.setup()
+    try:
+        site = await _listen(runner, host, port)
+        port = runner.addresses[0][1]
+        task = asyncio.create_task(_follow_outages(service, runner, site, host, port), name="BatchServer")
+        try:
+            yield f"http://{host}:{port}"
+        finally:
             # Calls under way that hang would hold up the end.
-            resources.callback(reset_all, runner)
-            self._port = port
-            self._resources = resources.pop_all()
+            reset_all(runner)
+            await _end(task)
+    finally:
+        await runner.cleanup()
 
-    async def end(self) -> None:
-        """Shut the door and go off duty."""
-        self._port = None
-        await self._resources.aclose()
 
-    async def _open(self, runner: web.AppRunner, port: int) -> web.TCPSite:
-        site = web.TCPSite(runner, self._host, port)
-        await site.start()
-        return site
+async def _follow_outages(
+    service: BatchService, runner: web.AppRunner, site: web.TCPSite | None, host: str, port: int
+) -> None:
+    """Close the port when an outage begins, and open it again when it ends."""
+    while True:
+        if service.is_down and site is not None:
+            await site.stop()
+            site = None
+            service.note_refusals(reset_all(runner))
+        elif not service.is_down and site is None:
+            # Somebody else may have the port for a moment.
+            with suppress(OSError):
+                site = await _listen(runner, host, port)
+        # The service's clock may be anything, so no timer can wait for it.
+        await asyncio.sleep(_CHECK_INTERVAL)
 
-    async def _watch(self, runner: web.AppRunner, site: web.TCPSite | None, port: int) -> None:
-        while True:
-            if self._server.is_down and site is not None:
-                await site.stop()
-                site = None
-                self._server.note_refusals(reset_all(runner))
-            elif not self._server.is_down and site is None:
-                # Somebody else may have the port for a moment.
-                with suppress(OSError):
-                    site = await self._open(runner, port)
-            # The server's clock may be anything, so it can only be looked at.
-            await asyncio.sleep(_GLANCE)
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> web.TCPSite:
+    site = web.TCPSite(runner, host, port)
+    await site.start()
+    return site
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -38,7 +38,7 @@ from awaitbatch.jobs import TERMINAL, JobStatus
 from awaitbatch.testing._http.control import PREFIX
 from awaitbatch.testing._model.life_cycle import LifeCycle
 from awaitbatch.testing._model.statistics import ServerStatistics
-from awaitbatch.testing._process.moto_server import JOB_DEFINITION, JOB_QUEUE
+from awaitbatch.testing._process.moto_server import MotoServer
 from awaitbatch.testing._process.server_process import ANNOUNCEMENT
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class JobDriver(threading.Thread):
 
 
 class Jobs(dict[str, Job]):
-    """moto's jobs; a call that looks through all of them survives another that adds one meanwhile."""
+    """moto's jobs; a call that goes through all of them survives another that adds one meanwhile."""
 
     def items(self) -> Any:  # noqa: ANN401
         """A copy of the items, taken at once."""
@@ -174,10 +174,10 @@ def create_resources(region_name: str) -> None:
     batch: BatchBackend = batch_backends[DEFAULT_ACCOUNT_ID][region_name]
     environment = batch.create_compute_environment("awaitbatch", "UNMANAGED", "ENABLED", None, role.arn)  # type: ignore[arg-type]
     batch.create_job_queue(
-        JOB_QUEUE, "1", None, "ENABLED", [{"order": "1", "computeEnvironment": environment.arn}]
+        MotoServer.job_queue, "1", None, "ENABLED", [{"order": "1", "computeEnvironment": environment.arn}]
     )
     batch.register_job_definition(
-        JOB_DEFINITION,
+        MotoServer.job_definition,
         parameters={},
         _type="container",
         tags={},

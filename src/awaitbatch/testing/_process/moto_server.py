@@ -7,9 +7,6 @@ from typing import Final, Self
 
 from awaitbatch.testing._process.server_process import ServerProcess
 
-JOB_QUEUE: Final = "awaitbatch-queue"
-JOB_DEFINITION: Final = "awaitbatch-definition"
-
 
 class MotoServer(ServerProcess):
     """Runs moto's server in a process of its own, with a queue, a definition, and jobs that take time.
@@ -36,8 +33,8 @@ class MotoServer(ServerProcess):
         job_definition: The name of the job definition.
     """
 
-    job_queue = JOB_QUEUE
-    job_definition = JOB_DEFINITION
+    job_queue: Final = "awaitbatch-queue"
+    job_definition: Final = "awaitbatch-definition"
 
     def __init__(self, *, region_name: str = "us-east-1") -> None:
         super().__init__(
