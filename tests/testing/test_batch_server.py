@@ -30,7 +30,7 @@ async def aws_client(server: BatchServer) -> AsyncIterator[Any]:
 
 
 def code_of(error: ClientError) -> tuple[int, str]:
-    """The HTTP status and the code that botocore took from an answer."""
+    """The HTTP status and the code that botocore took from a response."""
     response: Any = error.response
     return response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"]
 

@@ -148,8 +148,8 @@ def test_unknown_jobs_are_absent_and_repeated_ones_answered_once() -> None:
     """DescribeJobs answers for each job that exists, once."""
     service = Service()
     one, other = service.add(), service.add()
-    answer = service.ask("DescribeJobs", 0, jobs=[one, "no-such-job", other, one, "no-such-array:7"])
-    assert [job["jobId"] for job in answer["jobs"]] == [one, other]
+    response = service.ask("DescribeJobs", 0, jobs=[one, "no-such-job", other, one, "no-such-array:7"])
+    assert [job["jobId"] for job in response["jobs"]] == [one, other]
     assert service.ask("DescribeJobs", 0, jobs=["no-such-job"]) == {"jobs": []}
 
 
@@ -166,7 +166,7 @@ def test_describe_refuses_the_whole_call(jobs: list[str]) -> None:
 
 
 def test_a_forgotten_job_vanishes() -> None:
-    """A job that is forgotten is absent from later answers, and forgetting it twice is no error."""
+    """A job that is forgotten is absent from later responses, and forgetting it twice is no error."""
     service = Service()
     job_id = service.add()
     service.forget_job(job_id)
@@ -178,7 +178,7 @@ def test_submitted_parameters_choose_the_life_cycle() -> None:
     """A submission's parameters say how long the job runs and how it ends."""
     service = Service()
     life_cycle = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=3, outcome="FAILED")
-    answer = service.ask(
+    response = service.ask(
         "SubmitJob",
         0,
         jobName="mine",
@@ -188,9 +188,9 @@ def test_submitted_parameters_choose_the_life_cycle() -> None:
         tags={"Team": "one"},
         containerOverrides={"command": ["true"], "environment": [{"name": "A", "value": "b"}]},
     )
-    assert answer["jobName"] == "mine"
-    assert answer["jobArn"] == f"arn:aws:batch:eu-west-1:111122223333:job/{answer['jobId']}"
-    job = service.see(answer["jobId"], 3)
+    assert response["jobName"] == "mine"
+    assert response["jobArn"] == f"arn:aws:batch:eu-west-1:111122223333:job/{response['jobId']}"
+    job = service.see(response["jobId"], 3)
     assert (job["status"], job["tags"]["Team"], job["container"]["command"]) == ("FAILED", "one", ["true"])
     assert {"name": "A", "value": "b"} in job["container"]["environment"]
     assert job["jobDefinition"].endswith(":job-definition/definition:3")

@@ -75,7 +75,7 @@ class ServerProcess:
         return ends
 
     async def control(self, method: str, resource: str, body: object = None) -> Any:  # noqa: ANN401
-        """Make a call of the server's control surface and return its decoded answer.
+        """Make a call of the server's control surface and return the decoded response.
 
         Args:
             method: GET, POST, PUT or DELETE.
