@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from awaitbatch import BatchClient
 from awaitbatch.testing import BatchServer, Fault, LifeCycle
-from awaitbatch.testing.faults import DEFAULT_SECONDS
+from awaitbatch.testing._model.faults import DEFAULT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -37,10 +37,12 @@ def test_what_is_public_is_documented(module: ModuleType) -> None:
     undocumented = []
     for name in module.__all__:
         value = getattr(module, name)
-        members = vars(value).items() if inspect.isclass(value) else []
+        bases = inspect.getmro(value) if inspect.isclass(value) else ()
+        ours = [base for base in bases if base.__module__.startswith("awaitbatch.")]
         things = [(name, value)] + [
             (f"{name}.{member}", thing)
-            for member, thing in members
+            for base in ours
+            for member, thing in vars(base).items()
             if not member.startswith("_") and isinstance(thing, property | staticmethod | type(lambda: None))
         ]
         undocumented += [path for path, thing in things if not _is_documented(thing, name)]

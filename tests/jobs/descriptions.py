@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from awaitbatch.testing import LifeCycle
-from awaitbatch.testing.description import Account
-from awaitbatch.testing.model import BatchModel
-from awaitbatch.testing.requests import ArrayProperties, SubmitJob
+from awaitbatch.testing._model.account import Account
+from awaitbatch.testing._model.batch import BatchModel
+from awaitbatch.testing._model.requests import ArrayProperties, DescribeJobs, SubmitJob
 
 LIVES = {
     "new": LifeCycle(submitted=1e6),
@@ -28,7 +28,6 @@ def describe_jobs() -> bytes:
     model = BatchModel(
         account=Account("eu-west-1", "123456789012"),
         default_life_cycle=LifeCycle(),
-        bucket=None,
         description_bytes=2500,
         random=Random(1),
     )
@@ -49,8 +48,7 @@ def describe_jobs() -> bytes:
         array_properties=ArrayProperties(size=3),
     )
     model.add_job(array, 0.0, job_id="array")
-    request = {"jobs": [*LIVES, "array", "array:1"]}
-    return model.answer("DescribeJobs", msgspec.json.encode(request), 60.0).body
+    return model.perform(DescribeJobs(jobs=[*LIVES, "array", "array:1"]), 60.0)
 
 
 def body_of(*jobs: Any) -> bytes:

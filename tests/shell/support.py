@@ -8,7 +8,7 @@ import anyio
 from botocore.exceptions import ClientError
 
 from awaitbatch.testing import LifeCycle
-from awaitbatch.testing.in_process import InProcessTransport
+from awaitbatch.testing._in_process import InProcessTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

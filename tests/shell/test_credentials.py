@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from awaitbatch.testing import BatchServer
-    from awaitbatch.testing.in_process import InProcessTransport
+    from awaitbatch.testing._in_process import InProcessTransport
 
 
 def expiring(

@@ -30,7 +30,7 @@ async def aws_client(server: BatchServer) -> AsyncIterator[Any]:
 
 
 def code_of(error: ClientError) -> tuple[int, str]:
-    """The HTTP status and the code that botocore took from an answer."""
+    """The HTTP status and the code that botocore took from a response."""
     response: Any = error.response
     return response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"]
 
@@ -179,7 +179,7 @@ async def test_the_transport_raises_what_aiobotocore_raises() -> None:
 
 @pytest.mark.virtual_time
 async def test_latency_lies_on_both_sides_of_the_service() -> None:
-    """The service sees a call after half of the latency, and its answer arrives after the other half."""
+    """The service sees a call after half of the latency, and its response arrives after the other half."""
     server = BatchServer()
     transport = server.transport(latency=lambda: 0.1)
     call = asyncio.create_task(transport.describe_jobs(["a"]))

@@ -1,4 +1,4 @@
-"""Which calls a fault befalls, and what it makes of their answers: literal times, no network."""
+"""Which calls a fault hits, and what it makes of their responses: literal times, no network."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 
 from awaitbatch._jobs import JobStatus
 from awaitbatch.testing import BatchServer, Fault, LifeCycle
-from awaitbatch.testing.alterations import UNKNOWN_STATUS
-from awaitbatch.testing.faults import JOB_FAULTS, FaultPlan, FaultRule
-from awaitbatch.testing.service_error import ServiceError
+from awaitbatch.testing._model.faults import JOB_FAULTS, FaultPlan, FaultRule
+from awaitbatch.testing._model.response_faults import UNKNOWN_STATUS
+from awaitbatch.testing._model.service_error import ServiceError
 
 TEN_SECONDS_EACH = LifeCycle(submitted=10, pending=10, runnable=10, starting=10, running=10)
 
@@ -26,9 +26,9 @@ class Server(BatchServer):
         self.now = 0.0
 
     def ask(self, *job_ids: str, operation: str = "DescribeJobs") -> bytes:
-        """Make a call, and return the body of its answer."""
+        """Make a call, and return the body of the response."""
         request = {"jobs": job_ids} if operation == "DescribeJobs" else {"jobQueue": "queue"}
-        return self._model.answer(operation, json.dumps(request).encode(), self.now).body
+        return self._respond(operation, json.dumps(request).encode()).body
 
     def jobs(self, *job_ids: str) -> list[dict[str, Any]]:
         """Describe jobs."""
@@ -36,7 +36,7 @@ class Server(BatchServer):
         return jobs
 
     def is_hit(self, *job_ids: str, operation: str = "DescribeJobs") -> bool:
-        """Whether a fault that is an error befalls a call."""
+        """Whether a fault that is an error hits a call."""
         try:
             self.ask(*job_ids, operation=operation)
         except ServiceError:
@@ -45,7 +45,7 @@ class Server(BatchServer):
 
 
 def test_the_next_few_calls() -> None:
-    """A fault may befall the next n calls, and counts its hits."""
+    """A fault may hit the next n calls, and counts its hits."""
     server = Server()
     rule = server.inject(Fault.SERVER_EXCEPTION, calls=2)
     assert [server.is_hit("a") for _ in range(4)] == [True, True, False, False]
@@ -66,7 +66,7 @@ def test_by_the_clock() -> None:
 
 
 def test_by_chance() -> None:
-    """A fault may befall each call with a probability."""
+    """A fault may hit each call with a probability."""
     server = Server()
     rule = server.inject(Fault.BARE_503, probability=0.2)
     assert sum(server.is_hit("a") for _ in range(1000)) == rule.hits
@@ -74,7 +74,7 @@ def test_by_chance() -> None:
 
 
 def test_chosen_operations() -> None:
-    """A fault may befall some operations alone."""
+    """A fault may hit some operations alone."""
     server = Server()
     server.inject(Fault.ACCESS_DENIED, operations=["ListJobs"])
     assert not server.is_hit("a")
@@ -82,7 +82,7 @@ def test_chosen_operations() -> None:
 
 
 def test_chosen_jobs() -> None:
-    """A fault may befall only calls that name a certain job."""
+    """A fault may hit only calls that name a certain job."""
     server = Server()
     server.inject(Fault.CLIENT_EXCEPTION, job_ids=["bad"])
     assert server.is_hit("good", "bad")
@@ -90,7 +90,7 @@ def test_chosen_jobs() -> None:
 
 
 def test_the_first_rule_that_fits_is_the_only_one() -> None:
-    """Rules are asked in order; those behind the one that befalls a call do not count it."""
+    """Rules are asked in order; those behind the one that hits a call do not count it."""
     server = Server()
     first = server.inject(Fault.BARE_503, calls=1)
     second = server.inject(Fault.SERVER_EXCEPTION)
@@ -135,7 +135,7 @@ def test_throttles_count_as_throttled() -> None:
         (Fault.BARE_503, {"seconds": 5}, "bare-503 takes no time, so it cannot take 5 seconds"),
         (Fault.CONNECTION_REFUSED, {"seconds": 0}, "connection-refused takes no time"),
         (Fault.HANG, {"operations": ["StopJobs"]}, "no such operation: StopJobs"),
-        (Fault.NO_STATUS, {"operations": ["ListJobs"]}, "no-status can befall DescribeJobs only"),
+        (Fault.NO_STATUS, {"operations": ["ListJobs"]}, "no-status can hit DescribeJobs only"),
         (Fault.CONNECTION_REFUSED, {"probability": 0.5}, "goes by begin and end alone"),
         (Fault.CONNECTION_REFUSED, {"operations": ["ListJobs"]}, "goes by begin and end alone"),
         (Fault.HANG, {"job_ids": "abc"}, "job_ids must be a collection"),
@@ -168,15 +168,15 @@ def test_how_long_a_fault_takes() -> None:
 def test_when_the_server_is_down() -> None:
     """A plan knows when connections are refused."""
     plan = FaultPlan(Random(1))
-    assert not plan.is_down(0)
+    assert plan.outage(0) is None
     plan.rules.append(FaultRule(fault=Fault.CONNECTION_REFUSED, begin=5, end=9))
     plan.rules.append(FaultRule(fault=Fault.CONNECTION_REFUSED, begin=20))
     moments = (0, 5, 9, 20, 1e9)
-    assert [moment for moment in moments if plan.is_down(moment)] == [5, 20, 1e9]
+    assert [moment for moment in moments if plan.outage(moment)] == [5, 20, 1e9]
 
 
-def test_what_befalls_nothing_is_not_counted() -> None:
-    """A call that AWS refuses by itself uses up no fault of an answer."""
+def test_what_hits_nothing_is_not_counted() -> None:
+    """A call that AWS refuses by itself uses up no fault of a response."""
     server = Server()
     rule = server.inject(Fault.HTML, calls=1)
     assert server.is_hit("not an id")
@@ -210,19 +210,19 @@ def server() -> Server:
 
 @pytest.mark.parametrize("fault", sorted(JOB_FAULTS - {Fault.NULL_JOBS, Fault.SHUFFLED_JOBS}))
 def test_only_the_jobs_that_were_named(server: Server, fault: Fault) -> None:
-    """What is wrong with an answer is wrong with the jobs that were named, and with no other."""
+    """What is wrong with a response is wrong with the jobs that were named, and with no other."""
     good = {job["jobId"]: job for job in server.jobs(*JOBS)}
     server.inject(fault, job_ids=JOBS[:3])
-    altered = server.jobs(*JOBS)
+    corrupted = server.jobs(*JOBS)
     for job_id in JOBS[3:]:
-        assert [job for job in altered if job["jobId"] == job_id] == [good[job_id]]
-    others = [job for job in altered if job["jobId"] not in JOBS[3:]]
+        assert [job for job in corrupted if job["jobId"] == job_id] == [good[job_id]]
+    others = [job for job in corrupted if job["jobId"] not in JOBS[3:]]
     assert others != [good[job_id] for job_id in JOBS[:3]]
 
 
 @pytest.mark.parametrize("fault", sorted(JOB_FAULTS))
 def test_some_jobs_if_none_were_named(server: Server, fault: Fault) -> None:
-    """Without names a fault about jobs befalls at least one of them."""
+    """Without names a fault about jobs hits at least one of them."""
     good = server.ask(*JOBS)
     server.inject(fault)
     assert server.ask(*JOBS) != good
@@ -263,8 +263,8 @@ def test_what_is_wrong_with_the_list(server: Server) -> None:
     assert server.ask(*JOBS) == b'{"jobs":null}'
 
 
-def test_stale_answers_are_older_than_one_already_shown() -> None:
-    """A stale answer shows the state before the newest that was shown, and never the future."""
+def test_stale_responses_are_older_than_one_already_shown() -> None:
+    """A stale response shows the state before the newest that was shown, and never the future."""
     server = Server()
     job_id = server.add_job()
     shown = []
@@ -283,11 +283,11 @@ def test_stale_answers_are_older_than_one_already_shown() -> None:
         ("RUNNING", "STARTING"),
     ]
     server.now = 100
-    # Nobody has seen the end, so what nobody saw is not taken back: the answer is older than what was shown.
+    # Nobody has seen the end, so what nobody saw is not taken back: the response is older than what was shown.
     assert server.jobs(job_id)[0]["status"] == "RUNNING"
 
 
-def test_bodies_that_are_no_answer(server: Server) -> None:
+def test_bodies_that_are_no_response(server: Server) -> None:
     """A body may be cut in half, a page of HTML, or empty, whatever the operation."""
     for fault, begin in (
         (Fault.TRUNCATED_JSON, b'{"jobs"'),

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from awaitbatch._failures import classify
 from awaitbatch._transport import AiobotocoreTransport
 from awaitbatch.testing import BatchServer, Fault, ServerProcess
-from awaitbatch.testing.faults import JOB_FAULTS
+from awaitbatch.testing._model.faults import JOB_FAULTS
 from tests.support import LONG, lasting, until
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ async def outcome_of(transport: BatchTransport, job_id: str) -> bytes | Exceptio
 
 
 async def until_listening(url: str, *, is_it: bool) -> None:
-    """Wait until somebody listens there, or nobody: a server looks at its orders only every few moments."""
+    """Wait until somebody listens there, or nobody: a server checks its orders only every few moments."""
     host, _, port = url.removeprefix("http://").rpartition(":")
     while True:
         try:
@@ -146,8 +146,8 @@ async def test_a_server_that_goes_down_and_comes_back(session: AioSession) -> No
         assert rule.hits == server.statistics.faults[Fault.CONNECTION_REFUSED] == 1
 
 
-async def test_a_lost_answer_to_a_submission_is_a_submitted_job(session: AioSession) -> None:
-    """What breaks the connection befalls the answer: AWS has done what was asked. An error means that it has not."""
+async def test_a_lost_response_to_a_submission_is_a_submitted_job(session: AioSession) -> None:
+    """What breaks the connection breaks the response: AWS has done what was asked. An error means that it has not."""
     async with BatchServer() as server, opened(server, session) as real:
         server.inject(Fault.RESET_BEFORE_BODY, calls=1)
         server.inject(Fault.SERVER_EXCEPTION, calls=1)

@@ -73,6 +73,6 @@ async def test_a_missing_moto_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def find(name: str) -> object:
         return None if name == "flask" else find_spec(name)
 
-    monkeypatch.setattr("awaitbatch.testing.moto.find_spec", find)
+    monkeypatch.setattr("awaitbatch.testing._process.moto_server.find_spec", find)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "awaitbatch\[moto\]"'):
         await MotoServer().__aenter__()

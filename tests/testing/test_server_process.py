@@ -53,7 +53,7 @@ def test_the_command_runs_until_it_is_stopped(running: subprocess.Popen[str], nu
     assert (running.returncode, errors) == (0, "")
     assert output == (
         "1 calls, 0 of them throttled; 1 were DescribeJobs with 1.0 ids each; "
-        "0 calls befell a fault; 0 jobs ended\n"
+        "0 calls hit by a fault; 0 jobs ended\n"
     )
 
 
@@ -93,7 +93,7 @@ from awaitbatch.testing import __main__ as command
 
 class Server(command.BatchServer):
     def add_job(self):
-        if not self._model.job_count:
+        if not self._model.jobs:
             print("adding", flush=True)
         return super().add_job()
 

@@ -22,7 +22,6 @@ from awaitbatch.cli.process_figures import LoopStalls, peak_memory
 from awaitbatch.cli.seen import StatusCounts
 from awaitbatch.cli.summary import ServerRecord, Wait, plural, summarize
 from awaitbatch.testing import LifeCycle, MotoServer, ServerProcess
-from awaitbatch.testing.moto import JOB_DEFINITION, JOB_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
@@ -201,8 +200,8 @@ class _Run:
         async with self._submitting:
             answer = await self._client.submit_job(
                 jobName=f"demo-{number}",
-                jobQueue=JOB_QUEUE,
-                jobDefinition=JOB_DEFINITION,
+                jobQueue=MotoServer.job_queue,
+                jobDefinition=MotoServer.job_definition,
                 parameters=life_cycle.to_parameters(),
             )
         job_id: str = answer["jobId"]
@@ -244,7 +243,7 @@ class _Run:
         statuses: dict[str, str] = {}
         pages = self._client.client.get_paginator("list_jobs")
         for status in _ENDS:
-            async for page in pages.paginate(jobQueue=JOB_QUEUE, jobStatus=status):
+            async for page in pages.paginate(jobQueue=MotoServer.job_queue, jobStatus=status):
                 statuses.update((job["jobId"], job["status"]) for job in page["jobSummaryList"])
         return ServerRecord(statuses, await self._server.ended())
 

@@ -10,10 +10,10 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from awaitbatch.testing.faults import Fault
-from awaitbatch.testing.life_cycle import LifeCycleRanges
-from awaitbatch.testing.process import ANNOUNCEMENT
-from awaitbatch.testing.server import BatchServer
+from awaitbatch.testing._model.faults import Fault
+from awaitbatch.testing._model.life_cycle import LifeCycleRanges
+from awaitbatch.testing._process.server_process import ANNOUNCEMENT
+from awaitbatch.testing._server import BatchServer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _STATES = ("submitted", "pending", "runnable", "starting", "running")
 _PORTS = range(65_536)
 _JOBS_AT_ONCE = 2_000
-"""Jobs to add before signals are checked."""
+"""Jobs to add before signals are handled."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "calls a second that the account may make, and at once (by default those of a second); with the name of an "
     text += "operation, that one alone; may be given again"
     option("--rate", text, type=_rate, action="append", metavar="[OPERATION=]CALLS[:BURST]")
-    text = f"befalls so large a share of all calls that it can; may be given again; of {', '.join(Fault)}"
+    text = f"hits so large a share of all calls that it can; may be given again; of {', '.join(Fault)}"
     option("--fault", text, type=_fault, action="append", metavar="FAULT=SHARE")
     text = "least size of a job's description"
     option("--description-bytes", text, type=int, default=2500, metavar="BYTES")
@@ -166,7 +166,7 @@ def _summary(server: BatchServer) -> str:
     return (
         f"{statistics.calls.total()} calls, {statistics.throttled.total()} of them throttled; "
         f"{statistics.calls['DescribeJobs']} were DescribeJobs with {statistics.ids_per_call:.1f} ids each; "
-        f"{statistics.faults.total()} calls befell a fault; {len(server.ended())} jobs ended"
+        f"{statistics.faults.total()} calls hit by a fault; {len(server.ended())} jobs ended"
     )
 
 

@@ -19,10 +19,10 @@ class ServerStatistics:
 
     Attributes:
         calls: Calls that arrived, by operation, throttled and refused ones included.
-        throttled: Calls answered with 429, by operation.
-        refused: Calls answered with another error, by operation.
-        answered: Calls that were done and answered, by operation, whatever befell the answer on its way.
-        faults: Calls that a fault befell, by `Fault`.
+        throttled: Calls that were throttled, by operation.
+        refused: Calls that failed with another error, by operation.
+        answered: Calls that were done and answered, by operation, whatever happened to the response.
+        faults: Calls that a fault hit, by `Fault`.
         ids_described: Ids asked for in the DescribeJobs calls that were answered.
         calls_by_second: Operation to whole second of the server's clock to calls that arrived.
         throttled_by_second: The same for throttled calls.

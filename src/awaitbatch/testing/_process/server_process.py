@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import aiohttp
 
-from awaitbatch.testing.control import PREFIX
-from awaitbatch.testing.credentials import ClientArguments, client_arguments
+from awaitbatch.testing._http.client_arguments import ClientArguments, client_arguments
+from awaitbatch.testing._http.control import PREFIX
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -75,7 +75,7 @@ class ServerProcess:
         return ends
 
     async def control(self, method: str, resource: str, body: object = None) -> Any:  # noqa: ANN401
-        """Make a call of the server's control surface and return its decoded answer.
+        """Make a call of the server's control surface and return the decoded response.
 
         Args:
             method: GET, POST, PUT or DELETE.

@@ -14,14 +14,14 @@ import msgspec
 from botocore.awsrequest import HeadersDict
 from botocore.parsers import ResponseParserError, create_parser
 
-from awaitbatch.testing.faults import Fault
-from awaitbatch.testing.service_error import ServiceError
+from awaitbatch.testing._model.faults import Fault
+from awaitbatch.testing._model.service_error import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from awaitbatch.testing.faults import FaultRule
-    from awaitbatch.testing.server import BatchServer, Latency
+    from awaitbatch.testing._model.faults import FaultRule
+    from awaitbatch.testing._service import BatchService, Latency
 
 _URL: Final = "https://batch.example"
 _PARSER: Final = create_parser("rest-json")
@@ -30,13 +30,13 @@ _PARSER: Final = create_parser("rest-json")
 class InProcessTransport:
     """Calls a `BatchServer` without a network; `BatchServer.transport` makes one.
 
-    Calls and answers are the bytes that HTTP would carry, and errors are those that aiobotocore raises.
+    Requests and responses are the bytes that HTTP would carry, and errors are those that aiobotocore raises.
 
     Attributes:
         region_name: The server's region.
         refreshes_credentials: Whether credentials that expired are said to be replaced by fresh ones.
         max_in_flight: How many calls a client should have in flight at most.
-        latency: Seconds from a call to its answer, or a callable that gives them. The server sees the call
+        latency: Seconds from a call to its response, or a callable that gives them. The server sees the call
             half-way.
         opened: How often it was opened.
         closed: How often it was closed.
@@ -44,17 +44,17 @@ class InProcessTransport:
 
     def __init__(
         self,
-        server: BatchServer,
+        service: BatchService,
         *,
         latency: Latency,
         max_in_flight: int = 8,
         refreshes_credentials: bool = False,
     ) -> None:
-        self._server = server
+        self._service = service
         self.refreshes_credentials = refreshes_credentials
         self.latency = latency
         self.max_in_flight = max_in_flight
-        self.region_name = server.region_name
+        self.region_name = service.region_name
         self.opened = 0
         self.closed = 0
 
@@ -77,7 +77,7 @@ class InProcessTransport:
         self.closed += 1
 
     async def describe_jobs(self, job_ids: Sequence[str]) -> bytes:
-        """Send DescribeJobs and return the body of the answer.
+        """Send DescribeJobs and return the body of the response.
 
         Raises:
             botocore.exceptions.ClientError: The call was throttled or refused.
@@ -120,27 +120,29 @@ class InProcessTransport:
     async def _parsed(self, operation: str, request: dict[str, object]) -> dict[str, Any]:
         body, metadata = await self._call(operation, request)
         try:
-            answer: dict[str, Any] = msgspec.json.decode(body)
+            response: dict[str, Any] = msgspec.json.decode(body)
         except msgspec.DecodeError as error:
             raise ResponseParserError(str(error)) from None
-        return {"ResponseMetadata": metadata, **answer}
+        return {"ResponseMetadata": metadata, **response}
 
     async def _call(self, operation: str, request: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-        if self._server.is_down:
+        if self._service.is_down:
             await asyncio.sleep(0)
-            self._server.note_refusals(1)
+            self._service.note_refusals(1)
             raise _refused()
         metadata: dict[str, Any] = {"RequestId": str(uuid4()), "HTTPHeaders": {}, "RetryAttempts": 0}
         try:
-            answer = await self._server.call(operation, msgspec.json.encode(request), latency=self.latency)
+            body, fault = await self._service.call(
+                operation, msgspec.json.encode(request), latency=self.latency
+            )
         except ServiceError as error:
             raise _client_error(error, operation, metadata) from None
-        if answer.mishap is not None:
-            await _lose(answer.mishap)
-        if self._server.is_down:
-            self._server.note_refusals(1)
+        if fault is not None:
+            await _apply_in_transit(fault)
+        if self._service.is_down:
+            self._service.note_refusals(1)
             raise _reset()
-        return answer.body, metadata | {"HTTPStatusCode": 200}
+        return body, metadata | {"HTTPStatusCode": 200}
 
 
 def _refused() -> botocore.exceptions.EndpointConnectionError:
@@ -154,27 +156,27 @@ def _refused() -> botocore.exceptions.EndpointConnectionError:
 def _client_error(
     error: ServiceError, operation: str, metadata: dict[str, Any]
 ) -> botocore.exceptions.ClientError:
-    """What botocore makes of such an answer, by its own parser."""
-    answer = {
+    """What botocore makes of such a response, by its own parser."""
+    response = {
         "status_code": error.http_status,
         "headers": HeadersDict(error.headers | {"content-type": error.content_type}),
         "body": error.body,
     }
-    parsed = _PARSER.parse(answer, None)
+    parsed = _PARSER.parse(response, None)
     parsed["ResponseMetadata"] = metadata | parsed["ResponseMetadata"]
     return botocore.exceptions.ClientError(parsed, operation)
 
 
-async def _lose(mishap: FaultRule) -> None:
-    """Let a mishap befall an answer on its way, as aiobotocore would tell of it."""
-    match mishap.fault:
+async def _apply_in_transit(rule: FaultRule) -> None:
+    """Delay or raise as aiobotocore would for a fault in transit."""
+    match rule.fault:
         case Fault.TRICKLE:
-            await asyncio.sleep(mishap.duration)
+            await asyncio.sleep(rule.duration)
         case Fault.RESET_IN_BODY:
             payload_error = aiohttp.ClientPayloadError("Response payload is not completed")
             raise botocore.exceptions.ConnectionClosedError(endpoint_url=_URL, error=payload_error)
         case Fault.HANG:
-            await asyncio.sleep(mishap.duration)
+            await asyncio.sleep(rule.duration)
             raise _reset()
         case Fault.RESET_BEFORE_BODY:
             raise _reset()

@@ -1,50 +1,30 @@
-"""The process behind `MotoServer`: moto's server, and a thread that moves its jobs from state to state.
+"""Gives the jobs of moto's Batch a life: a thread moves them from state to state.
 
-moto offers no public way to give its Batch jobs a life, so this reaches into its private parts.
+moto offers no public way to do so, so this reaches into its private parts.
 """
 
 # ruff: noqa: SLF001
 
 from __future__ import annotations
 
-import argparse
 import heapq
-import io
 import itertools
-import json
-import logging
 import math
-import sys
 import threading
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from moto.batch.exceptions import ClientException
-from moto.batch.models import BatchBackend, Job, batch_backends
+from moto.batch.models import Job, batch_backends
 from moto.batch_simple.models import BatchSimpleBackend
 from moto.core.config import default_user_config
 from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.iam.models import iam_backends
 from moto.moto_api import state_manager
-from moto.moto_server.werkzeug_app import (
-    DomainDispatcherApplication,
-    MotoRequestHandler,
-    create_backend_app,
-)
-from werkzeug.serving import make_server
 
 from awaitbatch._jobs import TERMINAL, JobStatus
-from awaitbatch.testing.control import PREFIX
-from awaitbatch.testing.life_cycle import LifeCycle
-from awaitbatch.testing.moto import JOB_DEFINITION, JOB_QUEUE
-from awaitbatch.testing.process import ANNOUNCEMENT
-from awaitbatch.testing.server_statistics import ServerStatistics
+from awaitbatch.testing._model.life_cycle import LifeCycle
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-_DESCRIBE_JOBS = "DescribeJobs"
 _ARRAY_STATES = frozenset({JobStatus.SUBMITTED, JobStatus.PENDING}) | TERMINAL
 
 
@@ -136,7 +116,7 @@ class JobDriver(threading.Thread):
 
 
 class Jobs(dict[str, Job]):
-    """moto's jobs; a call that looks through all of them survives another that adds one meanwhile."""
+    """moto's jobs; a call that goes through all of them survives another that adds one meanwhile."""
 
     def items(self) -> Any:  # noqa: ANN401
         """A copy of the items, taken at once."""
@@ -160,109 +140,6 @@ def drive(driver: JobDriver, region_name: str) -> None:
     Job.terminate = terminate  # type: ignore[assignment, method-assign]
 
 
-def create_resources(region_name: str) -> None:
-    """Create what a submission needs: a role, a compute environment, a job queue and a job definition."""
-    role = iam_backends[DEFAULT_ACCOUNT_ID]["aws"].create_role(
-        "awaitbatch",
-        "{}",
-        path="/",
-        permissions_boundary=None,
-        description="",
-        tags=[],
-        max_session_duration=None,
-    )
-    batch: BatchBackend = batch_backends[DEFAULT_ACCOUNT_ID][region_name]
-    environment = batch.create_compute_environment("awaitbatch", "UNMANAGED", "ENABLED", None, role.arn)  # type: ignore[arg-type]
-    batch.create_job_queue(
-        JOB_QUEUE, "1", None, "ENABLED", [{"order": "1", "computeEnvironment": environment.arn}]
-    )
-    batch.register_job_definition(
-        JOB_DEFINITION,
-        parameters={},
-        _type="container",
-        tags={},
-        retry_strategy={},
-        container_properties={"image": "busybox", "vcpus": 1, "memory": 128, "command": ["sleep", "10"]},
-        node_properties=None,
-        eks_properties=None,
-        timeout={},
-        platform_capabilities=[],
-        propagate_tags=False,
-    )
-
-
-class CallCounts:
-    """Counts the DescribeJobs calls that moto gets, as `BatchServer` counts its own."""
-
-    def __init__(self) -> None:
-        self._statistics = ServerStatistics()
-        # moto answers each call in a thread of its own.
-        self._lock = threading.Lock()
-
-    def record(self, body: bytes, status: str) -> None:
-        """Count a call by what it asked and by the status line of its answer."""
-        with self._lock:
-            self._statistics.record_call(_DESCRIBE_JOBS, time.time())
-            if status.startswith("200 "):
-                self._statistics.answered[_DESCRIBE_JOBS] += 1
-                self._statistics.ids_described += len(json.loads(body)["jobs"])
-            else:
-                self._statistics.refused[_DESCRIBE_JOBS] += 1
-
-    def to_dict(self) -> dict[str, Any]:
-        """All counts, as `BatchServer` gives them."""
-        with self._lock:
-            return self._statistics.to_dict()
-
-
-def with_control(application: Any, driver: JobDriver) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:  # noqa: ANN401
-    """Put ``GET /_awaitbatch/ended`` and ``GET /_awaitbatch/statistics`` before what moto itself answers."""
-    counts = CallCounts()
-
-    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401
-        path = environ["PATH_INFO"]
-        if path in {f"{PREFIX}ended", f"{PREFIX}statistics"}:
-            found = driver.ended.copy() if path.endswith("ended") else counts.to_dict()
-            start_response("200 OK", [("Content-Type", "application/json")])
-            return [json.dumps(found).encode()]
-        if path != f"/v1/{_DESCRIBE_JOBS.lower()}":
-            answered: Iterable[bytes] = application(environ, start_response)
-            return answered
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-
-        def count_and_start(status: str, *rest: Any) -> Any:  # noqa: ANN401
-            counts.record(body, status)
-            return start_response(status, *rest)
-
-        described: Iterable[bytes] = application({**environ, "wsgi.input": io.BytesIO(body)}, count_and_start)
-        return described
-
-    return answer
-
-
-def main() -> None:
-    """Serve on a free port of the loopback address until standard input ends."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--region", required=True)
-    parser.add_argument("--until-input-ends", action="store_true", required=True)
-    options = parser.parse_args()
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-
-    driver = JobDriver()
-    drive(driver, options.region)
-    create_resources(options.region)
-    driver.start()
-    application = with_control(DomainDispatcherApplication(create_backend_app), driver)
-    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(f"MotoServer {ANNOUNCEMENT} http://127.0.0.1:{server.server_port}", flush=True)
-    sys.stdin.read()
-
-
 def _local_time(moment: float) -> datetime:
     # moto's own times are naive and local.
     return datetime.fromtimestamp(moment)  # noqa: DTZ006
-
-
-if __name__ == "__main__":
-    main()

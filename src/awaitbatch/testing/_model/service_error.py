@@ -1,4 +1,4 @@
-"""The errors that the AWS Batch service answers with."""
+"""The errors that the AWS Batch service responds with."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import msgspec
 
 
 class ServiceError(Exception):
-    """An answer other than 200; each face of the server shows it as its callers know it.
+    """A response other than 200; each face of the server raises it or sends it as its callers know it.
 
     Attributes:
-        http_status: The HTTP status of the answer.
-        code: The error's code, as in botocore's ``error.response["Error"]["Code"]``; None if the answer has none.
+        http_status: The HTTP status of the response.
+        code: The error's code, as in botocore's ``error.response["Error"]["Code"]``; None if it has none.
         message: The error's text.
-        body: The body of the answer; by default AWS's, with the text.
+        body: The body of the response; by default AWS's, with the text.
     """
 
     def __init__(

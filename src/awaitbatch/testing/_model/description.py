@@ -6,14 +6,15 @@ https://docs.aws.amazon.com/batch/latest/APIReference/API_JobDetail.html
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from awaitbatch._jobs import TERMINAL, JobStatus
 
 if TYPE_CHECKING:
-    from awaitbatch.testing.job import Job
+    from awaitbatch.testing._model.account import Account
+    from awaitbatch.testing._model.job import Job
 
 _ENVIRONMENT = [
     {"name": "STAGE", "value": "testing"},
@@ -24,27 +25,6 @@ _ENVIRONMENT = [
 ]
 _FILLER = "INPUT_KEYS"
 _KEYS = ",".join(f"part-{number:05d}.parquet" for number in range(1000)) + ","
-
-
-class Account(NamedTuple):
-    """The account and the region in which everything lies, and so the form of every ARN."""
-
-    region_name: str
-    account_id: str
-
-    def arn(self, kind: str, name: str, service: str = "batch") -> str:
-        """The ARN of a resource; a name that is an ARN already stays as it is."""
-        if name.startswith("arn:"):
-            return name
-        return f"arn:aws:{service}:{self.region_name}:{self.account_id}:{kind}/{name}"
-
-    def role_arn(self, name: str) -> str:
-        """The ARN of a role; roles belong to no region."""
-        return f"arn:aws:iam::{self.account_id}:role/{name}"
-
-    def job_definition_arn(self, name: str) -> str:
-        """The ARN of a job definition; without a revision it is the first."""
-        return self.arn("job-definition", name if ":" in name else f"{name}:1")
 
 
 def encode_description(job: Job, now: float, account: Account, size: int) -> bytes:

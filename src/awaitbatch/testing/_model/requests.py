@@ -1,4 +1,4 @@
-"""The requests of the AWS Batch API that the model understands, as AWS names their members.
+"""The operations of the AWS Batch API that are modelled, and their requests as AWS names their members.
 
 What is required is optional here, because the service refuses its absence in its own words. Members that the
 model does not know are ignored.
@@ -6,9 +6,11 @@ model does not know are ignored.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 import msgspec
+
+from awaitbatch.testing._model.service_error import unreadable
 
 
 class Request(msgspec.Struct, kw_only=True, rename="camel"):
@@ -62,12 +64,40 @@ class ListJobs(Request):
     filters: list[dict[str, Any]] = []
 
 
-class StopJob(Request):
-    """CancelJob and TerminateJob.
-
-    https://docs.aws.amazon.com/batch/latest/APIReference/API_CancelJob.html
-    https://docs.aws.amazon.com/batch/latest/APIReference/API_TerminateJob.html
-    """
+class CancelJob(Request):
+    """https://docs.aws.amazon.com/batch/latest/APIReference/API_CancelJob.html."""
 
     job_id: str = ""
     reason: str = ""
+
+
+class TerminateJob(Request):
+    """https://docs.aws.amazon.com/batch/latest/APIReference/API_TerminateJob.html."""
+
+    job_id: str = ""
+    reason: str = ""
+
+
+Call: TypeAlias = SubmitJob | DescribeJobs | ListJobs | CancelJob | TerminateJob
+
+_DECODERS: Final[dict[str, msgspec.json.Decoder[Call]]] = {
+    "SubmitJob": msgspec.json.Decoder(SubmitJob),
+    "DescribeJobs": msgspec.json.Decoder(DescribeJobs),
+    "ListJobs": msgspec.json.Decoder(ListJobs),
+    "CancelJob": msgspec.json.Decoder(CancelJob),
+    "TerminateJob": msgspec.json.Decoder(TerminateJob),
+}
+
+OPERATIONS: Final = tuple(_DECODERS)
+
+
+def decode(operation: str, body: bytes) -> Call:
+    """Decode the body of a call of one of `OPERATIONS`.
+
+    Raises:
+        ServiceError: It is not what the operation takes.
+    """
+    try:
+        return _DECODERS[operation].decode(body)
+    except msgspec.DecodeError as error:
+        raise unreadable(str(error)) from None

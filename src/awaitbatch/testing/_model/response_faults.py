@@ -1,4 +1,4 @@
-"""What can be wrong with an answer that has arrived: pure functions from a good body to a bad one."""
+"""What can be wrong with the body of a response: pure functions from a good body to a bad one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from awaitbatch._jobs import JobStatus
-from awaitbatch.testing.faults import Fault
+from awaitbatch.testing._model.faults import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 UNKNOWN_STATUS: Final = "HIBERNATING"
 
 
-def alter_jobs(
+def corrupt_jobs(
     fault: Fault, body: bytes, job_ids: Collection[str] | None, random: Random, older: Callable[[str], bytes]
 ) -> bytes:
-    """Let a fault of `faults.JOB_FAULTS` befall the jobs in the body of an answer to DescribeJobs.
+    """Apply a fault of `faults.JOB_FAULTS` to the body of a response of DescribeJobs.
 
     Args:
-        fault: What shall be wrong.
+        fault: What is to be wrong.
         body: The good body.
         job_ids: With which jobs; None for some, at least one, drawn at random.
         random: Draws them.
-        older: Gives the description of a job as it was before.
+        older: Gives an older description of a job.
     """
     if fault is Fault.NULL_JOBS:
         return b'{"jobs":null}'
@@ -46,8 +46,8 @@ def alter_jobs(
     return msgspec.json.encode({"jobs": jobs})
 
 
-def alter_body(fault: Fault, body: bytes) -> bytes:
-    """Let a fault befall the body of an answer to any operation; most leave it as it is."""
+def corrupt_body(fault: Fault, body: bytes) -> bytes:
+    """Apply a fault to the body of a response of any operation; most leave it as it is."""
     match fault:
         case Fault.TRUNCATED_JSON:
             return body[: len(body) // 2]

@@ -1,4 +1,4 @@
-"""The model answers as AWS Batch does: bodies in, bodies out, literal times."""
+"""The service responds as AWS Batch does: bodies in, bodies out, literal times."""
 
 from __future__ import annotations
 
@@ -9,34 +9,35 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from awaitbatch.testing import LifeCycle, TokenBucket
-from awaitbatch.testing.description import Account
-from awaitbatch.testing.model import BatchModel
-from awaitbatch.testing.requests import ArrayProperties, SubmitJob
-from awaitbatch.testing.service_error import ServiceError
+from awaitbatch.testing._model.account import Account
+from awaitbatch.testing._model.batch import BatchModel
+from awaitbatch.testing._model.service_error import ServiceError
+from awaitbatch.testing._service import BatchService
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TEN_SECONDS_EACH = LifeCycle(submitted=10, pending=10, runnable=10, starting=10, running=10)
-SUBMISSION = SubmitJob(job_name="job", job_queue="queue", job_definition="definition")
 
 
-class Model(BatchModel):
-    """A model whose bodies are given and taken as Python values."""
+class Service(BatchService):
+    """A service on literal times, whose bodies are given and taken as Python values."""
 
     def __init__(self, bucket: TokenBucket | Mapping[str, TokenBucket] | None = None) -> None:
-        super().__init__(
+        model = BatchModel(
             account=Account("eu-west-1", "111122223333"),
             default_life_cycle=TEN_SECONDS_EACH,
-            bucket=bucket,
             description_bytes=2500,
             random=Random(1),
         )
+        super().__init__(model, clock=lambda: self.now, bucket=bucket, latency=0, random=Random(2))
+        self.now = 0.0
 
     def ask(self, operation: str, now: float, **request: object) -> dict[str, Any]:
         """Make a call."""
-        answer: dict[str, Any] = json.loads(self.answer(operation, json.dumps(request).encode(), now).body)
-        return answer
+        self.now = now
+        response: dict[str, Any] = json.loads(self._respond(operation, json.dumps(request).encode()).body)
+        return response
 
     def refusal(self, operation: str, now: float = 0.0, **request: object) -> tuple[int, str | None]:
         """Make a call that is refused, and return HTTP status and code."""
@@ -46,11 +47,8 @@ class Model(BatchModel):
 
     def add(self, now: float = 0.0, *, life_cycle: LifeCycle | None = None, size: int | None = None) -> str:
         """Add a job, or an array of that size."""
-        array = None if size is None else ArrayProperties(size=size)
-        submission = SubmitJob(
-            job_name="job", job_queue="queue", job_definition="definition", array_properties=array
-        )
-        return self.add_job(submission, now, life_cycle=life_cycle).job_id
+        self.now = now
+        return self.add_job(life_cycle=life_cycle, array_size=size)
 
     def see(self, job_id: str, now: float) -> dict[str, Any]:
         """Describe one job."""
@@ -61,9 +59,9 @@ class Model(BatchModel):
 
 def test_the_clock_alone_moves_a_job() -> None:
     """A job shows the state that its life cycle has at the time of the call, in whatever order one asks."""
-    model = Model()
-    job_id = model.add(now=100)
-    seen = {now: model.see(job_id, now)["status"] for now in (155, 100, 110, 109, 125, 135, 145, 150)}
+    service = Service()
+    job_id = service.add(now=100)
+    seen = {now: service.see(job_id, now)["status"] for now in (155, 100, 110, 109, 125, 135, 145, 150)}
     assert seen == {
         100: "SUBMITTED",
         109: "SUBMITTED",
@@ -78,15 +76,15 @@ def test_the_clock_alone_moves_a_job() -> None:
 
 def test_a_clock_set_back_shows_the_beginning() -> None:
     """Before its submission a job can only be SUBMITTED."""
-    model = Model()
-    assert model.see(model.add(now=100), 50)["status"] == "SUBMITTED"
+    service = Service()
+    assert service.see(service.add(now=100), 50)["status"] == "SUBMITTED"
 
 
 def test_times_appear_with_their_states() -> None:
     """There is no startedAt before RUNNING and no stoppedAt before the end, and all are milliseconds."""
-    model = Model()
-    job_id = model.add(now=1)
-    starting, running, ended = (model.see(job_id, now) for now in (35, 45, 60))
+    service = Service()
+    job_id = service.add(now=1)
+    starting, running, ended = (service.see(job_id, now) for now in (35, 45, 60))
     assert (starting["createdAt"], "startedAt" in starting) == (1000, False)
     assert (running["startedAt"], "stoppedAt" in running) == (41_000, False)
     assert (ended["startedAt"], ended["stoppedAt"]) == (41_000, 51_000)
@@ -94,19 +92,19 @@ def test_times_appear_with_their_states() -> None:
 
 def test_the_log_stream_appears_with_running() -> None:
     """The container names its log stream from RUNNING on, and its attempt names the same."""
-    model = Model()
-    job_id = model.add()
-    assert "logStreamName" not in model.see(job_id, 35)["container"]
-    stream = model.see(job_id, 45)["container"]["logStreamName"]
-    ended = model.see(job_id, 55)
+    service = Service()
+    job_id = service.add()
+    assert "logStreamName" not in service.see(job_id, 35)["container"]
+    stream = service.see(job_id, 45)["container"]["logStreamName"]
+    ended = service.see(job_id, 55)
     assert stream.startswith("definition/default/")
     assert ended["container"]["logStreamName"] == ended["attempts"][0]["container"]["logStreamName"] == stream
 
 
 def test_retries_leave_attempts_behind() -> None:
     """A retry takes the job from RUNNING to RUNNABLE with one more attempt, and the last attempt decides."""
-    model = Model()
-    job_id = model.add(
+    service = Service()
+    job_id = service.add(
         life_cycle=LifeCycle(
             submitted=0,
             pending=0,
@@ -120,7 +118,7 @@ def test_retries_leave_attempts_behind() -> None:
             status_reason="Host EC2 (instance i-0123) terminated.",
         )
     )
-    seen = [model.see(job_id, now) for now in (2.5, 3.5, 5.5, 6.5)]
+    seen = [service.see(job_id, now) for now in (2.5, 3.5, 5.5, 6.5)]
     assert [(job["status"], len(job["attempts"])) for job in seen] == [
         ("RUNNING", 0),
         ("RUNNABLE", 1),
@@ -138,20 +136,21 @@ def test_retries_leave_attempts_behind() -> None:
 
 def test_descriptions_are_as_large_as_ordered() -> None:
     """A description has at least the bytes that were asked for, in every state."""
-    model = Model()
-    job_id = model.add()
+    service = Service()
+    job_id = service.add()
     for now in (5, 15, 25, 35, 45, 55):
-        body = model.answer("DescribeJobs", json.dumps({"jobs": [job_id]}).encode(), now).body
+        service.now = now
+        body = service._respond("DescribeJobs", json.dumps({"jobs": [job_id]}).encode()).body
         assert len(body) >= 2500
 
 
 def test_unknown_jobs_are_absent_and_repeated_ones_answered_once() -> None:
     """DescribeJobs answers for each job that exists, once."""
-    model = Model()
-    one, other = model.add(), model.add()
-    answer = model.ask("DescribeJobs", 0, jobs=[one, "no-such-job", other, one, "no-such-array:7"])
-    assert [job["jobId"] for job in answer["jobs"]] == [one, other]
-    assert model.ask("DescribeJobs", 0, jobs=["no-such-job"]) == {"jobs": []}
+    service = Service()
+    one, other = service.add(), service.add()
+    response = service.ask("DescribeJobs", 0, jobs=[one, "no-such-job", other, one, "no-such-array:7"])
+    assert [job["jobId"] for job in response["jobs"]] == [one, other]
+    assert service.ask("DescribeJobs", 0, jobs=["no-such-job"]) == {"jobs": []}
 
 
 @pytest.mark.parametrize(
@@ -161,25 +160,25 @@ def test_unknown_jobs_are_absent_and_repeated_ones_answered_once() -> None:
 )
 def test_describe_refuses_the_whole_call(jobs: list[str]) -> None:
     """More than 100 ids, none, or a malformed one fail the whole call with ClientException."""
-    model = Model()
-    assert model.refusal("DescribeJobs", jobs=jobs) == (400, "ClientException")
-    assert model.statistics.refused == {"DescribeJobs": 1}
+    service = Service()
+    assert service.refusal("DescribeJobs", jobs=jobs) == (400, "ClientException")
+    assert service.statistics.refused == {"DescribeJobs": 1}
 
 
 def test_a_forgotten_job_vanishes() -> None:
-    """A job that is forgotten is absent from later answers, and forgetting it twice is no error."""
-    model = Model()
-    job_id = model.add()
-    model.forget_job(job_id)
-    model.forget_job(job_id)
-    assert model.ask("DescribeJobs", 0, jobs=[job_id]) == {"jobs": []}
+    """A job that is forgotten is absent from later responses, and forgetting it twice is no error."""
+    service = Service()
+    job_id = service.add()
+    service.forget_job(job_id)
+    service.forget_job(job_id)
+    assert service.ask("DescribeJobs", 0, jobs=[job_id]) == {"jobs": []}
 
 
 def test_submitted_parameters_choose_the_life_cycle() -> None:
     """A submission's parameters say how long the job runs and how it ends."""
-    model = Model()
+    service = Service()
     life_cycle = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=3, outcome="FAILED")
-    answer = model.ask(
+    response = service.ask(
         "SubmitJob",
         0,
         jobName="mine",
@@ -189,9 +188,9 @@ def test_submitted_parameters_choose_the_life_cycle() -> None:
         tags={"Team": "one"},
         containerOverrides={"command": ["true"], "environment": [{"name": "A", "value": "b"}]},
     )
-    assert answer["jobName"] == "mine"
-    assert answer["jobArn"] == f"arn:aws:batch:eu-west-1:111122223333:job/{answer['jobId']}"
-    job = model.see(answer["jobId"], 3)
+    assert response["jobName"] == "mine"
+    assert response["jobArn"] == f"arn:aws:batch:eu-west-1:111122223333:job/{response['jobId']}"
+    job = service.see(response["jobId"], 3)
     assert (job["status"], job["tags"]["Team"], job["container"]["command"]) == ("FAILED", "one", ["true"])
     assert {"name": "A", "value": "b"} in job["container"]["environment"]
     assert job["jobDefinition"].endswith(":job-definition/definition:3")
@@ -212,138 +211,140 @@ def test_submitted_parameters_choose_the_life_cycle() -> None:
 def test_submit_refuses_what_aws_would(change: dict[str, Any]) -> None:
     """SubmitJob needs a name, a queue and a definition, and a life cycle that can be read."""
     request = {"jobName": "job", "jobQueue": "queue", "jobDefinition": "definition", **change}
-    model = Model()
-    assert model.refusal("SubmitJob", **request) == (400, "ClientException")
-    assert model.job_count == 0
+    service = Service()
+    assert service.refusal("SubmitJob", **request) == (400, "ClientException")
+    assert not service._model.jobs
 
 
 def test_jobs_cannot_take_the_id_of_another() -> None:
     """An id that is given must be well formed and free."""
-    model = Model()
-    model.add_job(SUBMISSION, 0, job_id="mine")
+    service = Service()
+    service.add_job("mine")
     for job_id in ("mine", "not mine"):
         with pytest.raises(ValueError, match="not an id for a new job"):
-            model.add_job(SUBMISSION, 0, job_id=job_id)
+            service.add_job(job_id)
 
 
 @pytest.mark.parametrize("now", [5, 15, 25])
 def test_cancel_ends_a_job_that_has_not_started(now: float) -> None:
     """CancelJob ends SUBMITTED, PENDING and RUNNABLE jobs as FAILED, with its reason."""
-    model = Model()
-    job_id = model.add()
-    assert model.ask("CancelJob", now, jobId=job_id, reason="not needed") == {}
-    job = model.see(job_id, now)
+    service = Service()
+    job_id = service.add()
+    assert service.ask("CancelJob", now, jobId=job_id, reason="not needed") == {}
+    job = service.see(job_id, now)
     assert (job["status"], job["statusReason"], job["stoppedAt"]) == ("FAILED", "not needed", now * 1000)
     assert job["isCancelled"]
     assert not job["attempts"]
     assert "exitCode" not in job["container"]
-    assert model.job(job_id).ended_at(1000) == now
+    service.now = 1000
+    assert service.ended_at(job_id) == now
 
 
 @pytest.mark.parametrize("now", [35, 45, 55])
 def test_cancel_leaves_a_started_job_alone(now: float) -> None:
     """CancelJob succeeds without effect from STARTING on."""
-    model = Model()
-    job_id = model.add()
-    assert model.ask("CancelJob", now, jobId=job_id, reason="not needed") == {}
-    assert model.see(job_id, 55)["status"] == "SUCCEEDED"
+    service = Service()
+    job_id = service.add()
+    assert service.ask("CancelJob", now, jobId=job_id, reason="not needed") == {}
+    assert service.see(job_id, 55)["status"] == "SUCCEEDED"
 
 
 @pytest.mark.parametrize("now", [5, 15, 25, 35, 45])
 def test_terminate_ends_a_job_in_any_state(now: float) -> None:
     """TerminateJob ends a job as FAILED at once, with its reason, also if it was described just before."""
-    model = Model()
-    job_id = model.add()
-    model.see(job_id, now)
-    assert model.ask("TerminateJob", now, jobId=job_id, reason="enough") == {}
-    job = model.see(job_id, now)
+    service = Service()
+    job_id = service.add()
+    service.see(job_id, now)
+    assert service.ask("TerminateJob", now, jobId=job_id, reason="enough") == {}
+    job = service.see(job_id, now)
     assert (job["status"], job["statusReason"], job["isTerminated"]) == ("FAILED", "enough", True)
     assert [attempt["container"]["exitCode"] for attempt in job["attempts"]] == ([137] if now == 45 else [])
 
 
 def test_terminate_does_not_rewrite_history() -> None:
     """A job that has ended keeps its end."""
-    model = Model()
-    job_id = model.add()
-    model.ask("TerminateJob", 60, jobId=job_id, reason="too late")
-    job = model.see(job_id, 60)
+    service = Service()
+    job_id = service.add()
+    service.ask("TerminateJob", 60, jobId=job_id, reason="too late")
+    job = service.see(job_id, 60)
     assert (job["status"], job["stoppedAt"], job["isTerminated"]) == ("SUCCEEDED", 50_000, False)
 
 
 @pytest.mark.parametrize("operation", ["CancelJob", "TerminateJob"])
 def test_stopping_needs_an_id_and_a_reason(operation: str) -> None:
     """Cancel and terminate refuse bad ids and reasons, and accept ids that nobody knows."""
-    model = Model()
-    assert model.refusal(operation, jobId="job") == (400, "ClientException")
-    assert model.refusal(operation, jobId="job", reason="x" * 1025) == (400, "ClientException")
-    assert model.refusal(operation, jobId="a job", reason="x") == (400, "ClientException")
-    assert model.ask(operation, 0, jobId="nobody", reason="x" * 1024) == {}
+    service = Service()
+    assert service.refusal(operation, jobId="job") == (400, "ClientException")
+    assert service.refusal(operation, jobId="job", reason="x" * 1025) == (400, "ClientException")
+    assert service.refusal(operation, jobId="a job", reason="x") == (400, "ClientException")
+    assert service.ask(operation, 0, jobId="nobody", reason="x" * 1024) == {}
 
 
 def test_an_array_waits_for_its_children() -> None:
     """An array's parent is PENDING while children run, counts them by status, and fails if one does."""
-    model = Model()
-    array = model.add(size=3)
-    model.ask("TerminateJob", 5, jobId=f"{array}:1", reason="enough")
-    parent = model.see(array, 45)
+    service = Service()
+    array = service.add(size=3)
+    service.ask("TerminateJob", 5, jobId=f"{array}:1", reason="enough")
+    parent = service.see(array, 45)
     assert parent["status"] == "PENDING"
     assert parent["arrayProperties"]["size"] == 3
     assert parent["arrayProperties"]["statusSummary"]["RUNNING"] == 2
     assert parent["arrayProperties"]["statusSummary"]["FAILED"] == 1
-    assert model.see(f"{array}:2", 45)["arrayProperties"]["index"] == 2
-    ended = model.see(array, 50)
+    assert service.see(f"{array}:2", 45)["arrayProperties"]["index"] == 2
+    ended = service.see(array, 50)
     assert (ended["status"], ended["statusReason"]) == ("FAILED", "Array Child Job failed")
     assert ended["arrayProperties"]["statusSummary"]["SUCCEEDED"] == 2
-    assert model.see(model.add(now=50, size=2), 50)["status"] == "SUBMITTED"
+    assert service.see(service.add(now=50, size=2), 50)["status"] == "SUBMITTED"
 
 
 def test_an_array_without_failures_succeeds() -> None:
     """When all children have succeeded, so has the parent."""
-    model = Model()
-    array = model.add(size=2)
-    assert model.see(array, 50)["status"] == "SUCCEEDED"
-    assert model.ended(50) == {array: 50.0, f"{array}:0": 50.0, f"{array}:1": 50.0}
-    assert model.ended(49) == {}
+    service = Service()
+    array = service.add(size=2)
+    assert service.see(array, 50)["status"] == "SUCCEEDED"
+    assert service.ended() == {array: 50.0, f"{array}:0": 50.0, f"{array}:1": 50.0}
+    service.now = 49
+    assert service.ended() == {}
 
 
 def test_stopping_an_array_stops_its_children() -> None:
     """Terminate ends an array with all its children, cancel those that have not started."""
-    model = Model()
-    terminated, cancelled = model.add(size=2), model.add(size=2)
-    model.ask("TerminateJob", 45, jobId=terminated, reason="enough")
-    model.ask("CancelJob", 25, jobId=cancelled, reason="not needed")
+    service = Service()
+    terminated, cancelled = service.add(size=2), service.add(size=2)
+    service.ask("TerminateJob", 45, jobId=terminated, reason="enough")
+    service.ask("CancelJob", 25, jobId=cancelled, reason="not needed")
     for array in (terminated, cancelled):
-        assert {model.see(job_id, 45)["status"] for job_id in (array, f"{array}:0", f"{array}:1")} == {
+        assert {service.see(job_id, 45)["status"] for job_id in (array, f"{array}:0", f"{array}:1")} == {
             "FAILED"
         }
 
 
 def test_list_shows_one_status_of_one_queue_in_pages() -> None:
     """ListJobs gives the jobs of a queue in one status, in pages that follow each other."""
-    model = Model()
-    ids = [model.add() for _ in range(5)]
-    model.add(size=2)
-    model.add(now=35)
-    first = model.ask("ListJobs", 45, jobQueue="queue", maxResults=3)
-    second = model.ask("ListJobs", 45, jobQueue="queue", maxResults=3, nextToken=first["nextToken"])
+    service = Service()
+    ids = [service.add() for _ in range(5)]
+    service.add(size=2)
+    service.add(now=35)
+    first = service.ask("ListJobs", 45, jobQueue="queue", maxResults=3)
+    second = service.ask("ListJobs", 45, jobQueue="queue", maxResults=3, nextToken=first["nextToken"])
     assert [job["jobId"] for job in first["jobSummaryList"] + second["jobSummaryList"]] == ids
     assert "nextToken" not in second
-    (summary, *_) = model.ask("ListJobs", 55, jobQueue="queue", jobStatus="SUCCEEDED")["jobSummaryList"]
+    (summary, *_) = service.ask("ListJobs", 55, jobQueue="queue", jobStatus="SUCCEEDED")["jobSummaryList"]
     assert summary["container"] == {"exitCode": 0}
     assert summary["stoppedAt"] == 50_000
-    assert model.ask("ListJobs", 45, jobQueue="another") == {"jobSummaryList": []}
+    assert service.ask("ListJobs", 45, jobQueue="another") == {"jobSummaryList": []}
 
 
 def test_list_shows_the_children_of_an_array() -> None:
     """ListJobs with arrayJobId gives the children, and with jobQueue the parent alone."""
-    model = Model()
-    array = model.add(size=2)
-    children = model.ask("ListJobs", 45, arrayJobId=array)["jobSummaryList"]
+    service = Service()
+    array = service.add(size=2)
+    children = service.ask("ListJobs", 45, arrayJobId=array)["jobSummaryList"]
     assert [job["arrayProperties"] for job in children] == [{"index": 0}, {"index": 1}]
-    (parent,) = model.ask("ListJobs", 45, jobQueue="queue", jobStatus="PENDING")["jobSummaryList"]
+    (parent,) = service.ask("ListJobs", 45, jobQueue="queue", jobStatus="PENDING")["jobSummaryList"]
     assert parent["arrayProperties"] == {"size": 2}
-    assert model.ask("ListJobs", 45, arrayJobId="nobody") == {"jobSummaryList": []}
-    assert model.ask("ListJobs", 45, multiNodeJobId="nobody") == {"jobSummaryList": []}
+    assert service.ask("ListJobs", 45, arrayJobId="nobody") == {"jobSummaryList": []}
+    assert service.ask("ListJobs", 45, multiNodeJobId="nobody") == {"jobSummaryList": []}
 
 
 @pytest.mark.parametrize(
@@ -361,45 +362,45 @@ def test_list_shows_the_children_of_an_array() -> None:
 )
 def test_list_refuses_what_aws_would(request_: dict[str, Any]) -> None:
     """ListJobs needs exactly one of its three keys, a known status and a page of 1 to 1000."""
-    assert Model().refusal("ListJobs", **request_) == (400, "ClientException")
+    assert Service().refusal("ListJobs", **request_) == (400, "ClientException")
 
 
 def test_unreadable_bodies_and_unknown_operations_are_refused() -> None:
-    """A body that is no request gives 400, an operation that the model lacks 404."""
-    model = Model()
+    """A body that is no request gives 400, an operation that is not modelled 404."""
+    service = Service()
     with pytest.raises(ServiceError, match="SerializationException"):
-        model.answer("DescribeJobs", b"not json", 0)
-    assert model.refusal("DescribeJobs", jobs="job") == (400, "SerializationException")
-    assert model.refusal("CancelJobs", jobs=["job"]) == (404, "UnknownOperationException")
+        service._respond("DescribeJobs", b"not json")
+    assert service.refusal("DescribeJobs", jobs="job") == (400, "SerializationException")
+    assert service.refusal("CancelJobs", jobs=["job"]) == (404, "UnknownOperationException")
 
 
 def test_the_throttle_answers_429_before_anything_else() -> None:
     """Beyond its bucket even a bad DescribeJobs call is only throttled; operations without one pass."""
-    model = Model({"DescribeJobs": TokenBucket(rate=1, burst=1)})
-    job_id = model.add()
-    model.see(job_id, 0)
-    assert model.refusal("DescribeJobs", 0.5, jobs=[]) == (429, "TooManyRequestsException")
-    model.ask("ListJobs", 0.5, jobQueue="queue")
-    model.see(job_id, 1.0)
+    service = Service({"DescribeJobs": TokenBucket(rate=1, burst=1)})
+    job_id = service.add()
+    service.see(job_id, 0)
+    assert service.refusal("DescribeJobs", 0.5, jobs=[]) == (429, "TooManyRequestsException")
+    service.ask("ListJobs", 0.5, jobQueue="queue")
+    service.see(job_id, 1.0)
 
 
 def test_the_throttle_may_hold_for_all_operations() -> None:
     """One bucket is for all operations together."""
-    model = Model(TokenBucket(rate=1, burst=1))
-    model.ask("ListJobs", 0, jobQueue="queue")
-    assert model.refusal("DescribeJobs", 0, jobs=["job"]) == (429, "TooManyRequestsException")
+    service = Service(TokenBucket(rate=1, burst=1))
+    service.ask("ListJobs", 0, jobQueue="queue")
+    assert service.refusal("DescribeJobs", 0, jobs=["job"]) == (429, "TooManyRequestsException")
 
 
 def test_all_calls_are_counted() -> None:
     """The statistics know calls and throttles by operation and second, and the ids of answered calls."""
-    model = Model(TokenBucket(rate=2, burst=2))
+    service = Service(TokenBucket(rate=2, burst=2))
     for now in (0.0, 0.1, 0.2, 1.5):
         try:
-            model.ask("DescribeJobs", now, jobs=["a", "b", "c"])
+            service.ask("DescribeJobs", now, jobs=["a", "b", "c"])
         except ServiceError:
             assert now == 0.2
-    model.refusal("DescribeJobs", 1.6, jobs=[])
-    statistics = model.statistics
+    service.refusal("DescribeJobs", 1.6, jobs=[])
+    statistics = service.statistics
     assert statistics.calls == {"DescribeJobs": 5}
     assert statistics.calls_by_second == {"DescribeJobs": {0: 3, 1: 2}}
     assert statistics.throttled == {"DescribeJobs": 1}

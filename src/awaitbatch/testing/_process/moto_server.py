@@ -5,10 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Final, Self
 
-from awaitbatch.testing.process import ServerProcess
-
-JOB_QUEUE: Final = "awaitbatch-queue"
-JOB_DEFINITION: Final = "awaitbatch-definition"
+from awaitbatch.testing._process.server_process import ServerProcess
 
 
 class MotoServer(ServerProcess):
@@ -36,12 +33,15 @@ class MotoServer(ServerProcess):
         job_definition: The name of the job definition.
     """
 
-    job_queue = JOB_QUEUE
-    job_definition = JOB_DEFINITION
+    job_queue: Final = "awaitbatch-queue"
+    job_definition: Final = "awaitbatch-definition"
 
     def __init__(self, *, region_name: str = "us-east-1") -> None:
         super().__init__(
-            "--region", region_name, module="awaitbatch.testing.moto_process", region_name=region_name
+            "--region",
+            region_name,
+            module="awaitbatch.testing._process.moto_process",
+            region_name=region_name,
         )
 
     async def __aenter__(self) -> Self:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from awaitbatch._jobs import TERMINAL, JobStatus
 
 if TYPE_CHECKING:
-    from awaitbatch.testing.life_cycle import LifeCycle
-    from awaitbatch.testing.requests import SubmitJob
+    from awaitbatch.testing._model.life_cycle import LifeCycle
+    from awaitbatch.testing._model.requests import SubmitJob
 
 NOT_STARTED = frozenset({JobStatus.SUBMITTED, JobStatus.PENDING, JobStatus.RUNNABLE})
 

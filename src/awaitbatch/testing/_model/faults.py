@@ -1,7 +1,4 @@
-"""Faults to order: what shall befall which calls, by chance, by the clock, or for the next few.
-
-Pure, as the model: the time is an argument, and chance comes from a `random.Random`.
-"""
+"""Faults to order, and the rules that say which calls they hit: by chance, by the clock, or the next few."""
 
 from __future__ import annotations
 
@@ -10,18 +7,18 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from awaitbatch.testing.service_error import ServiceError, too_many_requests
+from awaitbatch.testing._model.service_error import ServiceError, too_many_requests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
     from random import Random
 
 
 class Fault(StrEnum):
-    """What can befall a call.
+    """What can go wrong with a call.
 
-    AWS answers with an error, and does not do what was asked; the connection breaks or stalls, after AWS has done it;
-    or the answer comes, but is not what it should be.
+    AWS responds with an error, and does not do what was asked; or it does it, and the connection breaks or stalls; or
+    the response arrives, but is not what it should be.
     """
 
     TOO_MANY_REQUESTS = "too-many-requests"
@@ -44,15 +41,15 @@ class Fault(StrEnum):
     """400 with the code ``ClientException``: AWS does not like what the call asks for."""
 
     CONNECTION_REFUSED = "connection-refused"
-    """Nobody listens, and open connections are reset. It goes by the clock alone, and befalls all operations."""
+    """Nobody listens, and open connections are reset. It goes by the clock alone, and hits all operations."""
     RESET_BEFORE_BODY = "reset-before-body"
-    """The connection is reset before a byte of the answer has come."""
+    """The connection is reset before a byte of the response has arrived."""
     RESET_IN_BODY = "reset-in-body"
-    """The connection is reset when half of the answer has come."""
+    """The connection is reset when half of the response has arrived."""
     HANG = "hang"
-    """No answer comes for so many ``seconds``, then the connection is reset."""
+    """No response comes for so many ``seconds``, then the connection is reset."""
     TRICKLE = "trickle"
-    """The answer comes in drops, over so many ``seconds``."""
+    """The response trickles in, over so many ``seconds``."""
 
     TRUNCATED_JSON = "truncated-json"
     """200 with half of the JSON."""
@@ -69,15 +66,15 @@ class Fault(StrEnum):
     UNKNOWN_STATUS = "unknown-status"
     """Jobs with a status that nobody knows."""
     MISSING_JOBS = "missing-jobs"
-    """Jobs are left out of the answer."""
+    """Jobs are left out of the response."""
     REPEATED_JOBS = "repeated-jobs"
-    """Jobs are in the answer twice."""
+    """Jobs are in the response twice."""
     SHUFFLED_JOBS = "shuffled-jobs"
     """Jobs come in another order."""
     FOREIGN_JOBS = "foreign-jobs"
-    """Jobs that nobody asked for are in the answer too, all of them SUCCEEDED."""
+    """Jobs that nobody asked for are in the response too, all of them SUCCEEDED."""
     STALE_JOBS = "stale-jobs"
-    """Jobs as they were before the newest state that an answer has shown."""
+    """Jobs as they were before the newest state that a response has shown."""
 
 
 _ERRORS: Final[dict[Fault, Callable[[], ServiceError]]] = {
@@ -108,8 +105,8 @@ _ERRORS: Final[dict[Fault, Callable[[], ServiceError]]] = {
 
 THROTTLES: Final = frozenset({Fault.TOO_MANY_REQUESTS, Fault.BARE_429, Fault.THROTTLING_EXCEPTION})
 
-ON_THE_WAY: Final = frozenset({Fault.RESET_BEFORE_BODY, Fault.RESET_IN_BODY, Fault.HANG, Fault.TRICKLE})
-"""What befalls a good answer on its way to the caller."""
+TRANSIT_FAULTS: Final = frozenset({Fault.RESET_BEFORE_BODY, Fault.RESET_IN_BODY, Fault.HANG, Fault.TRICKLE})
+"""What can go wrong with a good response in transit."""
 
 JOB_FAULTS: Final = frozenset(
     {
@@ -124,34 +121,34 @@ JOB_FAULTS: Final = frozenset(
         Fault.STALE_JOBS,
     }
 )
-"""What can be wrong with the jobs in an answer to DescribeJobs."""
+"""What can be wrong with the jobs in a response of DescribeJobs."""
 
 DEFAULT_SECONDS: Final = {Fault.HANG: math.inf, Fault.TRICKLE: 30.0}
-"""What takes time, and how much unless told otherwise."""
+"""The faults that take time, and how much by default."""
 
 
 def error_of(fault: Fault) -> ServiceError | None:
-    """The error that AWS answers with, if the fault is one."""
+    """The error that AWS responds with, if the fault is one."""
     make = _ERRORS.get(fault)
     return make() if make is not None else None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class FaultRule:
-    """Which calls a fault befalls; `BatchServer.inject` makes one.
+    """Which calls a fault hits; `BatchServer.inject` makes one.
 
     Attributes:
-        fault: What befalls them.
+        fault: What goes wrong with them.
         probability: The chance of each call that the rest of the rule lets through, 0 to 1.
-        calls: How many more calls it befalls; ``math.inf`` for any number.
+        calls: How many more calls it hits; ``math.inf`` for any number.
         begin: From when on, in seconds of the server's clock.
         end: Until when.
-        operations: The operations that it befalls; None for all.
-        job_ids: Only calls that name one of these jobs, and only these jobs in their answers; None for all calls, and
-            jobs at random.
+        operations: The operations that it hits; None for all.
+        job_ids: Only calls that name one of these jobs, and only these jobs in their responses; None for all calls,
+            and jobs at random.
         seconds: How long a `Fault.HANG` (for ever if None) or a `Fault.TRICKLE` (30 if None) takes; no other takes
             time.
-        hits: The calls that it has befallen.
+        hits: The calls that it has hit.
     """
 
     fault: Fault
@@ -181,7 +178,7 @@ class FaultRule:
             message = f"seconds must be at least 0, not {self.seconds!r}"
             raise ValueError(message)
         if self.fault in JOB_FAULTS and self.operations not in {None, frozenset({"DescribeJobs"})}:
-            message = f"{self.fault} can befall DescribeJobs only"
+            message = f"{self.fault} can hit DescribeJobs only"
             raise ValueError(message)
         by_the_clock = self.probability == 1 and self.calls == math.inf
         if self.fault is Fault.CONNECTION_REFUSED and not (
@@ -195,26 +192,30 @@ class FaultRule:
         """How many seconds it takes; 0 for faults that take no time."""
         return DEFAULT_SECONDS.get(self.fault, 0.0) if self.seconds is None else self.seconds
 
-    def befalls(self, operation: str, body: bytes, now: float, random: Random) -> bool:
-        """Whether it befalls this call; `hit` counts it if the call gets that far."""
+    def is_in_force(self, now: float) -> bool:
+        """Whether its time has come and is not over."""
+        return self.begin <= now < self.end
+
+    def applies_to(self, operation: str, body: bytes, now: float, random: Random) -> bool:
+        """Whether it hits this call; `record_hits` counts it if the call gets that far."""
         return (
             self.calls > 0
-            and self.begin <= now < self.end
+            and self.is_in_force(now)
             and (self.operations is None or operation in self.operations)
             and (self.fault not in JOB_FAULTS or operation == "DescribeJobs")
             and (self.job_ids is None or any(f'"{job_id}"'.encode() in body for job_id in self.job_ids))
             and (self.probability == 1 or random.random() < self.probability)
         )
 
-    def hit(self, calls: int = 1) -> None:
-        """It has befallen so many calls."""
+    def record_hits(self, calls: int) -> None:
+        """It has hit so many calls."""
         self.hits += calls
         self.calls -= calls
 
 
 @dataclass(slots=True)
 class FaultPlan:
-    """All rules, in the order in which they were made; the first that befalls a call is the only one.
+    """All rules, in the order in which they were made; the first that applies to a call is the only one.
 
     Args:
         random: Where chance comes from.
@@ -224,16 +225,17 @@ class FaultPlan:
     rules: list[FaultRule] = field(default_factory=list)
 
     def draw(self, operation: str, body: bytes, now: float) -> FaultRule | None:
-        """The rule that befalls a call, or None."""
+        """The rule that applies to a call, or None."""
         for rule in self.rules:
-            if rule.fault is not Fault.CONNECTION_REFUSED and rule.befalls(operation, body, now, self.random):
+            if rule.fault is not Fault.CONNECTION_REFUSED and rule.applies_to(
+                operation, body, now, self.random
+            ):
                 return rule
         return None
 
-    def is_down(self, now: float) -> bool:
-        """Whether connections are refused."""
-        return any(rule.begin <= now < rule.end for rule in self.refusals())
-
-    def refusals(self) -> Collection[FaultRule]:
-        """The rules that say when the server is down."""
-        return [rule for rule in self.rules if rule.fault is Fault.CONNECTION_REFUSED]
+    def outage(self, now: float) -> FaultRule | None:
+        """The rule by which connections are refused now, or None."""
+        for rule in self.rules:
+            if rule.fault is Fault.CONNECTION_REFUSED and rule.is_in_force(now):
+                return rule
+        return None

@@ -12,9 +12,9 @@ operation; a rate of null lifts it |
 | POST faults | ``{"fault": "reset-in-body", "probability": …, …}`` | `BatchServer.inject` with these arguments |
 | GET faults | | the rules, with the ``hits`` of each |
 | DELETE faults | | `BatchServer.heal` |
-| PUT latency | ``{"seconds": …}`` | delays every answer |
+| PUT latency | ``{"seconds": …}`` | delays every response |
 
-Added jobs are answered with their ids; what cannot be understood with 400 and ``{"message": …}``.
+The response holds the ids of added jobs; what cannot be understood gets 400 and ``{"message": …}``.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aiohttp import web
 
-from awaitbatch.testing.faults import Fault
-from awaitbatch.testing.life_cycle import LifeCycle, LifeCycleRanges
+from awaitbatch.testing._model.faults import Fault
+from awaitbatch.testing._model.life_cycle import LifeCycle, LifeCycleRanges
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from awaitbatch.testing.server import BatchServer
+    from awaitbatch.testing._service import BatchService
 
 PREFIX: Final = "/_awaitbatch/"
 
@@ -73,14 +73,14 @@ class Injection(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class Delay(msgspec.Struct, forbid_unknown_fields=True):
-    """Seconds before every answer."""
+    """Seconds before every response."""
 
     seconds: float
 
 
-def control_routes(server: BatchServer) -> Iterable[web.RouteDef]:
+def control_routes(service: BatchService) -> Iterable[web.RouteDef]:
     """The routes of the control surface."""
-    control = _Control(server)
+    control = _Control(service)
     return (
         web.post(f"{PREFIX}jobs", _checked(control.add_jobs)),
         web.get(f"{PREFIX}ended", _checked(control.ended)),
@@ -97,20 +97,20 @@ def control_routes(server: BatchServer) -> Iterable[web.RouteDef]:
 def _checked(perform: Callable[[bytes], object]) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
         try:
-            status, answer = 200, perform(await request.read())
+            status, result = 200, perform(await request.read())
         # A msgspec.ValidationError is a ValueError only from msgspec 0.21 on.
         except (ValueError, msgspec.MsgspecError) as error:
-            status, answer = 400, {"message": str(error)}
-        return web.Response(status=status, body=msgspec.json.encode(answer), content_type="application/json")
+            status, result = 400, {"message": str(error)}
+        return web.Response(status=status, body=msgspec.json.encode(result), content_type="application/json")
 
     return handle
 
 
 class _Control:
-    """Takes the body of each request, and returns what the answer says."""
+    """Takes the body of each request, and returns what the response says."""
 
-    def __init__(self, server: BatchServer) -> None:
-        self._server = server
+    def __init__(self, service: BatchService) -> None:
+        self._service = service
 
     def add_jobs(self, body: bytes) -> list[str]:
         order = msgspec.json.decode(body, type=list[OneJob] | ManyJobs)
@@ -119,36 +119,36 @@ class _Control:
             jobs = [OneJob(life_cycle=order.ranges(random)) for _ in range(order.count)]
         else:
             jobs = order
-        return [self._server.add_job(job.job_id, life_cycle=job.life_cycle) for job in jobs]
+        return [self._service.add_job(job.job_id, life_cycle=job.life_cycle) for job in jobs]
 
     def ended(self, _: bytes) -> dict[str, float]:
-        return self._server.ended()
+        return self._service.ended()
 
     def statistics(self, _: bytes) -> dict[str, object]:
-        return self._server.statistics.to_dict()
+        return self._service.statistics.to_dict()
 
     def reset_statistics(self, _: bytes) -> None:
-        self._server.reset_statistics()
+        self._service.reset_statistics()
 
     def throttle(self, body: bytes) -> None:
         throttle = msgspec.json.decode(body, type=Throttle)
-        self._server.throttle(throttle.rate, throttle.burst, throttle.operation)
+        self._service.throttle(throttle.rate, throttle.burst, throttle.operation)
 
     def inject(self, body: bytes) -> None:
         injection = msgspec.json.decode(body, type=Injection)
         if injection.fault is Fault.CONNECTION_REFUSED and injection.end is msgspec.UNSET:
             message = f"{injection.fault} needs an end: nobody could reach the server to lift it"
             raise ValueError(message)
-        self._server.inject(**msgspec.to_builtins(injection) | {"fault": injection.fault})
+        self._service.inject(**msgspec.to_builtins(injection) | {"fault": injection.fault})
 
     def faults(self, _: bytes) -> list[dict[str, object]]:
         return [
             {"fault": rule.fault, "probability": rule.probability, "hits": rule.hits}
-            for rule in self._server.faults
+            for rule in self._service.faults
         ]
 
     def heal(self, _: bytes) -> None:
-        self._server.heal()
+        self._service.heal()
 
     def delay(self, body: bytes) -> None:
-        self._server.latency = msgspec.json.decode(body, type=Delay).seconds
+        self._service.latency = msgspec.json.decode(body, type=Delay).seconds

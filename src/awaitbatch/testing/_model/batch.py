@@ -1,0 +1,243 @@
+"""The jobs of an account and the operations on them, as a pure model.
+
+The time is an argument, `now`, in seconds; descriptions show it in milliseconds.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, Any, TypeAlias
+from uuid import UUID
+
+import msgspec
+
+from awaitbatch._jobs import JobStatus
+from awaitbatch.testing._model.description import encode_description, summarize
+from awaitbatch.testing._model.job import NOT_STARTED, Job, Stop, Timeline
+from awaitbatch.testing._model.life_cycle import LifeCycle
+from awaitbatch.testing._model.requests import CancelJob, DescribeJobs, ListJobs, SubmitJob, TerminateJob
+from awaitbatch.testing._model.service_error import client_exception, require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from awaitbatch.testing._model.account import Account
+    from awaitbatch.testing._model.requests import Call
+
+LifeCycleSource: TypeAlias = LifeCycle | Callable[[Random], LifeCycle]
+
+_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}(?:[:#][0-9]+)?", re.ASCII)
+_JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", re.ASCII)
+_MOST_IDS = 100
+_MOST_SUMMARIES = 1000
+_LONGEST_REASON = 1024
+_ARRAY_SIZES = range(2, 10_001)
+
+
+class BatchModel:
+    """The jobs of one account in one region, and the five operations on them.
+
+    Args:
+        account: Where everything lies.
+        default_life_cycle: What becomes of jobs whose submission does not say; a callable is asked for each.
+        description_bytes: The least size of a description.
+        random: The source of ids and of random life cycles.
+
+    Attributes:
+        account: Where everything lies.
+        jobs: All jobs by their ids, ended ones and the children of arrays included.
+    """
+
+    def __init__(
+        self,
+        *,
+        account: Account,
+        default_life_cycle: LifeCycleSource,
+        description_bytes: int,
+        random: Random,
+    ) -> None:
+        self.account = account
+        self.jobs: dict[str, Job] = {}
+        self._default_life_cycle = default_life_cycle
+        self._description_bytes = description_bytes
+        self._random = random
+        self._submitted = 0
+
+    def perform(self, request: Call, now: float) -> bytes:
+        """Do what a call asks for, and return the JSON of the response.
+
+        Raises:
+            ServiceError: The call is refused.
+        """
+        match request:
+            case SubmitJob():
+                return self._submit_job(request, now)
+            case DescribeJobs():
+                return self._describe_jobs(request, now)
+            case ListJobs():
+                return self._list_jobs(request, now)
+            case CancelJob():
+                return self._cancel_job(request, now)
+            case TerminateJob():
+                return self._terminate_job(request, now)
+
+    def add_job(
+        self,
+        submission: SubmitJob,
+        now: float,
+        *,
+        job_id: str | None = None,
+        life_cycle: LifeCycle | None = None,
+    ) -> Job:
+        """Add a job, with its children if it is an array; ids and life cycles left open are drawn at random.
+
+        Raises:
+            ValueError: The id is malformed or taken, or the submission's parameters are no life cycle.
+        """
+        if job_id is None:
+            job_id = str(UUID(int=self._random.getrandbits(128), version=4))
+        elif not _JOB_ID.fullmatch(job_id) or job_id in self.jobs:
+            message = f"not an id for a new job: {job_id!r}"
+            raise ValueError(message)
+        job = self._new_job(submission, now, job_id, life_cycle)
+        if submission.array_properties is not None:
+            for index in range(submission.array_properties.size):
+                child = self._new_job(submission, now, f"{job_id}:{index}", life_cycle)
+                child.parent, child.index = job, index
+                job.children.append(child)
+            job.follow_children()
+        for added in (job, *job.children):
+            self.jobs[added.job_id] = added
+        return job
+
+    def older_description(self, job_id: str, now: float) -> bytes:
+        """The job as it was just before the newest state that a description has shown."""
+        job = self.jobs[job_id]
+        moment = math.nextafter(job.timeline.begins[job.shown], -math.inf)
+        return encode_description(job, min(moment, now), self.account, self._description_bytes)
+
+    def _new_job(self, submission: SubmitJob, now: float, job_id: str, life_cycle: LifeCycle | None) -> Job:
+        if life_cycle is None:
+            source = self._default_life_cycle
+            default = source if isinstance(source, LifeCycle) else source(self._random)
+            life_cycle = LifeCycle.from_parameters(submission.parameters, default)
+        self._submitted += 1
+        return Job(
+            job_id=job_id,
+            number=self._submitted,
+            submission=submission,
+            life_cycle=life_cycle,
+            timeline=Timeline(life_cycle, now),
+        )
+
+    def _submit_job(self, request: SubmitJob, now: float) -> bytes:
+        require(
+            _JOB_NAME.fullmatch(request.job_name),
+            f"jobName is required and must match {_JOB_NAME.pattern}: {request.job_name!r}",
+        )
+        require(request.job_queue, "jobQueue is required")
+        require(request.job_definition, "jobDefinition is required")
+        array = request.array_properties
+        require(
+            array is None or array.size in _ARRAY_SIZES,
+            f"an array job has {_ARRAY_SIZES[0]} to {_ARRAY_SIZES[-1]} children",
+        )
+        try:
+            job = self.add_job(request, now)
+        except ValueError as error:
+            raise client_exception(str(error)) from None
+        return msgspec.json.encode(
+            {
+                "jobArn": self.account.arn("job", job.job_id),
+                "jobName": request.job_name,
+                "jobId": job.job_id,
+            }
+        )
+
+    def _describe_jobs(self, request: DescribeJobs, now: float) -> bytes:
+        asked = len(request.jobs)
+        require(0 < asked <= _MOST_IDS, f"jobs must name 1 to {_MOST_IDS} jobs, not {asked}")
+        # One join of all pieces: a body of 350 KB takes longer to copy again than to look up its jobs.
+        pieces = [b'{"jobs":[']
+        for job_id in dict.fromkeys(request.jobs):
+            job = self.jobs.get(job_id)
+            if job is not None:
+                if len(pieces) > 1:
+                    pieces.append(b",")
+                pieces.append(self._description(job, now))
+            else:
+                require(_JOB_ID.fullmatch(job_id), f"not a job id: {job_id!r}")
+        pieces.append(b"]}")
+        return b"".join(pieces)
+
+    def _description(self, job: Job, now: float) -> bytes:
+        stage = job.timeline.stage(now)
+        job.shown = max(job.shown, stage)
+        known_stage, encoded = job.encoded
+        # What an array's parent says of its children changes between its own stages.
+        if stage != known_stage or job.children:
+            encoded = encode_description(job, now, self.account, self._description_bytes)
+            job.encoded = (stage, encoded)
+        return encoded
+
+    def _list_jobs(self, request: ListJobs, now: float) -> bytes:
+        jobs = self._listed(request)
+        status, token = request.job_status, request.next_token or "0"
+        limit = _MOST_SUMMARIES if request.max_results is None else request.max_results
+        require(status in JobStatus.__members__, f"not a jobStatus: {status!r}")
+        require(not request.filters, "this model of AWS Batch knows no filters")
+        require(0 < limit <= _MOST_SUMMARIES, f"maxResults must be 1 to {_MOST_SUMMARIES}, not {limit}")
+        require(token.isdecimal(), "not a nextToken of ours")
+        page: list[Job] = []
+        response: dict[str, Any] = {}
+        for job in jobs:
+            if job.number <= int(token) or job.status(now) != status:
+                continue
+            if len(page) == limit:
+                response["nextToken"] = str(page[-1].number)
+                break
+            page.append(job)
+        response["jobSummaryList"] = [summarize(job, now, self.account) for job in page]
+        return msgspec.json.encode(response)
+
+    def _listed(self, request: ListJobs) -> Iterable[Job]:
+        """The jobs that a ListJobs call is about, in the order of their submission."""
+        match (request.job_queue, request.array_job_id, request.multi_node_job_id):
+            case (str(queue), None, None):
+                arn = self.account.arn("job-queue", queue)
+                return (
+                    job
+                    for job in self.jobs.values()
+                    if job.parent is None and self.account.arn("job-queue", job.submission.job_queue) == arn
+                )
+            case (None, str(array), None):
+                return self.jobs[array].children if array in self.jobs else ()
+            case (None, None, str()):
+                return ()
+            case _:
+                message = "exactly one of jobQueue, arrayJobId and multiNodeJobId is required"
+                raise client_exception(message)
+
+    def _cancel_job(self, request: CancelJob, now: float) -> bytes:
+        job = self._to_stop(request)
+        if job is not None:
+            stop = Stop("CancelJob", request.reason)
+            for one in job.children or (job,):
+                if one.status(now) in NOT_STARTED:
+                    one.end(now, stop)
+        return b"{}"
+
+    def _terminate_job(self, request: TerminateJob, now: float) -> bytes:
+        job = self._to_stop(request)
+        if job is not None:
+            job.end(now, Stop("TerminateJob", request.reason))
+        return b"{}"
+
+    def _to_stop(self, request: CancelJob | TerminateJob) -> Job | None:
+        require(_JOB_ID.fullmatch(request.job_id), f"jobId is required as a job id: {request.job_id!r}")
+        reason = len(request.reason)
+        require(0 < reason <= _LONGEST_REASON, f"reason is required, in 1 to {_LONGEST_REASON} characters")
+        return self.jobs.get(request.job_id)

@@ -1,0 +1,320 @@
+"""The modelled service as its callers meet it: on a clock, throttled, with faults to order, and counted."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from awaitbatch.testing._model.faults import (
+    JOB_FAULTS,
+    THROTTLES,
+    TRANSIT_FAULTS,
+    Fault,
+    FaultPlan,
+    FaultRule,
+    error_of,
+)
+from awaitbatch.testing._model.requests import OPERATIONS, ArrayProperties, DescribeJobs, SubmitJob, decode
+from awaitbatch.testing._model.response_faults import corrupt_body, corrupt_jobs
+from awaitbatch.testing._model.service_error import ServiceError, too_many_requests, unknown_operation
+from awaitbatch.testing._model.statistics import ServerStatistics
+from awaitbatch.testing._model.token_bucket import TokenBucket
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from random import Random
+
+    from awaitbatch._jobs import JobStatus
+    from awaitbatch.testing._model.batch import BatchModel
+    from awaitbatch.testing._model.life_cycle import LifeCycle
+
+Latency: TypeAlias = float | Callable[[], float]
+
+
+class Response(NamedTuple):
+    """A good response.
+
+    Attributes:
+        body: Its JSON, or what a fault has made of it.
+        transit_fault: What goes wrong with it in transit, or None.
+    """
+
+    body: bytes
+    transit_fault: FaultRule | None = None
+
+
+class BatchService:
+    """What the in-process transport and the HTTP face call; `BatchServer` adds both faces.
+
+    Args:
+        model: The jobs.
+        clock: Gives the time in seconds.
+        bucket: Throttles all operations together; or a mapping throttles single operations, by their names.
+        latency: Seconds that HTTP calls take at least, or a callable that gives them.
+        random: Draws the calls that faults hit; not the model's, or ordering a fault would change the ids of jobs.
+
+    Attributes:
+        operations: The names of the operations that are modelled.
+        region_name: The region of all ARNs.
+        latency: Seconds that HTTP calls take at least, or a callable that gives them.
+        statistics: Counts of all that the server has seen since the start or the last reset.
+    """
+
+    operations = OPERATIONS
+
+    def __init__(
+        self,
+        model: BatchModel,
+        *,
+        clock: Callable[[], float],
+        bucket: TokenBucket | Mapping[str, TokenBucket] | None,
+        latency: Latency,
+        random: Random,
+    ) -> None:
+        self.region_name = model.account.region_name
+        self.latency = latency
+        self.statistics = ServerStatistics()
+        self._model = model
+        self._clock = clock
+        # By operation; None for all that have none of their own.
+        self._buckets: dict[str | None, TokenBucket] = {}
+        if isinstance(bucket, TokenBucket):
+            self._buckets[None] = bucket
+        elif bucket is not None:
+            self._buckets.update(bucket)
+        self._faults = FaultPlan(random)
+
+    async def call(self, operation: str, body: bytes, *, latency: Latency) -> Response:
+        """Answer one call of the AWS Batch API as it would arrive over HTTP; each way takes half of `latency`.
+
+        Raises:
+            ServiceError: The call was throttled, refused, is unknown, or hit by a fault that is an error.
+        """
+        one_way = (latency() if callable(latency) else latency) / 2
+        await asyncio.sleep(one_way)
+        try:
+            return self._respond(operation, body)
+        finally:
+            await asyncio.sleep(one_way)
+
+    def _respond(self, operation: str, body: bytes) -> Response:
+        if operation not in self.operations:
+            raise unknown_operation(operation)
+        now = self._clock()
+        self.statistics.record_call(operation, now)
+        bucket = self._buckets.get(operation) or self._buckets.get(None)
+        if bucket is not None and not bucket.take(now):
+            self.statistics.record_throttle(operation, now)
+            raise too_many_requests()
+        rule = self._faults.draw(operation, body, now)
+        error = error_of(rule.fault) if rule is not None else None
+        if rule is not None and error is not None:
+            self._record_hits(rule)
+            if rule.fault in THROTTLES:
+                self.statistics.record_throttle(operation, now)
+            else:
+                self.statistics.refused[operation] += 1
+            raise error
+        try:
+            request = decode(operation, body)
+            good = self._model.perform(request, now)
+        except ServiceError:
+            self.statistics.refused[operation] += 1
+            raise
+        self.statistics.answered[operation] += 1
+        if isinstance(request, DescribeJobs):
+            self.statistics.ids_described += len(request.jobs)
+        if rule is None:
+            return Response(good)
+        self._record_hits(rule)
+        return self._faulty_response(good, rule, now)
+
+    def _faulty_response(self, good: bytes, rule: FaultRule, now: float) -> Response:
+        if rule.fault in TRANSIT_FAULTS:
+            return Response(good, rule)
+        if rule.fault not in JOB_FAULTS:
+            return Response(corrupt_body(rule.fault, good))
+
+        def older(job_id: str) -> bytes:
+            return self._model.older_description(job_id, now)
+
+        return Response(corrupt_jobs(rule.fault, good, rule.job_ids, self._faults.random, older))
+
+    def _record_hits(self, rule: FaultRule, calls: int = 1) -> None:
+        rule.record_hits(calls)
+        self.statistics.faults[rule.fault] += calls
+
+    def reset_statistics(self) -> None:
+        """Set all counts to zero."""
+        self.statistics = ServerStatistics()
+
+    @property
+    def bucket(self) -> TokenBucket | None:
+        """The throttle of all operations that have none of their own, if there is one."""
+        return self._buckets.get(None)
+
+    def throttle(self, rate: float | None, burst: float | None = None, operation: str | None = None) -> None:
+        """Allow so many calls a second from now on; None lifts the throttle.
+
+        Args:
+            rate: Calls a second.
+            burst: Calls at once after a pause; by default those of a second.
+            operation: The operation that is throttled on its own; None for the account's one throttle of all others.
+
+        Raises:
+            ValueError: The rate is negative, the burst is below one call, or there is no such operation.
+        """
+        self._check_operations(() if operation is None else (operation,))
+        if rate is None:
+            self._buckets.pop(operation, None)
+        elif operation in self._buckets:
+            self._buckets[operation].change(rate, burst, now=self._clock())
+        else:
+            self._buckets[operation] = TokenBucket(rate, burst)
+
+    def inject(
+        self,
+        fault: Fault,
+        *,
+        probability: float = 1.0,
+        calls: float = math.inf,
+        begin: float = 0.0,
+        end: float = math.inf,
+        operations: Collection[str] | None = None,
+        job_ids: Collection[str] | None = None,
+        seconds: float | None = None,
+    ) -> FaultRule:
+        """Let a fault hit calls from now on: at random, for a while, or the next few; `heal` ends it.
+
+        All that narrows the calls down must hold. Of several rules the first that applies to a call is the only one.
+
+        Args:
+            fault: What goes wrong with them.
+            probability: The chance of each call, 0 to 1.
+            calls: How many calls it hits.
+            begin: Seconds from now at which it begins.
+            end: Seconds from now at which it ends.
+            operations: The operations that it hits; None for all that it can.
+            job_ids: Only calls that name one of these jobs and, if the fault is about jobs in a response, only these
+                jobs; None for all calls, and jobs drawn at random.
+            seconds: How long a `Fault.HANG` (for ever if None) or a `Fault.TRICKLE` (30 if None) takes; no other fault
+                takes time.
+
+        Returns:
+            The rule, whose ``hits`` count the calls that it has hit.
+
+        Raises:
+            ValueError: An argument makes no sense, or does not fit the fault.
+        """
+        now = self._clock()
+        for name, names in (("operations", operations), ("job_ids", job_ids)):
+            if names is not None and (isinstance(names, str) or not names):
+                message = f"{name} must be a collection of at least one name, not {names!r}"
+                raise ValueError(message)
+        self._check_operations(operations or ())
+        rule = FaultRule(
+            fault=Fault(fault),
+            probability=probability,
+            calls=calls,
+            begin=now + begin,
+            end=now + end,
+            operations=None if operations is None else frozenset(operations),
+            job_ids=None if job_ids is None else frozenset(job_ids),
+            seconds=seconds,
+        )
+        self._faults.rules.append(rule)
+        return rule
+
+    def heal(self, rule: FaultRule | None = None) -> None:
+        """Inject no more of a rule, or of any; it is no error if the rule has ended."""
+        rules = self._faults.rules
+        rules[:] = [] if rule is None else [other for other in rules if other is not rule]
+
+    @property
+    def faults(self) -> tuple[FaultRule, ...]:
+        """The rules in the order in which they are asked, those included whose time or calls are over."""
+        return tuple(self._faults.rules)
+
+    @property
+    def is_down(self) -> bool:
+        """Whether `Fault.CONNECTION_REFUSED` is in force."""
+        return self._faults.outage(self._clock()) is not None
+
+    def note_refusals(self, calls: int) -> None:
+        """Count calls whose connections were refused or reset because the server is down."""
+        rule = self._faults.outage(self._clock())
+        if rule is not None:
+            self._record_hits(rule, calls)
+
+    def _check_operations(self, operations: Collection[str]) -> None:
+        unknown = set(operations) - {*self.operations}
+        if unknown:
+            message = (
+                f"no such operation: {', '.join(sorted(unknown))}; there are {', '.join(self.operations)}"
+            )
+            raise ValueError(message)
+
+    def add_job(
+        self,
+        job_id: str | None = None,
+        *,
+        life_cycle: LifeCycle | None = None,
+        job_name: str = "job",
+        job_queue: str = "queue",
+        job_definition: str = "definition",
+        parameters: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        array_size: int | None = None,
+    ) -> str:
+        """Add a job as if it had been submitted now, and return its id.
+
+        Args:
+            job_id: The id to give it; by default one is drawn.
+            life_cycle: What becomes of it; by default what its parameters or else the server says.
+            job_name: Its name.
+            job_queue: The name or ARN of its queue.
+            job_definition: The name or ARN of its definition.
+            parameters: The parameters of its submission.
+            tags: The tags of its submission.
+            array_size: The number of children, if it is an array job.
+
+        Raises:
+            ValueError: The id is malformed or taken, or the parameters are no life cycle.
+        """
+        submission = SubmitJob(
+            job_name=job_name,
+            job_queue=job_queue,
+            job_definition=job_definition,
+            parameters=dict(parameters or {}),
+            tags=dict(tags or {}),
+            array_properties=None if array_size is None else ArrayProperties(size=array_size),
+        )
+        return self._model.add_job(submission, self._clock(), job_id=job_id, life_cycle=life_cycle).job_id
+
+    def forget_job(self, job_id: str) -> None:
+        """Let a job vanish from all responses, as AWS does some days after its end; unknown ids are ignored."""
+        self._model.jobs.pop(job_id, None)
+
+    def status_of(self, job_id: str) -> JobStatus:
+        """The state in which a job is now.
+
+        Raises:
+            KeyError: There is no such job.
+        """
+        return self._model.jobs[job_id].status(self._clock())
+
+    def ended_at(self, job_id: str) -> float | None:
+        """The moment on the server's clock at which a job ended, or None if it has not.
+
+        Raises:
+            KeyError: There is no such job.
+        """
+        return self._model.jobs[job_id].ended_at(self._clock())
+
+    def ended(self) -> dict[str, float]:
+        """The ids of all jobs that have ended, with the moments at which they did."""
+        now = self._clock()
+        ends = ((job_id, job.ended_at(now)) for job_id, job in self._model.jobs.items())
+        return {job_id: end for job_id, end in ends if end is not None}
