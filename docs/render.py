@@ -39,7 +39,10 @@ FATES: Final = {
 def render() -> str:
     """The table, in Markdown."""
     rows = [("what happens", "how it is recognised", "a describe", "a poll", "what to do")]
-    rows += [(row.what, "; ".join(_signs(row)), *FATES[row.kind], row.advice) for row in TABLE]
+    rows += [
+        (row.what, "; ".join(_signs(row)), *FATES[row.kind], row.advice.format(operation="DescribeJobs"))
+        for row in TABLE
+    ]
     lines = [f"| {' | '.join(row)} |\n" for row in rows]
     return "".join([lines[0], "|---|---|---|---|---|\n", *lines[1:]])
 

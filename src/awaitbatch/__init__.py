@@ -1,23 +1,26 @@
 """Await AWS Batch jobs, thousands of them on one event loop."""
 
-from awaitbatch._client import BatchClient
-from awaitbatch._coalescer import Statistics
-from awaitbatch._core.backoff import Backoff, ExponentialBackoff, FixedInterval, Window
-from awaitbatch._jobs import JobStatus
-from awaitbatch._protocol import BatchProtocol
-from awaitbatch._transport import BatchTransport
-from awaitbatch.errors import (
-    AwaitBatchError,
-    ClientClosedError,
-    DescribeError,
-    InvalidJobIdError,
-    JobFailedError,
-    JobNotCompleteError,
-    JobNotFoundError,
-    MaxRetriesExceededError,
-    SubmitUncertainError,
-    UnknownJobStatusError,
-)
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from awaitbatch._client import BatchClient
+    from awaitbatch._coalescer import Statistics
+    from awaitbatch._core.backoff import Backoff, ExponentialBackoff, FixedInterval, Window
+    from awaitbatch._jobs import JobStatus
+    from awaitbatch._protocol import BatchProtocol
+    from awaitbatch._transport import BatchTransport
+    from awaitbatch.errors import (
+        AwaitBatchError,
+        ClientClosedError,
+        DescribeError,
+        InvalidJobIdError,
+        JobFailedError,
+        JobNotCompleteError,
+        JobNotFoundError,
+        MaxRetriesExceededError,
+        SubmitUncertainError,
+        UnknownJobStatusError,
+    )
 
 __all__ = [
     "AwaitBatchError",
@@ -39,4 +42,36 @@ __all__ = [
     "SubmitUncertainError",
     "UnknownJobStatusError",
     "Window",
+    "__version__",
 ]
+
+__version__ = "0.1.0"
+
+# aiobotocore alone takes a quarter of a second to import, which `awaitbatch --help` has no need of.
+_MODULES = {
+    "Backoff": "_core.backoff",
+    "BatchClient": "_client",
+    "BatchProtocol": "_protocol",
+    "BatchTransport": "_transport",
+    "ExponentialBackoff": "_core.backoff",
+    "FixedInterval": "_core.backoff",
+    "JobStatus": "_jobs",
+    "Statistics": "_coalescer",
+    "Window": "_core.backoff",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for: all but the names above are errors."""
+    if name not in __all__:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    from importlib import import_module  # noqa: PLC0415
+
+    value: object = getattr(import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,42 +1,29 @@
-"""The client: what users call, and its life from open to close."""
+"""The client: what users call. Each method hands on to the room that does the work."""
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
-import os
 from contextlib import nullcontext
-from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict
 
 import anyio
-import anyio.lowlevel
 
+from awaitbatch._config import ClientConfig, check_limits, random, require
 from awaitbatch._core import backoff as schedules
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
-from awaitbatch._core.text import error_line, interned, one_line, quantity, text_of
-from awaitbatch._failures import (
-    UnreadableResponseError,
-    is_throttle,
-    leaves_open_whether_done,
-    was_not_sent,
-)
-from awaitbatch._jobs import JobStatus, Known, order_of, parse_job_id
+from awaitbatch._core.text import one_line
+from awaitbatch._jobs import JobStatus, parse_job_id, parse_job_ids
 from awaitbatch._log_locations import find_log_locations
-from awaitbatch._reporter import write_log
+from awaitbatch._results import require_success
+from awaitbatch._submission import submit_job
 from awaitbatch._supervisor import Supervisor
-from awaitbatch._transport import AiobotocoreTransport
-from awaitbatch.errors import (
-    JobFailedError,
-    JobNotCompleteError,
-    JobNotFoundError,
-    SubmitUncertainError,
-    UnknownJobStatusError,
-)
+from awaitbatch._waits import describe_all, wait_for
+from awaitbatch.errors import JobNotFoundError
+from awaitbatch.instrumentation._log import write_log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Coroutine, Iterable
+    from collections.abc import Collection, Container, Coroutine, Iterable, Sequence
     from types import TracebackType
     from typing import Unpack
 
@@ -49,23 +36,21 @@ if TYPE_CHECKING:
     from awaitbatch._log_fetchers import GetBatchLogFetcher
     from awaitbatch._results import WaitResult
     from awaitbatch._transport import BatchTransport
-
-_random = Random()  # noqa: S311
-if hasattr(os, "register_at_fork"):
-    # Or the processes of a prefork server would all draw the same pauses.
-    os.register_at_fork(after_in_child=_random.seed)
+    from awaitbatch.instrumentation import Observer
 
 
-class _Limits(TypedDict, total=False):
-    """What a wait may be told; None or nothing for the client's."""
+class WaitLimits(TypedDict, total=False):
+    """What every wait may be given; None, or leaving it out, means the client's.
+
+    Attributes:
+        backoff: When to check again.
+        max_retries: Checks after the first.
+        status_retries: How many answers in a row may lack the job; such checks do not count for ``max_retries``.
+    """
 
     backoff: Backoff | None
     max_retries: float | None
     status_retries: float | None
-
-
-_DECODED_AT_ONCE = 100
-"""Descriptions to decode before others on the event loop get their turn; 100 take about a millisecond."""
 
 
 class BatchClient:
@@ -106,6 +91,7 @@ class BatchClient:
         call_timeout: Seconds after which a DescribeJobs call without an answer is given up.
         close_timeout: Seconds that closing may take for log fetchers and connections that are still busy.
         describe_window: Seconds that a describe may wait for others to share its call.
+        observers: Functions that hear of calls, jobs and waits, besides the log; see `awaitbatch.instrumentation`.
 
     Raises:
         ValueError: An argument makes no sense, or contradicts another.
@@ -158,60 +144,43 @@ class BatchClient:
         call_timeout: float = 15,
         close_timeout: float = 5,
         describe_window: float = 0.005,
+        observers: Sequence[Observer] = (),
     ) -> None:
-        settings: dict[str, Any] = {
-            "region_name": region_name,
-            "endpoint_url": endpoint_url,
-            "aws_access_key_id": aws_access_key_id,
-            "aws_secret_access_key": aws_secret_access_key,
-            "aws_session_token": aws_session_token,
-            "config": config,
-            "verify": verify,
-        }
-        settings = {name: value for name, value in settings.items() if value is not None}
-        if not use_ssl:
-            settings["use_ssl"] = False
-        _refuse_contradictions(
-            settings, profile_name=profile_name, session=session, client=client, transport=transport
-        )
-        _require(
-            lambda rate: 0 < rate < math.inf,
-            "max_calls_per_second",
-            max_calls_per_second,
-            "a positive number",
-        )
-        _require(
-            lambda bound: 0 < bound < math.inf, "call_timeout", call_timeout, "a positive number of seconds"
-        )
-        _require(_is_duration, "close_timeout", close_timeout, "a number of seconds")
-        _require(_is_duration, "describe_window", describe_window, "a number of seconds")
-        self._transport: BatchTransport = transport or AiobotocoreTransport(
-            client=client, session=session, profile_name=profile_name, **settings
-        )
-        self._max_retries = max_retries
-        self._status_retries = status_retries
-        self._backoff: Backoff = ExponentialBackoff(_random)
-        # What is wrong is told at once, not at the first poll.
-        self._backoff = self._rules(None, backoff=backoff)["backoff"]
-        self._describe_window = Window(0.0, describe_window)
-        self._supervisor = Supervisor(
-            self._transport,
+        self._config = ClientConfig(
+            region_name=region_name,
+            endpoint_url=endpoint_url,
+            aws_access_key_id=aws_access_key_id,
+            aws_secret_access_key=aws_secret_access_key,
+            aws_session_token=aws_session_token,
+            profile_name=profile_name,
+            config=config,
+            verify=verify,
+            use_ssl=use_ssl,
+            session=session,
+            client=client,
+            transport=transport,
+            max_retries=max_retries,
+            status_retries=status_retries,
+            backoff=ExponentialBackoff(random) if backoff is None else backoff,
             max_calls_per_second=max_calls_per_second,
             call_timeout=call_timeout,
             close_timeout=close_timeout,
+            describe_window=describe_window,
+            observers=observers,
         )
+        self._supervisor = Supervisor(self._config)
 
     def __repr__(self) -> str:
         state = self._supervisor.state.value
         if not self._supervisor.was_opened:
             return f"<BatchClient, {state}>"
-        numbers = self.statistics()
+        region, numbers = one_line(str(self._supervisor.transport.region_name)), self.statistics()
         return (
-            f"<BatchClient {one_line(str(self._transport.region_name))}, {state}, {numbers.pending} pending, "
+            f"<BatchClient {region}, {state}, {numbers.pending} pending, "
             f"{numbers.calls} calls of {numbers.ids_per_call:.1f} ids, {numbers.rate:.2f} calls/s>"
         )
 
-    # Supervisor from open to close.
+    # From open to close.
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -246,7 +215,7 @@ class BatchClient:
             ClientClosedError: The BatchClient is not open.
         """
         self._supervisor.check_open()
-        return self._transport.client
+        return self._supervisor.transport.client
 
     def statistics(self) -> Statistics:
         """What the client has done and is doing; after closing, what it did.
@@ -272,7 +241,7 @@ class BatchClient:
             DescribeError: DescribeJobs failed for good, or ``status_retries`` times.
             ClientClosedError: The client is not open.
         """
-        return (await self._watch(job_id, self._describe_window, None)).description()
+        return (await self._wait(job_id, self._config.window_of_describes(), None)).description()
 
     async def get_job_description(self, job_id: str) -> dict[str, Any]:
         """The same as `describe`, by Airflow's name."""
@@ -294,44 +263,21 @@ class BatchClient:
             ClientClosedError: The client is not open.
         """
         self._supervisor.check_open()
-        if isinstance(jobs, str):
-            message = f"describe_jobs takes a list of job ids, not a str: {one_line(repr(jobs))}"
-            raise TypeError(message)
-        job_ids = [parse_job_id(job_id) for job_id in jobs]
-        rules = self._rules(None)
-        rules["absence_is_final"] = True
-        results = await self._supervisor.coalescer.watch_all(job_ids, self._describe_window, **rules)
-        for result in results.values():
-            if result.is_error:
-                result.description()
-        found = [results[job_id] for job_id in dict.fromkeys(job_ids) if results[job_id].item is not None]
-        descriptions = []
-        for number, result in enumerate(found, start=1):
-            descriptions.append(result.description())
-            if number % _DECODED_AT_ONCE == 0:
-                await anyio.lowlevel.checkpoint()
-        return {"jobs": descriptions}
+        job_ids = parse_job_ids(jobs)
+        window = self._config.window_of_describes()
+        return {"jobs": await describe_all(self._supervisor.coalescer, job_ids, window, **self._rules(None))}
 
     # Polling and waiting.
 
     async def poll_job_status(
-        self,
-        job_id: str,
-        match_status: Collection[str],
-        *,
-        backoff: Backoff | None = None,
-        max_retries: float | None = None,
-        status_retries: float | None = None,
+        self, job_id: str, match_status: Collection[str], **limits: Unpack[WaitLimits]
     ) -> bool:
         """Wait until the job has one of some states; the first check is made at once.
 
         Args:
             job_id: A job's id or ARN.
             match_status: The states, such as ``["RUNNING", "FAILED"]``.
-            backoff: When to check again; None for the client's.
-            max_retries: Checks after the first; None for the client's.
-            status_retries: How many answers in a row may lack the job (such checks do not count for
-                ``max_retries``); None for the client's.
+            limits: ``backoff``, ``max_retries`` and ``status_retries`` as for the client, for this wait alone.
 
         Returns:
             True, always.
@@ -344,26 +290,13 @@ class BatchClient:
             ClientClosedError: The client is not open, or was closed meanwhile.
         """
         awaited = frozenset([match_status] if isinstance(match_status, str) else match_status)
-        _require(lambda _: bool(awaited), "match_status", match_status, "at least one status")
-        result = await self._watch(
-            job_id,
-            self._describe_window,
-            awaited,
-            backoff=backoff,
-            max_retries=max_retries,
-            status_retries=status_retries,
-        )
+        require(lambda _: bool(awaited), "match_status", match_status, "at least one status")
+        result = await self._wait(job_id, self._config.window_of_describes(), awaited, **limits)
         result.description()
         return True
 
     async def poll_for_job_running(
-        self,
-        job_id: str,
-        delay: float | None = None,
-        *,
-        backoff: Backoff | None = None,
-        max_retries: float | None = None,
-        status_retries: float | None = None,
+        self, job_id: str, delay: float | None = None, **limits: Unpack[WaitLimits]
     ) -> dict[str, Any]:
         """Wait until the job runs or has ended already.
 
@@ -371,10 +304,7 @@ class BatchClient:
             job_id: A job's id or ARN.
             delay: Seconds before the first check, give or take one; None for a moment drawn between
                 `DEFAULT_DELAY_MIN` and `DEFAULT_DELAY_MAX`.
-            backoff: When to check again; None for the client's.
-            max_retries: Checks after the first; None for the client's.
-            status_retries: How many answers in a row may lack the job (such checks do not count for
-                ``max_retries``); None for the client's.
+            limits: ``backoff``, ``max_retries`` and ``status_retries`` as for the client, for this wait alone.
 
         Returns:
             The description with the status that ended the wait.
@@ -386,25 +316,11 @@ class BatchClient:
             DescribeError: DescribeJobs failed for good.
             ClientClosedError: The client is not open, or was closed meanwhile.
         """
-        match_status = (self.RUNNING_STATE, *self._terminal_states)
-        result = await self._watch(
-            job_id,
-            self._pause(delay),
-            match_status,
-            backoff=backoff,
-            max_retries=max_retries,
-            status_retries=status_retries,
-        )
-        return result.description()
+        awaited = (self.RUNNING_STATE, *self._terminal_states)
+        return (await self._wait(job_id, self._pause(delay), awaited, **limits)).description()
 
     async def poll_for_job_complete(
-        self,
-        job_id: str,
-        delay: float | None = None,
-        *,
-        backoff: Backoff | None = None,
-        max_retries: float | None = None,
-        status_retries: float | None = None,
+        self, job_id: str, delay: float | None = None, **limits: Unpack[WaitLimits]
     ) -> dict[str, Any]:
         """Wait until the job has ended, as SUCCEEDED or FAILED.
 
@@ -413,25 +329,14 @@ class BatchClient:
         Returns:
             The final description.
         """
-        result = await self._watch(
-            job_id,
-            self._pause(delay),
-            self._terminal_states,
-            backoff=backoff,
-            max_retries=max_retries,
-            status_retries=status_retries,
-        )
-        return result.description()
+        return (await self._wait(job_id, self._pause(delay), self._terminal_states, **limits)).description()
 
     async def wait_for_job(
         self,
         job_id: str,
         delay: float | None = None,
         get_batch_log_fetcher: GetBatchLogFetcher | None = None,
-        *,
-        backoff: Backoff | None = None,
-        max_retries: float | None = None,
-        status_retries: float | None = None,
+        **limits: Unpack[WaitLimits],
     ) -> dict[str, Any]:
         """Wait until the job runs, then until it has ended.
 
@@ -444,10 +349,8 @@ class BatchClient:
                 ``stop`` and ``join``, called as Airflow calls them: the last two when the wait is over, however it
                 ends. It and they may be coroutine functions; a ``join`` that blocks does so in a thread, and keeps the
                 process from exiting if it never returns.
-            backoff: When to check again; None for the client's.
-            max_retries: Checks after the first, for each of the two; None for the client's.
-            status_retries: How many answers in a row may lack the job (such checks do not count for
-                ``max_retries``); None for the client's.
+            limits: ``backoff``, ``max_retries`` (for each of the two) and ``status_retries`` as for the client, for
+                this wait alone.
 
         Returns:
             The final description.
@@ -459,34 +362,26 @@ class BatchClient:
             DescribeError: DescribeJobs failed for good.
             ClientClosedError: The client is not open, or was closed meanwhile.
         """
-        job = await self.poll_for_job_running(
-            job_id, delay, backoff=backoff, max_retries=max_retries, status_retries=status_retries
-        )
-        job_id, known = job["jobId"], Known(interned(job["status"]), order_of(job))
-        if known.status not in self._terminal_states:
+        job = await self.poll_for_job_running(job_id, delay, **limits)
+        job_id = job["jobId"]
+        if job["status"] not in self._terminal_states:
             # The wait may last for days, and a description takes more memory than all else of it.
             job = {}
         fetching = (
             nullcontext()
             if get_batch_log_fetcher is None
-            else self._supervisor.log_fetchers.beside(get_batch_log_fetcher, job_id)
+            else self._supervisor.log_fetchers.running(get_batch_log_fetcher, job_id)
         )
         async with fetching:
             if job:
                 return job
-            result = await self._watch(
-                job_id,
-                self._pause(delay),
-                self._terminal_states,
-                backoff=backoff,
-                max_retries=max_retries,
-                status_retries=status_retries,
-                known=known,
+            result = await self._wait(
+                job_id, self._pause(delay), self._terminal_states, last_status=self.RUNNING_STATE, **limits
             )
             return result.description()
 
     async def check_job_success(self, job_id: str) -> bool:
-        """Look at the job once.
+        """Check the job once.
 
         Returns:
             True if it succeeded; all else raises.
@@ -500,27 +395,7 @@ class BatchClient:
             DescribeError: DescribeJobs failed.
             ClientClosedError: The client is not open.
         """
-        job = await self.describe(job_id)
-        job_id, status = one_line(job["jobId"]), one_line(job["status"])
-        if status == self.SUCCESS_STATE:
-            return True
-        if status == self.FAILURE_STATE:
-            reason = one_line(str(job.get("statusReason") or "AWS Batch gives no reason"))
-            attempts = len(JobFailedError(job=job).attempts)
-            if attempts:
-                history = f"after {quantity(attempts, 'attempt', 'attempts')}"
-                advice = "get_job_awslogs_info tells where its log is"
-            else:
-                history, advice = "before its first attempt", "mend that and submit it again"
-            message = f"AWS Batch job ({job_id}) failed {history}: {reason.rstrip('. ')}; {advice}"
-            raise JobFailedError(message, job=job)
-        if status in self.INTERMEDIATE_STATES:
-            message = (
-                f"AWS Batch job ({job_id}) is not complete: it is {status}; wait_for_job waits for its end"
-            )
-            raise JobNotCompleteError(message, job=job)
-        message = f"AWS Batch job ({job_id}) has unknown status: {status}; a newer awaitbatch may know it"
-        raise UnknownJobStatusError(message, job=job)
+        return require_success(await self.describe(job_id))
 
     # Submitting and ending jobs.
 
@@ -542,19 +417,8 @@ class BatchClient:
             botocore.exceptions.ClientError: AWS refused it.
             ClientClosedError: The client is not open.
         """
-        for tries in itertools.count(1):
-            self._supervisor.check_open()
-            try:
-                return _with_job_id(await self._transport.submit_job(**kwargs))
-            except Exception as error:
-                may_be_sent_again = is_throttle(error) or was_not_sent(error)
-                if not may_be_sent_again and leaves_open_whether_done(error):
-                    raise _submit_uncertain(kwargs, error, tries) from error
-                if not may_be_sent_again or tries >= self.status_retries:
-                    raise
-                write_log(logging.DEBUG, "SubmitJob was not taken and is sent again: %s", error_line(error))
-            await anyio.sleep(self.exponential_delay(tries))
-        raise AssertionError
+        operations = self._supervisor.operations
+        return await submit_job(operations, kwargs, tries=self.status_retries, pause=self.exponential_delay)
 
     async def cancel_job(self, job_id: str, reason: str) -> dict[str, Any]:
         """Cancel a job that has not started; one that has goes on, and that is no error.
@@ -568,8 +432,8 @@ class BatchClient:
             botocore.exceptions.ClientError: AWS refused it.
             ClientClosedError: The client is not open.
         """
-        self._supervisor.check_open(job_id)
-        return await self._transport.cancel_job(jobId=parse_job_id(job_id), reason=reason)
+        call = self._supervisor.operations.call
+        return await call("CancelJob", jobId=parse_job_id(job_id), reason=reason)
 
     async def terminate_job(self, job_id: str, reason: str) -> dict[str, Any]:
         """End a job whatever its state; it will be FAILED.
@@ -583,8 +447,8 @@ class BatchClient:
             botocore.exceptions.ClientError: AWS refused it.
             ClientClosedError: The client is not open.
         """
-        self._supervisor.check_open(job_id)
-        return await self._transport.terminate_job(jobId=parse_job_id(job_id), reason=reason)
+        call = self._supervisor.operations.call
+        return await call("TerminateJob", jobId=parse_job_id(job_id), reason=reason)
 
     # Logs.
 
@@ -614,14 +478,10 @@ class BatchClient:
             JobNotFoundError: And the other errors of `describe`.
         """
         job = await self.describe(job_id)
-        infos, obstacle = find_log_locations(job, self._transport.region_name)
+        infos, obstacle = find_log_locations(job, self._supervisor.transport.region_name)
         if obstacle is not None:
-            write_log(
-                logging.WARNING,
-                "AWS Batch job (%s) has no CloudWatch log: %s",
-                job["jobId"],
-                one_line(obstacle),
-            )
+            text = "AWS Batch job (%s) has no CloudWatch log: %s"
+            write_log(logging.WARNING, text, job["jobId"], obstacle, extra={"job_id": job["jobId"]})
         return infos
 
     # Airflow's arithmetic.
@@ -646,38 +506,34 @@ class BatchClient:
         """
         found: list[dict[str, Any]] = [job for job in response.get("jobs", []) if job.get("jobId") == job_id]
         if len(found) != 1:
-            message = (
-                f"AWS Batch job ({one_line(job_id)}) description error: {len(found)} jobs of that id in the response; "
-                "describe it again, or use BatchClient.describe, which does"
-            )
-            raise JobNotFoundError(message, job_id=job_id, seen=bool(found))
+            raise JobNotFoundError.in_response(job_id, len(found))
         return found[0]
 
     @staticmethod
     def add_jitter(delay: float, width: float = 1, minima: float = 0) -> float:
         """Draw a pause uniformly from ``delay`` ± ``width`` seconds, but at least ``minima``; signs are ignored."""
-        return schedules.add_jitter(_random, delay, width, minima)
+        return schedules.add_jitter(random, delay, width, minima)
 
     @staticmethod
     def exponential_delay(tries: int) -> float:
         """Draw a pause uniformly from d/3 … d seconds, where d = min(600, 1 + (0.6 · ``tries``)²)."""
-        return schedules.exponential_delay(_random, tries)
+        return schedules.exponential_delay(random, tries)
 
     # What the methods above share.
 
     @property
-    def _terminal_states(self) -> tuple[str, str]:
-        return (self.SUCCESS_STATE, self.FAILURE_STATE)
-
-    @property
     def max_retries(self) -> float:
-        """Checks after the first that a poll may make, unless it is told otherwise."""
-        return self.MAX_RETRIES if self._max_retries is None else self._max_retries
+        """Checks after the first that a poll may make, unless a wait is given another number."""
+        return self.MAX_RETRIES if self._config.max_retries is None else self._config.max_retries
 
     @property
     def status_retries(self) -> float:
-        """How often to try to get a job's description, unless told otherwise."""
-        return self.STATUS_RETRIES if self._status_retries is None else self._status_retries
+        """How often to try to get a job's description, unless a wait is given another number."""
+        return self.STATUS_RETRIES if self._config.status_retries is None else self._config.status_retries
+
+    @property
+    def _terminal_states(self) -> tuple[str, str]:
+        return (self.SUCCESS_STATE, self.FAILURE_STATE)
 
     def _rules(
         self,
@@ -687,43 +543,32 @@ class BatchClient:
         max_retries: float | None = None,
         status_retries: float | None = None,
     ) -> Rules:
-        max_retries = self.max_retries if max_retries is None else max_retries
-        status_retries = self.status_retries if status_retries is None else status_retries
-        _require(lambda bound: bound >= 0, "max_retries", max_retries, "at least 0, or math.inf for no bound")
-        _require(
-            lambda bound: bound >= 1, "status_retries", status_retries, "at least 1, or math.inf for no bound"
-        )
-        if backoff is not None:
-            _require(
-                lambda given: isinstance(given, Backoff) and not isinstance(given, type),
-                "backoff",
-                backoff,
-                "an object with window(tries), as FixedInterval(5)",
-            )
+        check_limits(backoff=backoff, max_retries=max_retries, status_retries=status_retries)
         return {
             "match_status": match_status,
-            "max_retries": max_retries,
-            "status_retries": status_retries,
-            "backoff": self._backoff if backoff is None else backoff,
+            "max_retries": self.max_retries if max_retries is None else max_retries,
+            "status_retries": self.status_retries if status_retries is None else status_retries,
+            "backoff": self._config.backoff if backoff is None else backoff,
         }
 
     def _pause(self, delay: float | None) -> Window:
         """The pause before a first check, as a window: jobs that pause at the same time can share calls."""
         return _drawn_pause(delay, self.DEFAULT_DELAY_MIN, self.DEFAULT_DELAY_MAX)
 
-    def _watch(
+    def _wait(
         self,
         job_id: str,
         window: Window,
         match_status: Container[str] | None,
         *,
-        known: Known | None = None,
-        **limits: Unpack[_Limits],
+        last_status: str | None = None,
+        **limits: Unpack[WaitLimits],
     ) -> Coroutine[Any, Any, WaitResult]:
         # No coroutine function itself: a frame, and what it holds, fewer for each of many thousand waits.
         rules = self._rules(match_status, **limits)
+        rules["last_status"] = last_status
         self._supervisor.check_open(job_id)
-        return self._supervisor.coalescer.watch(parse_job_id(job_id), window, known=known, **rules)
+        return wait_for(self._supervisor.coalescer, parse_job_id(job_id), window, **rules)
 
 
 def _drawn_pause(delay: float | None, least: float, most: float) -> Window:
@@ -731,47 +576,6 @@ def _drawn_pause(delay: float | None, least: float, most: float) -> Window:
     if delay is None:
         earliest, latest = min(least, most), max(least, most)
     else:
-        _require(math.isfinite, "delay", delay, "a number of seconds")
+        require(math.isfinite, "delay", delay, "a number of seconds")
         earliest, latest = schedules.jitter_bounds(delay)
-    return Window(earliest, _random.uniform(earliest, latest))
-
-
-def _is_duration(seconds: float) -> bool:
-    return 0 <= seconds < math.inf
-
-
-def _require(holds: Callable[[Any], bool], name: str, value: object, expected: str) -> None:
-    try:
-        error: type[Exception] | None = None if holds(value) else ValueError
-    except TypeError:
-        error = TypeError
-    if error is not None:
-        message = f"{name} must be {expected}, not {value!r}"
-        raise error(message)
-
-
-def _refuse_contradictions(settings: dict[str, Any], **sources: object) -> None:
-    given = [name for name, source in sources.items() if source is not None]
-    if len(given) > 1:
-        message = f"give only one of {', '.join(given)}"
-        raise ValueError(message)
-    if settings and given in (["client"], ["transport"]):
-        message = f"{', '.join(settings)} cannot be changed: {given[0]}= comes with its own settings"
-        raise ValueError(message)
-
-
-def _with_job_id(answer: dict[str, Any]) -> dict[str, Any]:
-    if not isinstance(answer.get("jobId"), str):
-        message = "the answer to SubmitJob has no jobId"
-        raise UnreadableResponseError(message)
-    return answer
-
-
-def _submit_uncertain(request: dict[str, Any], error: Exception, tries: int) -> SubmitUncertainError:
-    job_name = str(request.get("jobName", ""))
-    message = (
-        f"AWS Batch job named {one_line(repr(job_name))} may or may not have been submitted "
-        f"after {quantity(tries, 'try', 'tries')}: {one_line(text_of(error)).rstrip('. ')}; "
-        "look for it by its name before you submit it again"
-    )
-    return SubmitUncertainError(message, job_name=job_name)
+    return Window(earliest, random.uniform(earliest, latest))

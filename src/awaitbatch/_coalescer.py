@@ -5,35 +5,31 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import math
+import time
 from dataclasses import dataclass
-from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
 import anyio
-import anyio.lowlevel
 
 from awaitbatch._core.outcomes import MATCHED, Failure, FailureKind, Outcome, Reason
-from awaitbatch._core.text import text_of
+from awaitbatch._core.text import message_of
 from awaitbatch._core.throttle import AdaptiveThrottle
 from awaitbatch._core.watch import Watch
 from awaitbatch._core.windows import Windows
-from awaitbatch._failures import classify
-from awaitbatch._reporter import Reporter
+from awaitbatch._failures import classify, drop_tracebacks
+from awaitbatch._jobs import TERMINAL
 from awaitbatch._responses import DescribeJobsResponse
-from awaitbatch._results import WaitResult
+from awaitbatch.instrumentation._events import CallEnded, JobChanged, JobMissing, Throttled, WaitEnded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Unpack
-
     from anyio.abc import TaskGroup
 
     from awaitbatch._core.backoff import Window
-    from awaitbatch._core.requests import Call, StatusChange
-    from awaitbatch._core.watch import Rules
-    from awaitbatch._jobs import Known
+    from awaitbatch._core.requests import Call, Delivery
+    from awaitbatch._jobs import JobHead
     from awaitbatch._transport import BatchTransport
+    from awaitbatch.instrumentation._observers import Observers
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +58,29 @@ class Statistics:
 
 
 class DescribeCoalescer:
-    """Lets any number of waiting tasks share DescribeJobs calls.
+    """Lets any number of watches share DescribeJobs calls.
 
-    `run` sends calls until it is cancelled, each in a task of its own within the task that runs it; `watch` and
-    `watch_all` wait in the caller's task. Nothing else sends DescribeJobs.
+    `run` sends calls until it is cancelled, each in a task of its own within the task that runs it. Nothing else sends
+    DescribeJobs. A watch that is added hears of its job until it has ended or is discarded; it is called synchronously,
+    so what it does must be short.
 
     Args:
         transport: How calls reach AWS Batch.
+        observers: Who hears of calls, jobs and waits.
         max_calls_per_second: Never more than so many calls a second.
         call_timeout: Seconds after which a call without an answer counts as failed.
     """
 
     def __init__(
-        self, transport: BatchTransport, *, max_calls_per_second: float, call_timeout: float
+        self,
+        transport: BatchTransport,
+        observers: Observers,
+        *,
+        max_calls_per_second: float,
+        call_timeout: float,
     ) -> None:
         self._transport = transport
+        self._observers = observers
         self._call_timeout = call_timeout
         self._throttle = AdaptiveThrottle(max_calls_per_second, Random())  # noqa: S311
         self._windows = Windows[Watch]()
@@ -89,7 +93,6 @@ class DescribeCoalescer:
         # When a connection became free after all had been taken.
         self._freed_at = -math.inf
         self._calls = self._ids = self._jobs_described = self._throttled = self._failed = 0
-        self._reporter = Reporter()
 
     def __repr__(self) -> str:
         state = (
@@ -112,6 +115,22 @@ class DescribeCoalescer:
             rate=self._throttle.rate,
         )
 
+    def add(self, watch: Watch, window: Window) -> None:
+        """Check the watch's job for the first time in ``window``, in seconds from now."""
+        watch.began = now = self._loop.time()
+        if self._closed is not None:
+            watch.deliver(watch, self._closed, None)
+            return
+        self._windows.add(watch, window, now)
+        if max(watch.latest, self._throttle.ready_at) < self._sleeps_until:
+            self._wake()
+
+    def discard(self, watch: Watch) -> None:
+        """Take back a watch; it is no error if it has ended."""
+        if watch.held_by is not None:
+            self._windows.discard(watch)
+            self._notify_wait_ended(watch, Reason.CANCELLED)
+
     async def run(self) -> None:
         """Send calls until cancelled."""
         async with anyio.create_task_group() as calls:
@@ -120,71 +139,14 @@ class DescribeCoalescer:
                 self._send_due(calls)
 
     def close(self, error: BaseException | None = None) -> None:
-        """End all waits with `Reason.CLOSED`, because of ``error`` if there is one, and all that are yet to come."""
+        """End all watches with `Reason.CLOSED`, because of ``error`` if there is one, and all that are yet to come."""
         self._closed = Outcome(Reason.CLOSED)
         if error is not None:
-            failure = Failure(FailureKind.PERMANENT, type(error).__name__, None, text_of(error), error)
+            failure = Failure(FailureKind.PERMANENT, type(error).__name__, None, message_of(error), error)
             self._closed = Outcome(Reason.CLOSED, failure)
         for watch in list(self._windows):
             self._windows.discard(watch)
-            watch.deliver(watch, self._closed, None)
-
-    async def watch(
-        self, job_id: str, window: Window, *, known: Known | None = None, **rules: Unpack[Rules]
-    ) -> WaitResult:
-        """Wait until a job is seen as awaited, or will not be.
-
-        Args:
-            job_id: The job.
-            window: When to look first, in seconds from now.
-            known: How far the job had come when it was seen last, if it was.
-            rules: See `Watch`.
-        """
-        seen: asyncio.Future[tuple[Outcome, bytes | None]] = self._loop.create_future()
-
-        watch = Watch(job_id, partial(_set_seen, seen), **rules)
-        # The frame lives as long as the wait, and there may be a hundred thousand.
-        del rules
-        self._add(watch, window)
-        if known is not None:
-            watch.last_status = known.status
-            self._windows.remember(job_id, known.status, known.order)
-        try:
-            return WaitResult(watch, *await seen)
-        finally:
-            self._windows.discard(watch)
-
-    async def watch_all(
-        self, job_ids: Iterable[str], window: Window, **rules: Unpack[Rules]
-    ) -> dict[str, WaitResult]:
-        """Wait for many jobs at once, until all are seen or absent, or the first ends otherwise."""
-        results: dict[str, WaitResult] = {}
-        enough = self._loop.create_future()
-
-        def deliver(watch: Watch, outcome: Outcome, item: bytes | None) -> None:
-            result = results[watch.job_id] = WaitResult(watch, outcome, item)
-            if not enough.done() and (result.is_error or len(results) == len(watches)):
-                enough.set_result(None)
-
-        watches = [Watch(job_id, deliver, **rules) for job_id in dict.fromkeys(job_ids)]
-        if not watches:
-            return results
-        for watch in watches:
-            self._add(watch, window)
-        try:
-            await enough
-        finally:
-            for watch in watches:
-                self._windows.discard(watch)
-        return results
-
-    def _add(self, watch: Watch, window: Window) -> None:
-        if self._closed is not None:
-            watch.deliver(watch, self._closed, None)
-            return
-        self._windows.add(watch, window, self._loop.time())
-        if max(watch.latest, self._throttle.ready_at) < self._sleeps_until:
-            self._wake()
+            self._end(watch, self._closed)
 
     def _next_departure(self) -> float:
         return max(self._windows.next_deadline(), self._throttle.ready_at)
@@ -236,92 +198,142 @@ class DescribeCoalescer:
 
     async def _send(self, call: Call[Watch]) -> None:
         """Send a call, then whatever is due by then: to wake `run` for it and begin a task would take longer."""
-        changes: list[StatusChange] = []
         following: Call[Watch] | None = call
         try:
-            while following is not None and not changes:
-                changes = await self._describe(following)
-                if not changes:
-                    # A transport may answer from a cache, and others on the event loop must have their turns even then.
-                    await asyncio.sleep(0)
-                    following = self._take_due()
-                    self._wake_if_due_sooner()
+            while following is not None:
+                await self._describe(following)
+                # A transport may answer from a cache, and others on the event loop must have their turns even then.
+                await asyncio.sleep(0)
+                following = self._take_due()
+                self._wake_if_due_sooner()
         finally:
             self._wake()
-        await self._tell(changes)
 
-    async def _describe(self, call: Call[Watch]) -> list[StatusChange]:
+    async def _describe(self, call: Call[Watch]) -> None:
+        sent_at = self._loop.time()
         try:
             with anyio.fail_after(self._call_timeout):
                 body = await self._transport.describe_jobs(call.job_ids)
-            answer = DescribeJobsResponse(body, call.job_ids)
+            response = DescribeJobsResponse(body, call.job_ids)
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
                 raise
             if isinstance(error, TimeoutError) and not str(error):
                 error = TimeoutError(f"no answer within {self._call_timeout:g} s")
-            self._on_failure(
-                call, classify(error, refreshes_credentials=self._transport.refreshes_credentials)
-            )
-            return []
+            drop_tracebacks(error)
+            failure = classify(error, refreshes_credentials=self._transport.refreshes_credentials)
+            self._on_failure(call, failure, sent_at)
         else:
-            return self._on_answer(call, answer)
+            self._on_answer(call, response, sent_at)
         finally:
             if self._in_flight == self._transport.max_in_flight:
                 self._freed_at = self._loop.time()
             self._in_flight -= 1
 
-    async def _tell(self, changes: list[StatusChange]) -> None:
-        """Log what has changed, with pauses; but without them if the client is closed meanwhile."""
-        lines = self._reporter.changed(changes)
-        try:
-            for _ in lines:
-                await anyio.lowlevel.checkpoint()
-        finally:
-            for _ in lines:
-                pass
-
-    def _on_answer(self, call: Call[Watch], answer: DescribeJobsResponse) -> list[StatusChange]:
+    def _on_answer(self, call: Call[Watch], response: DescribeJobsResponse, sent_at: float) -> None:
         now = self._loop.time()
         self._throttle.answered(call.number)
-        self._jobs_described += len(answer.heads)
-        ended, changes = self._windows.answer(call, answer.heads, now)
-        for watch, outcome in ended:
-            watch.deliver(watch, outcome, answer.description(watch.job_id) if outcome is MATCHED else None)
-        self._reporter.answered(now, self._throttle.rate)
-        return changes
+        heads = response.heads
+        self._jobs_described += len(heads)
+        deliveries, changes, absent = self._windows.answer(call, heads, now)
+        self._notify_call_ended(call, now - sent_at, deliveries)
+        seen_at = int(time.time() * 1000)
+        for job_id, before, after in changes:
+            self._observers.notify(_job_changed(heads[job_id], before, after, seen_at))
+        for job_id in absent:
+            self._observers.notify(JobMissing(job_id=job_id))
+        for watch, outcome in deliveries:
+            item = response.description(watch.job_id) if outcome is MATCHED or outcome is None else None
+            if outcome is None:
+                watch.deliver(watch, None, item)
+            else:
+                self._end(watch, outcome, item, heads.get(watch.job_id), seen_at)
 
-    def _on_failure(self, call: Call[Watch], failure: Failure) -> None:
+    def _on_failure(self, call: Call[Watch], failure: Failure, sent_at: float) -> None:
         now = self._loop.time()
+        rate_before = self._throttle.rate
         if failure.kind is FailureKind.THROTTLED:
-            before = self._throttle.rate
             self._throttled += 1
             self._throttle.congested(call.number)
             failure = dataclasses.replace(failure, costs_attempt=self._throttle.at_floor)
-            ended = self._windows.fail(call, failure, now)
-            self._reporter.throttled(now, before, self._throttle.rate)
-        elif failure.kind is FailureKind.REFUSED:
-            self._failed += 1
-            ended = self._windows.refuse(call, failure, now)
-            self._reporter.refused(failure, len(call.job_ids))
-        elif failure.kind is FailureKind.EXPIRED:
-            self._failed += 1
-            ended = self._windows.fail(call, failure, now)
-            self._reporter.expired(now, failure, len(ended))
         else:
             self._failed += 1
-            ended = self._windows.fail(call, failure, now)
-            self._reporter.failed(now, failure, len(self._windows))
-        for watch, outcome in ended:
-            watch.deliver(watch, outcome, None)
+        settle = self._windows.refuse if failure.kind is FailureKind.REFUSED else self._windows.fail
+        deliveries = settle(call, failure, now)
+        self._notify_call_ended(call, now - sent_at, deliveries, failure)
+        if failure.kind is FailureKind.THROTTLED:
+            self._observers.notify(
+                Throttled(operation="DescribeJobs", rate_before=rate_before, rate_after=self._throttle.rate)
+            )
+        for watch, outcome in deliveries:
+            if outcome is not None:
+                self._end(watch, outcome)
+
+    def _end(
+        self,
+        watch: Watch,
+        outcome: Outcome,
+        item: bytes | None = None,
+        head: JobHead | None = None,
+        seen_at: int = 0,
+    ) -> None:
+        self._notify_wait_ended(watch, outcome.reason, head, seen_at)
+        watch.deliver(watch, outcome, item)
+
+    def _notify_call_ended(
+        self,
+        call: Call[Watch],
+        seconds: float,
+        deliveries: list[Delivery[Watch]],
+        failure: Failure | None = None,
+    ) -> None:
+        self._observers.notify(
+            CallEnded.of(
+                "DescribeJobs",
+                failure,
+                ids=len(call.job_ids),
+                seconds=seconds,
+                rate=self._throttle.rate,
+                pending=len(self._windows),
+                ended=sum(outcome is not None for _, outcome in deliveries),
+            )
+        )
+
+    def _notify_wait_ended(
+        self, watch: Watch, reason: Reason, head: JobHead | None = None, seen_at: int = 0
+    ) -> None:
+        if self._observers.is_only_log:
+            return
+        stopped_at = _milliseconds(head.stopped_at) if head and head.status in TERMINAL else None
+        self._observers.notify(
+            WaitEnded(
+                job_id=watch.job_id,
+                kind="describe" if watch.one_shot else "poll",
+                reason=reason.value,
+                seconds=self._loop.time() - watch.began,
+                checks=watch.checks,
+                status=watch.last_status,
+                lag=None if stopped_at is None else (seen_at - stopped_at) / 1000,
+            )
+        )
 
 
-def _set_seen(
-    seen: asyncio.Future[tuple[Outcome, bytes | None]], _: Watch, outcome: Outcome, item: bytes | None
-) -> None:
-    # The watch is no part of the result: it refers to the future, so only the garbage collector would end it.
-    if not seen.done():
-        seen.set_result((outcome, item))
+def _job_changed(head: JobHead, before: str | None, after: str, seen_at: int) -> JobChanged:
+    return JobChanged(
+        job_id=head.job_id,
+        before=before,
+        after=after,
+        # While an attempt is under way, it is not on record yet.
+        attempt=head.attempts_ended + (after not in TERMINAL),
+        created_at=_milliseconds(head.created_at),
+        started_at=_milliseconds(head.started_at),
+        stopped_at=_milliseconds(head.stopped_at),
+        seen_at=seen_at,
+    )
+
+
+def _milliseconds(value: object) -> int | None:
+    return value if type(value) is int else None
 
 
 def _is_being_cancelled() -> bool:

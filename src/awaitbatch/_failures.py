@@ -12,7 +12,7 @@ import botocore.exceptions as botocore_errors
 import botocore.parsers
 
 from awaitbatch._core.outcomes import Failure, FailureKind
-from awaitbatch._core.text import text_of
+from awaitbatch._core.text import message_of, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Row:
     Attributes:
         what: What has happened, in plain words.
         kind: What it means to those who wait.
-        advice: What the user should do, to be read after the error's own text.
+        advice: What the user should do, to be read after the error's own text; ``{operation}`` is the call's.
         statuses: HTTP statuses.
         codes: Error codes of AWS.
         texts: How ``"code: text"`` of AWS's error begins.
@@ -55,7 +55,7 @@ class Row:
     renewed: bool | None = None
     leaves_open: bool = False
 
-    def fits(self, call: _Failed) -> bool:
+    def fits(self, call: _FailedCall) -> bool:
         """Whether this is how the call failed."""
         if self.renewed is not None and self.renewed is not call.renewed:
             return False
@@ -159,7 +159,7 @@ TABLE: Final = (
     Row(
         what="The credentials do not allow the call",
         kind=FailureKind.PERMANENT,
-        advice="allow batch:DescribeJobs in the IAM policy of these credentials",
+        advice="allow batch:{operation} in the IAM policy of these credentials",
         statuses=(401, 403),
         codes=("AccessDeniedException", "AccessDenied"),
     ),
@@ -230,8 +230,8 @@ TABLE: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Failed:
-    """A call that failed, taken apart."""
+class _FailedCall:
+    """What rows are compared with."""
 
     error: BaseException
     http_status: int | None
@@ -240,49 +240,51 @@ class _Failed:
     renewed: bool
 
 
-def _taken_apart(error: BaseException, *, renewed: bool) -> _Failed:
+def _parse(error: BaseException, *, renewed: bool) -> _FailedCall:
     if not isinstance(error, botocore_errors.ClientError):
         # An answer that cannot be read is one all the same, and its status was good.
         status = 200 if isinstance(error, UnreadableResponseError) else None
-        return _Failed(error, status, type(error).__name__, "", renewed)
+        return _FailedCall(error, status, type(error).__name__, "", renewed)
     answer: dict[str, Any] = dict(error.response)
     details = answer.get("Error", {})
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return _Failed(
+    return _FailedCall(
         error, status or None, str(details.get("Code", "Unknown")), str(details.get("Message", "")), renewed
     )
 
 
-def _row_of(call: _Failed) -> Row:
-    return next(row for row in TABLE if row.fits(call))
-
-
 def classify(error: BaseException, *, refreshes_credentials: bool = False) -> Failure:
-    """What an error of `BatchTransport.describe_jobs` means to those who wait.
+    """What an error of a call means, with texts that are fit for a line.
 
     Args:
-        error: What aiobotocore raised. Tracebacks are dropped, since failures are kept for a while and would keep all
-            the frames alive.
+        error: What aiobotocore raised.
         refreshes_credentials: Whether expired credentials will be replaced by fresh ones.
     """
-    _drop_tracebacks(error)
-    call = _taken_apart(error, renewed=refreshes_credentials)
-    row = _row_of(call)
-    return Failure(row.kind, call.code, call.http_status, text_of(error), error, advice=row.advice)
+    call = _parse(error, renewed=refreshes_credentials)
+    row = next(row for row in TABLE if row.fits(call))
+    was_sent = not _is_connection_never_made(error)
+    return Failure(
+        row.kind,
+        one_line(call.code),
+        call.http_status,
+        message_of(error),
+        error,
+        advice=row.advice.format(operation=getattr(error, "operation_name", "DescribeJobs")),
+        was_sent=was_sent,
+        may_be_done=row.leaves_open and was_sent,
+    )
 
 
-def is_throttle(error: Exception) -> bool:
-    """Whether AWS refused a call for coming too fast, so that it did nothing."""
-    return _row_of(_taken_apart(error, renewed=False)).kind is FailureKind.THROTTLED
+def drop_tracebacks(error: BaseException | None) -> None:
+    """Free the frames of an error that will be kept for a while, and of those behind it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        error.with_traceback(None)
+        error = error.__cause__ or error.__context__
 
 
-def leaves_open_whether_done(error: Exception) -> bool:
-    """Whether AWS may have done what a call asked for although the call failed: time-outs, lost connections, 5xx."""
-    return _row_of(_taken_apart(error, renewed=False)).leaves_open and not was_not_sent(error)
-
-
-def was_not_sent(error: Exception) -> bool:
-    """Whether the connection was never made, so that AWS cannot have seen the call."""
+def _is_connection_never_made(error: BaseException) -> bool:
     if isinstance(error, botocore_errors.EndpointConnectionError):
         # aiobotocore raises the same for connections that broke with the request on its way.
         return isinstance(_wrapped(error), aiohttp.ClientConnectorError)
@@ -292,11 +294,3 @@ def was_not_sent(error: Exception) -> bool:
 def _wrapped(error: BaseException) -> object:
     """The error of aiohttp's that aiobotocore wrapped."""
     return error.kwargs.get("error") if isinstance(error, botocore_errors.BotoCoreError) else None
-
-
-def _drop_tracebacks(error: BaseException | None) -> None:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        error.with_traceback(None)
-        error = error.__cause__ or error.__context__

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import anyio
 
 from awaitbatch._core.text import error_line
-from awaitbatch._reporter import write_log
+from awaitbatch.instrumentation._log import write_log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -72,7 +72,7 @@ class LogFetchers:
         self._joining.shutdown(wait=False, cancel_futures=True)
 
     @asynccontextmanager
-    async def beside(self, get_fetcher: GetBatchLogFetcher, job_id: str) -> AsyncIterator[None]:
+    async def running(self, get_fetcher: GetBatchLogFetcher, job_id: str) -> AsyncIterator[None]:
         """Have the fetcher of a job run during the body, if there is one."""
         self._active += 1
         self._none_active.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from awaitbatch._core.text import one_line
 from awaitbatch._jobs import TERMINAL, JobStatus
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class LogLocations(NamedTuple):
 
     Attributes:
         infos: ``{awslogs_stream_name, awslogs_group, awslogs_region}`` of each stream, oldest attempt first.
-        obstacle: Why there are none, if there are none.
+        obstacle: Why there are none, if there are none, fit for a line of text.
     """
 
     infos: list[dict[str, str]]
@@ -70,10 +71,10 @@ def find_log_locations(job: Json, region_name: str | None) -> LogLocations:
     if infos:
         return LogLocations(list(infos.values()), None)
     if drivers and "awslogs" not in drivers:
-        return LogLocations([], f"its log driver is {', '.join(sorted(drivers))}, not awslogs")
+        return LogLocations([], f"its log driver is {one_line(', '.join(sorted(drivers)))}, not awslogs")
     if "size" in (job.get("arrayProperties") or {}):
         return LogLocations([], "it is an array job; ask for its children")
-    status = job.get("status")
+    status = one_line(str(job.get("status")))
     if status in TERMINAL:
         return LogLocations([], f"it is {status} and left no log stream; it may never have run")
     if status == JobStatus.RUNNING:

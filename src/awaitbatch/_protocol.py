@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+    from typing import Unpack
 
-    from awaitbatch._core.backoff import Backoff
+    from awaitbatch._client import WaitLimits
     from awaitbatch._log_fetchers import GetBatchLogFetcher
 
 
@@ -28,10 +29,7 @@ class BatchProtocol(Protocol):
         self,
         job_id: str,
         match_status: Collection[str],
-        *,
-        backoff: Backoff | None = None,
-        max_retries: float | None = None,
-        status_retries: float | None = None,
+        **limits: Unpack[WaitLimits],
     ) -> bool:
         """True once the job has one of the states."""
 
@@ -39,10 +37,7 @@ class BatchProtocol(Protocol):
         self,
         job_id: str,
         delay: float | None = None,
-        *,
-        backoff: Backoff | None = None,
-        max_retries: float | None = None,
-        status_retries: float | None = None,
+        **limits: Unpack[WaitLimits],
     ) -> dict[str, Any]:
         """The job's description once it runs or has ended."""
 
@@ -50,10 +45,7 @@ class BatchProtocol(Protocol):
         self,
         job_id: str,
         delay: float | None = None,
-        *,
-        backoff: Backoff | None = None,
-        max_retries: float | None = None,
-        status_retries: float | None = None,
+        **limits: Unpack[WaitLimits],
     ) -> dict[str, Any]:
         """The job's description once it has ended."""
 
@@ -62,10 +54,7 @@ class BatchProtocol(Protocol):
         job_id: str,
         delay: float | None = None,
         get_batch_log_fetcher: GetBatchLogFetcher | None = None,
-        *,
-        backoff: Backoff | None = None,
-        max_retries: float | None = None,
-        status_retries: float | None = None,
+        **limits: Unpack[WaitLimits],
     ) -> dict[str, Any]:
         """The job's final description, once it has run and ended."""
 

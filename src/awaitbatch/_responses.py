@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from awaitbatch._core.text import one_line
 from awaitbatch._failures import UnreadableResponseError
-from awaitbatch._jobs import UNDECODABLE, JobHead
+from awaitbatch._jobs import UNDECODABLE, JobHead, KnownStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+class _KnownHead(JobHead, gc=False):
+    status: KnownStatus | None = None
+
+
 class _Heads(msgspec.Struct, gc=False):
-    jobs: list[JobHead]
+    jobs: list[_KnownHead]
 
 
 class _Items(msgspec.Struct, gc=False):
@@ -27,33 +33,39 @@ class _Id(msgspec.Struct, gc=False, rename="camel"):
     job_id: str = ""
 
 
-_decode_id = msgspec.json.Decoder(_Id).decode
 _decode_heads = msgspec.json.Decoder(_Heads).decode
 _decode_items = msgspec.json.Decoder(_Items).decode
 _decode_head = msgspec.json.Decoder(JobHead).decode
+_decode_id = msgspec.json.Decoder(_Id).decode
+
+# One object for all equal texts, as long as there are few: the states of a hundred thousand jobs would take megabytes.
+# `sys.intern` would keep whatever anybody sends, in some versions of Python for good.
+_clean_status = functools.lru_cache(maxsize=64)(one_line)
 
 
 class DescribeJobsResponse:
-    """The body of an answer to DescribeJobs, of which only as much is decoded as somebody wants.
+    """The body of a response to DescribeJobs, of which only as much is decoded as somebody wants.
 
     Attributes:
-        heads: Job id to the little that every check needs. A job that is in the answer twice is shown as far as it
-            had come.
+        heads: Job id to the little that every check needs. A job that is in the response twice is shown as far as it
+            had come. A status that is not known is made fit for a line of text.
 
     Args:
         body: The body.
-        job_ids: The jobs asked for. If the answer holds one whose id cannot be read, those of them that seem to be
+        job_ids: The jobs asked for. If the response holds one whose id cannot be read, those of them that seem to be
             absent are shown without a status instead.
 
     Raises:
-        UnreadableResponseError: The body is not an answer to DescribeJobs.
+        UnreadableResponseError: The body is not a response to DescribeJobs.
     """
 
     def __init__(self, body: bytes, job_ids: Sequence[str] = ()) -> None:
         self._body = body
-        heads = _decode_heads_of(body)
+        heads: Sequence[JobHead] | None = None
+        with contextlib.suppress(*UNDECODABLE):
+            heads = _decode_heads(body).jobs
         if heads is None:
-            self._body = _with_whole_characters(body)
+            self._body, self._items = _split(body)
             heads = [_decode_leniently(item) for item in self._items]
         self._all_heads = heads
         self.heads = {head.job_id: head for head in self._all_heads}
@@ -67,30 +79,31 @@ class DescribeJobsResponse:
                 self.heads.setdefault(job_id, JobHead(job_id=job_id))
 
     def description(self, job_id: str) -> bytes:
-        """One job of the answer as JSON, copied, so that keeping it does not keep the whole body."""
+        """One job of the response as JSON, copied, so that keeping it does not keep the whole body."""
         return bytes(self._items_by_id[job_id])
 
     @functools.cached_property
     def _items(self) -> list[msgspec.Raw]:
-        try:
-            return _decode_items(self._body).jobs
-        except UNDECODABLE as error:
-            message = f"not an answer to DescribeJobs: {error}"
-        # Out here, or it would refer to the error of decoding, which may hold what it could not decode.
-        raise UnreadableResponseError(message)
+        return _split(self._body)[1]
 
     @functools.cached_property
     def _items_by_id(self) -> dict[str, msgspec.Raw]:
-        # Of a job that is in the answer twice, the one that `heads` shows.
+        # Of a job that is in the response twice, the one that `heads` shows.
         both = zip(self._all_heads, self._items, strict=True)
         return {head.job_id: item for head, item in both if self.heads[head.job_id] is head}
 
 
-def _decode_heads_of(body: bytes) -> list[JobHead] | None:
+def _split(body: bytes) -> tuple[bytes, list[msgspec.Raw]]:
+    """The jobs of a body, and the body, rewritten if msgspec cannot read it as it came."""
+    with contextlib.suppress(*UNDECODABLE):
+        return body, _decode_items(body).jobs
+    body = _with_whole_characters(body)
     try:
-        return _decode_heads(body).jobs
-    except UNDECODABLE:
-        return None
+        return body, _decode_items(body).jobs
+    except UNDECODABLE as error:
+        message = f"not an answer to DescribeJobs: {error}"
+    # Out here, or it would refer to the error of decoding, which may hold what it could not decode.
+    raise UnreadableResponseError(message)
 
 
 def _with_whole_characters(body: bytes) -> bytes:
@@ -102,12 +115,11 @@ def _with_whole_characters(body: bytes) -> bytes:
 
 
 def _decode_leniently(item: msgspec.Raw) -> JobHead:
-    """A job in a form that nobody foresaw must not hide the others of the answer, nor count as absent."""
-    try:
-        return _decode_head(item)
-    except UNDECODABLE:
-        pass
-    try:
+    """A job in a form that nobody foresaw must not hide the others of the response, nor count as absent."""
+    with contextlib.suppress(*UNDECODABLE):
+        head = _decode_head(item)
+        head.status = head.status and _clean_status(head.status)
+        return head
+    with contextlib.suppress(*UNDECODABLE):
         return JobHead(job_id=_decode_id(item).job_id)
-    except UNDECODABLE:
-        return JobHead()
+    return JobHead()

@@ -1,15 +1,25 @@
-"""How waiting for a job ended: its description, or the error that tells why there is none."""
+"""How waiting for a job ended: its description, or the error that says why there is none."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from awaitbatch._core.outcomes import Reason
-from awaitbatch._core.text import one_line, quantity
-from awaitbatch._jobs import TERMINAL, UNDECODABLE, decode_description
-from awaitbatch.errors import ClientClosedError, DescribeError, JobNotFoundError, MaxRetriesExceededError
+from awaitbatch._core.text import quantity
+from awaitbatch._jobs import TERMINAL, UNDECODABLE, JobStatus, decode_description
+from awaitbatch.errors import (
+    ClientClosedError,
+    DescribeError,
+    JobFailedError,
+    JobNotCompleteError,
+    JobNotFoundError,
+    MaxRetriesExceededError,
+    UnknownJobStatusError,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from awaitbatch._core.outcomes import Failure, Outcome
     from awaitbatch._core.watch import Watch
 
@@ -46,10 +56,10 @@ class WaitResult(NamedTuple):
         try:
             return decode_description(self.item)
         except UNDECODABLE as error:
-            trouble = f"unreadable: {error}"
+            problem = f"unreadable: {error}"
         # Out here, or it would refer to the error of decoding, which may hold what it could not decode.
         message = (
-            f"AWS Batch job ({self.watch.job_id}) description error{self._after_checks()}: {trouble}; "
+            f"AWS Batch job ({self.watch.job_id}) description error{self._after_checks()}: {problem}; "
             "describe it again, or report this as a defect"
         )
         raise DescribeError(message, job_id=self.watch.job_id, code="UnreadableJob", http_status=200)
@@ -85,7 +95,7 @@ class WaitResult(NamedTuple):
             history = "it was never seen; check the id, the region and the account, or raise status_retries"
         else:
             history = (
-                f"it was seen, last as {one_line(status)}, and has vanished; AWS keeps ended jobs for a week, "
+                f"it was seen, last as {status}, and has vanished; AWS keeps ended jobs for a week, "
                 "look for its outcome in its log"
             )
         answers = quantity(self.watch.absences, "answer", "answers in a row")
@@ -96,7 +106,7 @@ class WaitResult(NamedTuple):
     def _exhausted(self) -> MaxRetriesExceededError:
         job_id, checks, status = self.watch.job_id, self.watch.checks, self.watch.last_status
         failure = self.outcome.failure
-        seen = f"last seen as {one_line(status)}" if status else "never seen"
+        seen = f"last seen as {status}" if status else "never seen"
         last = f", the last one failed ({_explained(failure)})" if failure else ""
         outlook = (
             "the job has ended, so waiting for longer would not help"
@@ -125,5 +135,23 @@ class WaitResult(NamedTuple):
 
 def _explained(failure: Failure) -> str:
     """What happened, and what to do."""
-    text = one_line(failure.message).rstrip(". ")
+    text = failure.message.rstrip(". ")
     return f"{text}; {failure.advice}" if failure.advice else text
+
+
+def require_success(job: Mapping[str, Any]) -> bool:
+    """True if the description is that of a job that succeeded.
+
+    Raises:
+        JobFailedError: It failed.
+        JobNotCompleteError: It has not ended yet.
+        UnknownJobStatusError: It has a status that is not known.
+    """
+    match job["status"]:
+        case JobStatus.SUCCEEDED:
+            return True
+        case JobStatus.FAILED:
+            raise JobFailedError.of(job)
+        case status if status in JobStatus.__members__:
+            raise JobNotCompleteError.of(job)
+    raise UnknownJobStatusError.of(job)

@@ -13,11 +13,14 @@ import anyio
 from awaitbatch._coalescer import DescribeCoalescer
 from awaitbatch._core.text import error_line, one_line
 from awaitbatch._log_fetchers import LogFetchers, wait_despite_cancellation
-from awaitbatch._reporter import write_log
+from awaitbatch._operations import Operations
 from awaitbatch.errors import ClientClosedError
+from awaitbatch.instrumentation._events import ClientClosed, ClientOpened
+from awaitbatch.instrumentation._log import LogObserver, write_log
+from awaitbatch.instrumentation._observers import Observers
 
 if TYPE_CHECKING:
-    from awaitbatch._transport import BatchTransport
+    from awaitbatch._config import ClientConfig
 
 
 class State(Enum):
@@ -35,37 +38,30 @@ class Supervisor:
 
     All of it happens in one task with a context of its own: whoever opens the client may end before it does, and what
     the opener has in its context, such as Airflow's log of one trigger, is not for the calls of all. `open` and
-    `aclose` only look on, from any task of the event loop.
+    `aclose` only wait for that task, from any task of the event loop.
 
     Args:
-        transport: How calls reach AWS Batch.
-        max_calls_per_second: See `DescribeCoalescer`.
-        call_timeout: See `DescribeCoalescer`.
-        close_timeout: Seconds that closing may take for log fetchers, and again for connections.
+        config: What the client is made with.
 
     Attributes:
         state: Where in its life it is.
-        coalescer: Exists from `open` on.
+        transport: How calls reach AWS Batch.
+        operations: Makes all calls but DescribeJobs.
+        coalescer: Makes those; exists from `open` on.
         log_fetchers: Exists from `open` on.
     """
 
     coalescer: DescribeCoalescer
     log_fetchers: LogFetchers
 
-    def __init__(
-        self,
-        transport: BatchTransport,
-        *,
-        max_calls_per_second: float,
-        call_timeout: float,
-        close_timeout: float,
-    ) -> None:
+    def __init__(self, config: ClientConfig) -> None:
         self.state = State.NEW
-        self._transport = transport
-        self._max_calls_per_second = max_calls_per_second
-        self._call_timeout = call_timeout
-        self._close_timeout = close_timeout
+        self.transport = config.make_transport()
+        self._config = config
         self._failure: BaseException | None = None
+        self._log = LogObserver(_loop_time)
+        self._observers = Observers(self._log, config.observers)
+        self.operations = Operations(self.transport, self._observers, self.check_open)
 
     @property
     def was_opened(self) -> bool:
@@ -89,9 +85,12 @@ class Supervisor:
         self._opening = anyio.CancelScope()
         self._opened = asyncio.Event()
         self._closing = asyncio.Event()
-        self.log_fetchers = LogFetchers(self._close_timeout)
+        self.log_fetchers = LogFetchers(self._config.close_timeout)
         self.coalescer = DescribeCoalescer(
-            self._transport, max_calls_per_second=self._max_calls_per_second, call_timeout=self._call_timeout
+            self.transport,
+            self._observers,
+            max_calls_per_second=self._config.max_calls_per_second,
+            call_timeout=self._config.call_timeout,
         )
         self._task = self._loop.create_task(
             self._live(), name="awaitbatch client", context=contextvars.Context()
@@ -119,7 +118,7 @@ class Supervisor:
         try:
             await asyncio.wait({self._task})
         except asyncio.CancelledError:
-            await wait_despite_cancellation(self._task, self._close_timeout)
+            await wait_despite_cancellation(self._task, self._config.close_timeout)
             raise
 
     def check_open(self, job_id: object = None) -> None:
@@ -155,7 +154,7 @@ class Supervisor:
     async def _live(self) -> None:
         try:
             with self._opening:
-                await self._transport.open()
+                await self.transport.open()
             if not self._closing.is_set():
                 await self._work()
         except Exception as error:  # noqa: BLE001
@@ -163,13 +162,17 @@ class Supervisor:
         finally:
             self.state = State.CLOSING
             self.coalescer.close(self._failure)
-            await self._wind_down()
-            self.state = State.CLOSED
+            try:
+                await self._wind_down()
+            finally:
+                self.state = State.CLOSED
 
     async def _work(self) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._coalesce)
+            tasks.start_soon(self._log.drain)
             self.state = State.OPEN
+            self._observers.notify(ClientOpened(region_name=self.transport.region_name))
             self._opened.set()
             await self._closing.wait()
             # Nobody waits for answers any more, so calls under way are given up.
@@ -184,10 +187,13 @@ class Supervisor:
         with anyio.CancelScope(shield=True):
             await self.log_fetchers.aclose()
             try:
-                with anyio.move_on_after(self._close_timeout):
-                    await self._transport.aclose()
+                with anyio.move_on_after(self._config.close_timeout):
+                    await self.transport.aclose()
             except Exception as error:  # noqa: BLE001
                 write_log(logging.WARNING, "the connections could not be closed: %s", error_line(error))
+            reason = None if self._failure is None else error_line(self._failure)
+            self._observers.notify(ClientClosed(region_name=self.transport.region_name, error=reason))
+            await self._log.flush()
 
     def _note_failure(self, error: Exception) -> None:
         while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
@@ -196,3 +202,7 @@ class Supervisor:
         if self.state is State.OPEN:
             # A defect. Whoever waits for a job learns that the client is closed, and why.
             write_log(logging.CRITICAL, "the BatchClient stopped: %s", error_line(error))
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import botocore
 import msgspec
 from aiobotocore.client import AioBaseClient
 from aiobotocore.credentials import AioCredentials
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class BatchTransport(Protocol):
-    """The operations of AWS Batch that awaitbatch needs, each of them a single attempt.
+    """How calls reach AWS Batch.
 
     They raise what aiobotocore raises. ``awaitbatch.testing.BatchServer.transport()`` is one without a network.
     """
@@ -53,14 +54,11 @@ class BatchTransport(Protocol):
     async def describe_jobs(self, job_ids: Sequence[str]) -> bytes:
         """The body of a good answer to DescribeJobs, not decoded."""
 
-    async def submit_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
-        """SubmitJob, with boto3's parameters and answer."""
+    async def call(self, operation: str, /, **parameters: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Any other operation, by AWS's name for it, with boto3's parameters and answer.
 
-    async def cancel_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
-        """CancelJob, with boto3's parameters and answer; this one may retry."""
-
-    async def terminate_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
-        """TerminateJob, with boto3's parameters and answer; this one may retry."""
+        SubmitJob is a single attempt, since it may have been done although it failed; the others may retry.
+        """
 
 
 # Set while a call of ours is under way, to the transport that sends it. Event handlers of a client that we share
@@ -86,6 +84,7 @@ class AiobotocoreTransport:
 
     Raises:
         TypeError: The client or the session is not aiobotocore's.
+        ValueError: The client is one of another service.
     """
 
     def __init__(
@@ -99,6 +98,10 @@ class AiobotocoreTransport:
         _require_type(
             client, AioBaseClient, "client= must be what `async with session.create_client()` gives"
         )
+        service = "batch" if client is None else client.meta.service_model.service_name
+        if service != "batch":
+            message = f'client= must be what session.create_client("batch") gives, not a client of {service}'
+            raise ValueError(message)
         _require_type(session, AioSession, "session= must be an aiobotocore session")
         self._client = client
         self._session = session
@@ -148,8 +151,7 @@ class AiobotocoreTransport:
         self._attach("needs-retry.batch.DescribeJobs", self._end_attempt)
         self._attach("needs-retry.batch.SubmitJob", self._end_attempt)
         self._attach("before-parse.batch.DescribeJobs", self._keep_body)
-        for operation in ("SubmitJob", "CancelJob", "TerminateJob"):
-            self._attach(f"before-parse.batch.{operation}", self._tidy)
+        self._attach("before-parse.batch", self._tidy)
 
     def _attach(self, event: str, handler: Callable[..., Any]) -> None:
         # First, because the first handler that has an opinion decides.
@@ -170,20 +172,18 @@ class AiobotocoreTransport:
         body: bytes = answer[_BODY]
         return body
 
-    async def submit_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Send SubmitJob once."""
-        with self._sending():
-            return dict(await self.client.submit_job(**kwargs))
+    async def call(self, operation: str, /, **parameters: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Send any other operation, with the retries of the client; but SubmitJob once.
 
-    async def cancel_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Send CancelJob, with the retries of the client."""
+        Raises:
+            ValueError: The installed botocore knows no such operation.
+        """
+        send = getattr(self.client, botocore.xform_name(operation), None)
+        if send is None:
+            message = f"AWS Batch has no operation {operation}, as far as the installed botocore knows"
+            raise ValueError(message)
         with self._sending():
-            return dict(await self.client.cancel_job(**kwargs))
-
-    async def terminate_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Send TerminateJob, with the retries of the client."""
-        with self._sending():
-            return dict(await self.client.terminate_job(**kwargs))
+            return dict(await send(**parameters))
 
     @contextmanager
     def _sending(self) -> Iterator[None]:

@@ -18,10 +18,14 @@ What was attached to an error survives pickling, so errors cross process borders
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+
+from awaitbatch._core.text import one_line, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from awaitbatch._core.outcomes import Failure
 
 
 class AwaitBatchError(Exception):
@@ -45,6 +49,15 @@ class JobNotFoundError(AwaitBatchError):
         super().__init__(message)
         self.job_id = job_id
         self.seen = seen
+
+    @classmethod
+    def in_response(cls, job_id: str, found: int) -> Self:
+        """The error of a response in which a job was found so many times, and not once."""
+        message = (
+            f"AWS Batch job ({one_line(job_id)}) description error: {found} jobs of that id in the response; "
+            "describe it again, or use BatchClient.describe, which does"
+        )
+        return cls(message, job_id=job_id, seen=bool(found))
 
 
 class MaxRetriesExceededError(AwaitBatchError):
@@ -117,6 +130,18 @@ class JobFailedError(_JobError):
         attempts: list[dict[str, Any]] = self.job.get("attempts") or self.job.get("eksAttempts") or []
         return attempts
 
+    @classmethod
+    def of(cls, job: Mapping[str, Any]) -> Self:
+        """The error of a job that has failed, from its description."""
+        attempts = len(cls(job=job).attempts)
+        if attempts:
+            history = f"after {quantity(attempts, 'attempt', 'attempts')}"
+            advice = "get_job_awslogs_info tells where its log is"
+        else:
+            history, advice = "before its first attempt", "fix what is wrong and submit it again"
+        reason = one_line(str(job.get("statusReason") or "AWS Batch gives no reason")).rstrip(". ")
+        return cls(f"AWS Batch job ({one_line(job['jobId'])}) failed {history}: {reason}; {advice}", job=job)
+
 
 class JobNotCompleteError(_JobError):
     """The job has not ended yet.
@@ -125,6 +150,15 @@ class JobNotCompleteError(_JobError):
         job: The job's whole description, as DescribeJobs gave it.
     """
 
+    @classmethod
+    def of(cls, job: Mapping[str, Any]) -> Self:
+        """The error of a job that has not ended, from its description."""
+        message = (
+            f"AWS Batch job ({one_line(job['jobId'])}) is not complete: it is {job['status']}; "
+            "wait_for_job waits for its end"
+        )
+        return cls(message, job=job)
+
 
 class UnknownJobStatusError(_JobError):
     """The job has a status that this version of awaitbatch does not know.
@@ -132,6 +166,15 @@ class UnknownJobStatusError(_JobError):
     Attributes:
         job: The job's whole description, as DescribeJobs gave it.
     """
+
+    @classmethod
+    def of(cls, job: Mapping[str, Any]) -> Self:
+        """The error of a job with a status that is not known, from its description."""
+        message = (
+            f"AWS Batch job ({one_line(job['jobId'])}) has unknown status: {one_line(job['status'])}; "
+            "a newer awaitbatch may know it"
+        )
+        return cls(message, job=job)
 
 
 class SubmitUncertainError(AwaitBatchError):
@@ -147,6 +190,17 @@ class SubmitUncertainError(AwaitBatchError):
     def __init__(self, message: str = "", *, job_name: str = "") -> None:
         super().__init__(message)
         self.job_name = job_name
+
+    @classmethod
+    def of(cls, request: Mapping[str, Any], failure: Failure, tries: int) -> Self:
+        """The error of a request whose last of so many tries failed in a way that leaves open what became of it."""
+        job_name = str(request.get("jobName", ""))
+        message = (
+            f"AWS Batch job named {one_line(repr(job_name))} may or may not have been submitted after "
+            f"{quantity(tries, 'try', 'tries')}: {failure.message.rstrip('. ')}; "
+            "look for it by its name before you submit it again"
+        )
+        return cls(message, job_name=job_name)
 
 
 class ClientClosedError(AwaitBatchError):

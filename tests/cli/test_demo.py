@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from awaitbatch.cli.demo import Plan
+from awaitbatch.cli._demo import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COMMAND = (sys.executable, "-m", "awaitbatch", "demo", "--server", "builtin")
 # Of one whose lines come often.
 HURRIED = """
-from awaitbatch.cli import display
+from awaitbatch.cli import _display as display
 display.PlainDisplay.period = 0.2
 """
 SHORT = ("--seconds", "0.3:1", "--interval", "0.3", "--failing", "0.2", "--seed", "1")
@@ -40,7 +40,8 @@ PLAN = Plan(
 def prepared(preparation: str, *arguments: str) -> tuple[str, ...]:
     """The command that runs a demo in a process in which something was replaced before."""
     script = f"""
-from awaitbatch.cli import demo, main
+from awaitbatch.cli import _demo as demo
+from awaitbatch.cli import main
 {preparation}
 raise SystemExit(main({[*COMMAND[3:], *arguments]}))
 """

@@ -8,8 +8,8 @@ import io
 import pytest
 from rich.console import Console
 
-from awaitbatch.cli.display import LiveDisplay, PlainDisplay, Progress
-from awaitbatch.cli.summary import Summary
+from awaitbatch.cli._display import LiveDisplay, PlainDisplay, Progress
+from awaitbatch.cli._summary import Summary
 
 PROGRESS = Progress(
     seconds=12.0,
@@ -30,7 +30,7 @@ SUMMARY = Summary(
     longest_usual_delay=4.0,
     longest_stall=0.05,
     peak_memory=78_000_000,
-    memory_growth=13_000_000,
+    memory_before=65_000_000,
     disagreements=(),
 )
 

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from awaitbatch import Statistics
-from awaitbatch.cli.summary import ServerRecord, Summary, Wait, percentile, summarize
+from awaitbatch.cli._summary import ServerRecord, Summary, Wait, percentile, summarize
 
 WAITS = (Wait("a", "SUCCEEDED", 11.0), Wait("b", "FAILED", 22.0), Wait("c", "SUCCEEDED", 34.0))
 RECORD = ServerRecord(
@@ -35,7 +35,7 @@ def summary_of(waits: tuple[Wait, ...] = WAITS, record: ServerRecord = RECORD) -
         seconds=25.0,
         longest_stall=0.0123,
         peak_memory=80_000_000,
-        memory_growth=15_000_000,
+        memory_before=65_000_000,
     )
 
 

@@ -14,7 +14,7 @@ from awaitbatch._jobs import JobHead
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from awaitbatch._core.requests import Call, Ended
+    from awaitbatch._core.requests import Call, Decision, Delivery
     from awaitbatch._core.windows import Windows
 
 AT_ONCE = Window(0, 0)
@@ -54,9 +54,9 @@ class Probe(Request):
         job_id: str = "a",
         *,
         one_shot: bool = False,
-        reply: Window | Outcome | None = LATER,
-        otherwise: Window | Outcome | None = None,
-        on_failure: Window | Outcome | None = LATER,
+        reply: Decision = LATER,
+        otherwise: Decision = None,
+        on_failure: Decision = LATER,
     ) -> None:
         super().__init__(job_id, one_shot=one_shot)
         self.heard: list[str] = []
@@ -64,22 +64,22 @@ class Probe(Request):
         self._otherwise = otherwise
         self._on_failure = on_failure
 
-    def on_seen(self, observation: Observation) -> Window | Outcome | None:
+    def on_seen(self, observation: Observation) -> Decision:
         """Write down the status."""
         self.heard.append(f"{observation.status}")
         return self._reply
 
-    def on_seen_early(self, observation: Observation) -> Window | Outcome | None:
+    def on_seen_early(self, observation: Observation) -> Decision:
         """Write down the status in brackets."""
         self.heard.append(f"({observation.status})")
         return self._otherwise
 
-    def on_absent(self) -> Window | Outcome | None:
+    def on_absent(self) -> Decision:
         """Write down that the job was absent."""
         self.heard.append("absent")
         return self._reply
 
-    def on_failure(self, failure: Failure) -> Window | Outcome | None:
+    def on_failure(self, failure: Failure) -> Decision:
         """Write down the failure."""
         self.heard.append(failure.kind.value)
         if failure.kind in FINAL:
@@ -115,6 +115,6 @@ def names(count: int, prefix: str = "job") -> list[str]:
     return [f"{prefix}-{number}" for number in range(count)]
 
 
-def ended_ids(ended: Iterable[Ended[Probe]]) -> list[str]:
+def ended_ids(ended: Iterable[Delivery[Probe]]) -> list[str]:
     """The jobs of the requests that have ended."""
     return [request.job_id for request, _ in ended]

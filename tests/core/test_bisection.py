@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from awaitbatch._core.backoff import Window
 from awaitbatch._core.bisection import SUSPICIOUS
 from awaitbatch._core.outcomes import MATCHED, Failure, FailureKind, Outcome, Reason
-from awaitbatch._core.requests import MAX_IDS_PER_CALL, Call, Ended
+from awaitbatch._core.requests import MAX_IDS_PER_CALL, Call, Delivery
 from awaitbatch._core.windows import Windows
 
 from .probes import (
@@ -48,7 +48,7 @@ class Search(NamedTuple):
     calls: int
 
 
-def serve(windows: Windows[Probe], call: Call[Probe], texts: Mapping[str, str]) -> list[Ended[Probe]]:
+def serve(windows: Windows[Probe], call: Call[Probe], texts: Mapping[str, str]) -> list[Delivery[Probe]]:
     """Answer a call as AWS does, which refuses those that hold a bad id; `texts` says with which words."""
     bad_ids = [job_id for job_id in call.job_ids if job_id in texts]
     if bad_ids:
@@ -91,7 +91,7 @@ def test_only_the_culprits_requesters_fail(windows: Windows[Probe]) -> None:
     for job_id in ("a", "bad_id", "bad_id", "b"):
         added(windows, one_shot(job_id))
     waiting = added(windows, Probe("bad_id"), LATER)
-    ended: list[Ended[Probe]] = []
+    ended: list[Delivery[Probe]] = []
     while (call := windows.take(0)) is not None:
         ended += serve(windows, call, {"bad_id": "malformed"})
     errors = [end for end in ended if end.outcome is not MATCHED]
@@ -174,13 +174,13 @@ def test_a_general_refusal_waits_for_calls_under_way(windows: Windows[Probe]) ->
     windows.refuse(departs(windows, 0), REFUSED, 0)
     slow = departs(windows, 0)
     assert slow.job_ids == tuple(names(16)[:8])
-    ended: list[Ended[Probe]] = []
+    ended: list[Delivery[Probe]] = []
     while (call := windows.take(0)) is not None:
         refused = windows.refuse(call, REFUSED, 0)
         assert ended_ids(refused) == list(call.job_ids if len(call.job_ids) == 1 else ())
         ended += refused
     assert set(ended_ids(ended)) == set(names(16)[8:])
-    ended, _ = windows.answer(slow, everybody(slow), 0)
+    ended, _, _ = windows.answer(slow, everybody(slow), 0)
     assert ended_ids(ended) == names(16)[:8]
 
 
@@ -210,7 +210,7 @@ def test_a_culprit_that_left_blames_no_neighbour(windows: Windows[Probe]) -> Non
     assert windows.refuse(call, REFUSED, 0) == []
     part = departs(windows, 0)
     assert part.job_ids == ("b",)
-    ended, _ = windows.answer(part, everybody(part), 0)
+    ended, _, _ = windows.answer(part, everybody(part), 0)
     assert ended == [(neighbour, MATCHED)]
     assert windows.take(1e9) is None
 
@@ -256,7 +256,7 @@ def test_a_part_is_a_call_of_its_own(windows: Windows[Probe]) -> None:
     newer = added(windows, Probe("job-0", otherwise=MATCHED), LATER)
     part = departs(windows, 0)
     newest = added(windows, Probe("job-0", otherwise=MATCHED), LATER)
-    ended, _ = windows.answer(part, everybody(part), 0)
+    ended, _, _ = windows.answer(part, everybody(part), 0)
     assert newer in [request for request, _ in ended]
     assert newest.heard == []
 
@@ -299,7 +299,7 @@ def test_a_throttled_part_keeps_nothing_in_flight(windows: Windows[Probe]) -> No
         added(windows, one_shot(job_id))
     windows.refuse(departs(windows, 0), REFUSED, 0)
     windows.fail(departs(windows, 0), THROTTLED, 0)
-    ended: list[Ended[Probe]] = []
+    ended: list[Delivery[Probe]] = []
     calls = 0
     while (call := windows.take(0)) is not None:
         calls += 1

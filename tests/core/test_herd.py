@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, FixedInterval, Window
 from awaitbatch._core.outcomes import MATCHED, FailureKind, Reason
-from awaitbatch._core.requests import MAX_IDS_PER_CALL, Call, Ended, StatusChange
+from awaitbatch._core.requests import MAX_IDS_PER_CALL, Call, Delivery, StatusChange
 from awaitbatch._core.throttle import AdaptiveThrottle
 from awaitbatch._core.watch import Watch
 from awaitbatch._core.windows import MAX_ONE_SHOTS_FIRST, Windows
@@ -182,7 +182,7 @@ class Herd(RuleBasedStateMachine):
         }
         carried = self.carried(flight.call)
         untouched = {watch: (watch.earliest, watch.latest) for watch in self.tickets if watch not in carried}
-        ended, changes = self.windows.answer(flight.call, jobs, self.now)
+        ended, changes, _ = self.windows.answer(flight.call, jobs, self.now)
         self.check_ends(flight, ended)
         self.check_changes(changes)
         self.leave(carried, ended)
@@ -227,7 +227,7 @@ class Herd(RuleBasedStateMachine):
         refused = failure(FailureKind.REFUSED, text or f"call {flight.call.number}")
         ended = self.windows.refuse(flight.call, refused, self.now)
         assert {watch for watch, _ in ended} <= involved
-        assert all(outcome.reason is Reason.FAILED for _, outcome in ended)
+        assert all(outcome and outcome.reason is Reason.FAILED for _, outcome in ended)
         self.leave([], ended)
 
     @precondition(lambda self: self.windows.next_deadline() < math.inf)
@@ -299,7 +299,7 @@ class Herd(RuleBasedStateMachine):
         for watch in carried:
             self.tickets[watch].call = call.number
 
-    def check_ends(self, flight: Flight, ended: Iterable[Ended[Watch]]) -> None:
+    def check_ends(self, flight: Flight, ended: Iterable[Delivery[Watch]]) -> None:
         """Nobody is answered by a call that was sent before the request was made, or with what it did not await."""
         for watch, outcome in ended:
             ticket = self.tickets[watch]
@@ -317,7 +317,7 @@ class Herd(RuleBasedStateMachine):
         for _, before, after in changes:
             assert before is None or STATES.index(JobStatus(before)) < STATES.index(JobStatus(after))
 
-    def leave(self, carried: Iterable[Watch], ended: Iterable[Ended[Watch]]) -> None:
+    def leave(self, carried: Iterable[Watch], ended: Iterable[Delivery[Watch]]) -> None:
         """The carried of a call that has ended wait again, those who are done are gone."""
         for watch in carried:
             self.tickets[watch].call = None

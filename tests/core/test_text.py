@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from awaitbatch._core.text import MOST_CHARACTERS, error_line, first_line, one_line, quantity, text_of
+from awaitbatch._core.text import MOST_CHARACTERS, error_line, first_line, message_of, one_line, quantity
 
 
 @pytest.mark.parametrize("text", ["", "Too Many Requests", "größer 😀", 'with "quotes"', "https://host/a@b"])
@@ -43,11 +43,11 @@ def test_first_line() -> None:
     assert first_line(" \n ") == ""
 
 
-def test_text_of_an_error() -> None:
+def test_message_of_an_error() -> None:
     """An error is told by its first line, by its class if it says nothing, and by both where the class matters."""
-    assert text_of(ValueError("a\nb")) == "a"
-    assert text_of(TimeoutError()) == "TimeoutError"
-    assert error_line(ValueError("a\x1b\nb")) == r"'ValueError: a\x1b'"
+    assert message_of(ValueError("a\nb")) == "a"
+    assert message_of(TimeoutError()) == "TimeoutError"
+    assert error_line(ValueError("a\x1b\nb")) == r"ValueError: 'a\x1b'"
     assert error_line(TimeoutError()) == "TimeoutError"
 
 
@@ -58,9 +58,9 @@ def test_an_error_that_can_not_be_shown() -> None:
         def __str__(self) -> str:
             raise RuntimeError
 
-    assert error_line(Mute()) == text_of(Mute()) == "Mute"
+    assert error_line(Mute()) == message_of(Mute()) == "Mute"
 
 
-def test_counted() -> None:
+def test_quantity() -> None:
     """One is not many."""
     assert [quantity(number, "try", "tries") for number in (0, 1, 2)] == ["0 tries", "1 try", "2 tries"]

@@ -11,7 +11,7 @@ import pytest
 
 from awaitbatch._core.backoff import Window
 from awaitbatch._core.outcomes import MATCHED
-from awaitbatch._core.requests import MAX_IDS_PER_CALL, StatusChange
+from awaitbatch._core.requests import MAX_IDS_PER_CALL, Deliver, StatusChange
 from awaitbatch._core.windows import MAX_ONE_SHOTS_FIRST, TICKS, Windows
 
 from .probes import (
@@ -32,8 +32,8 @@ from .probes import (
 )
 
 if TYPE_CHECKING:
-    from awaitbatch._core.outcomes import Failure, Outcome
-    from awaitbatch._core.requests import Observation
+    from awaitbatch._core.outcomes import Failure
+    from awaitbatch._core.requests import Decision, Observation
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ class TestAnswers:
         """Riders hear the answer, and their next window counts from the answer."""
         probe = added(windows, Probe("a", reply=Window(3, 7)))
         call = departs(windows, 0)
-        assert windows.answer(call, everybody(call), now=50) == ([], [StatusChange("a", None, "RUNNING")])
+        assert windows.answer(call, everybody(call), now=50) == ([], [StatusChange("a", None, "RUNNING")], [])
         assert probe.heard == ["RUNNING"]
         assert (probe.earliest, probe.latest) == (53, 57)
         assert windows.next_deadline() == 57
@@ -222,7 +222,7 @@ class TestAnswers:
         """A request that says that it is done has left, with its outcome."""
         probe = added(windows, one_shot())
         call = departs(windows, 0)
-        ended, _ = windows.answer(call, everybody(call), 1)
+        ended, _, _ = windows.answer(call, everybody(call), 1)
         assert ended == [(probe, MATCHED)]
         assert len(windows) == 0
         assert windows.next_deadline() == math.inf
@@ -242,7 +242,7 @@ class TestAnswers:
         added(windows, Probe("a"))
         early = added(windows, Probe("a", otherwise=MATCHED), Window(30, 60))
         call = departs(windows, 0)
-        ended, _ = windows.answer(call, everybody(call), 1)
+        ended, _, _ = windows.answer(call, everybody(call), 1)
         assert ended == [(early, MATCHED)]
         assert windows.next_deadline() == 1 + LATER.latest
 
@@ -260,15 +260,15 @@ class TestAnswers:
         """A request asks code of the user's, which may make others leave, of its own job or of another."""
 
         class Evicts(Probe):
-            def on_failure(self, failure: Failure) -> Window | Outcome | None:
+            def on_failure(self, failure: Failure) -> Decision:
                 windows.discard(before)
                 windows.discard(after)
                 return super().on_failure(failure)
 
-            def on_seen(self, _: Observation) -> Window | Outcome | None:
+            def on_seen(self, _: Observation) -> Decision:
                 return self.on_failure(TRANSIENT)
 
-            def on_absent(self) -> Window | Outcome | None:
+            def on_absent(self) -> Decision:
                 return self.on_failure(TRANSIENT)
 
         before = added(windows, Probe(job_id))
@@ -286,7 +286,7 @@ class TestAnswers:
         call = departs(windows, 0)
         windows.discard(before)
         newer = added(windows, Probe("a"), LATER)
-        assert windows.answer(call, everybody(call), 1) == ([], [StatusChange("a", None, "RUNNING")])
+        assert windows.answer(call, everybody(call), 1) == ([], [StatusChange("a", None, "RUNNING")], [])
         assert newer.heard == []
 
     def test_an_older_call_answers_nobody_newer(self, windows: Windows[Probe]) -> None:
@@ -352,6 +352,7 @@ class TestAnswers:
         assert windows.answer(call, everybody(call) | foreign, 1) == (
             [],
             [StatusChange("a", None, "RUNNING")],
+            [],
         )
         assert waiting.heard == []
 
@@ -367,14 +368,14 @@ class TestAnswers:
         probe = added(windows, Probe("a"))
         call = departs(windows, 0)
         windows.discard(probe)
-        assert windows.answer(call, everybody(call), 1) == ([], [])
+        assert windows.answer(call, everybody(call), 1) == ([], [], [])
 
     @pytest.mark.parametrize("count", [2, 3, 50])
     def test_all_companions_are_told(self, windows: Windows[Probe], count: int) -> None:
         """Companions that end while the answer is handed round keep nobody from hearing it."""
         probes = [added(windows, one_shot("a")) for _ in range(count)]
         call = departs(windows, 0)
-        ended, _ = windows.answer(call, everybody(call), 1)
+        ended, _, _ = windows.answer(call, everybody(call), 1)
         assert [request for request, _ in ended] == probes
 
 
@@ -425,7 +426,7 @@ class TestFailures:
             added(windows, Probe(job_id))
         ended = windows.fail(departs(windows, 0), PERMANENT, now=1)
         assert ended_ids(ended) == ["a", "b"]
-        assert all(outcome.failure is PERMANENT for _, outcome in ended)
+        assert all(outcome and outcome.failure is PERMANENT for _, outcome in ended)
         assert len(windows) == 0
 
     def test_expired_ends_all(self, windows: Windows[Probe]) -> None:
@@ -439,9 +440,9 @@ class TestFailures:
         added(windows, Probe("rides"), LATER)
         ended = windows.fail(failing, EXPIRED, now=1)
         assert ended_ids(ended) == ["rides", "rides", "rides another", "waits", "is due"]
-        assert all(outcome.failure is EXPIRED for _, outcome in ended)
+        assert all(outcome and outcome.failure is EXPIRED for _, outcome in ended)
         assert (len(windows), windows.next_deadline(), windows.take(1e9)) == (0, math.inf, None)
-        assert windows.answer(other, everybody(other), 2) == ([], [])
+        assert windows.answer(other, everybody(other), 2) == ([], [], [])
 
     def test_expired_ends_nobody_yet_to_come(self, windows: Windows[Probe]) -> None:
         """Requests that are added afterwards travel as ever."""
@@ -562,17 +563,6 @@ class TestChanges:
         """Send a call that sees the job like this; what is news of it."""
         return windows.answer(departs(windows, 0), {"a": seen(status, attempts)}, 0)[1]
 
-    def test_jobs_of_one_status_share_its_name(self, windows: Windows[Probe]) -> None:
-        """Answers bring a string of its own for each job; of a hundred thousand only one is kept."""
-        for name in "ab":
-            added(windows, Probe(name, reply=AT_ONCE))
-        for status in (b"RUNNABLE", b"RUNNING"):
-            _, changes = windows.answer(
-                departs(windows, 0), {name: seen(status.decode()) for name in "ab"}, 0
-            )
-        first, second = changes
-        assert first.before is second.before
-
     def test_once_per_job_and_state(self, watched: Windows[Probe]) -> None:
         """However many wait and check, each state is news once."""
         assert self.check(watched, "RUNNABLE") == [StatusChange("a", None, "RUNNABLE")]
@@ -609,25 +599,80 @@ class TestChanges:
         self.check(watched, "RUNNING")
         assert self.check(watched, "HIBERNATING") == [StatusChange("a", "RUNNING", "HIBERNATING")]
 
-    def test_known_states_are_no_news(self, watched: Windows[Probe]) -> None:
-        """What somebody noted of a job is not told again."""
-        watched.remember("a", "RUNNING", seen("RUNNING").order)
+    def test_no_old_news_for_a_later_wait(self, watched: Windows[Probe]) -> None:
+        """Whoever waits for a job after all others have left hears only of what is new."""
+        self.check(watched, "RUNNING")
+        for probe in list(watched):
+            watched.discard(probe)
+        added(watched, Probe("a", reply=AT_ONCE))
         assert self.check(watched, "RUNNING") == []
+        assert self.check(watched, "STARTING") == []
         assert self.check(watched, "SUCCEEDED") == [StatusChange("a", "RUNNING", "SUCCEEDED")]
 
-    def test_old_notes_change_nothing(self, watched: Windows[Probe]) -> None:
-        """A note from the past does not hide what is known already."""
-        self.check(watched, "RUNNING")
-        watched.remember("a", "STARTING", seen("STARTING").order)
-        assert self.check(watched, "RUNNING") == []
+    def test_what_is_remembered_is_bounded(
+        self, windows: Windows[Probe], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of the jobs that nobody waits for any more, those left longest ago are forgotten."""
+        monkeypatch.setattr("awaitbatch._core.windows.REMEMBERED", 3)
+        for name in "abcd":
+            self.wait_once(windows, name)
+        assert len(windows._last_seen) == 3
+        assert self.wait_once(windows, "d") == []
+        assert self.wait_once(windows, "a") == [StatusChange("a", None, "FAILED")]
+        assert self.wait_once(windows, "b") == [StatusChange("b", None, "FAILED")]
 
-    def test_notes_on_strangers(self, watched: Windows[Probe]) -> None:
-        """A note on a job that nobody asks for is forgotten."""
-        watched.remember("b", "RUNNING", seen("RUNNING").order)
-        added(watched, Probe("b"))
-        call = departs(watched, 0)
-        _, changes = watched.answer(call, everybody(call), 1)
-        assert StatusChange("b", None, "RUNNING") in changes
+    @staticmethod
+    def wait_once(windows: Windows[Probe], job_id: str) -> list[StatusChange]:
+        """Wait for a job that has failed; what is news of it."""
+        added(windows, Probe(job_id, reply=MATCHED))
+        return windows.answer(departs(windows, 0), {job_id: seen("FAILED")}, 0).changes
+
+
+class TestDeliveries:
+    """A request may go on and have the job's description delivered all the same."""
+
+    def test_with_a_window(self, windows: Windows[Probe]) -> None:
+        """Its owner gets the description without an outcome, and the request waits in the window that it gave."""
+        probe = added(windows, Probe("a", reply=Deliver(Window(3, 7))))
+        call = departs(windows, 0)
+        assert windows.answer(call, everybody(call), 50).deliveries == [(probe, None)]
+        assert (probe.earliest, probe.latest, len(windows)) == (53, 57, 1)
+        assert departs(windows, 57).job_ids == ("a",)
+
+    def test_as_it_was(self, windows: Windows[Probe]) -> None:
+        """Without a window it keeps the one that it had."""
+        probe = added(windows, Probe("a", reply=Deliver(None)), Window(1, 2))
+        call = departs(windows, 2)
+        assert windows.answer(call, everybody(call), 3).deliveries == [(probe, None)]
+        assert (probe.latest, windows.next_deadline()) == (2, 2)
+
+    def test_early(self, windows: Windows[Probe]) -> None:
+        """An early answer is delivered, and neither counts nor moves the window."""
+        added(windows, Probe("a"))
+        early = added(windows, Probe("a", otherwise=Deliver(None)), Window(30, 60))
+        call = departs(windows, 0)
+        assert windows.answer(call, everybody(call), 1).deliveries == [(early, None)]
+        assert (early.earliest, early.latest, windows.next_deadline()) == (30, 60, 60)
+
+    def test_while_its_own_call_is_under_way(self, windows: Windows[Probe]) -> None:
+        """An answer that overtakes the request's own is delivered, and the request stays in its call."""
+        first = added(windows, Probe("a", otherwise=Deliver(None), reply=AT_ONCE))
+        overtaking = departs(windows, 0)
+        windows.fail(overtaking, TRANSIENT, 0)
+        second = added(windows, Probe("a", otherwise=Deliver(None)), Window(1000, 1000))
+        own = departs(windows, 1000)
+        assert {first.held_by, second.held_by} == {own.number}
+        assert windows.answer(own, everybody(own), 1001).deliveries == []
+        assert windows.next_deadline() == 1001
+
+    def test_each_its_own(self, windows: Windows[Probe]) -> None:
+        """Of requests for one job each gets what it asked for: a delivery, the end, or nothing."""
+        goes_on = added(windows, Probe("a", reply=Deliver(LATER)))
+        added(windows, Probe("a"))
+        ends = added(windows, one_shot("a"))
+        call = departs(windows, 0)
+        assert windows.answer(call, everybody(call), 1).deliveries == [(goes_on, None), (ends, MATCHED)]
+        assert windows.next_deadline() == 1 + LATER.latest
 
 
 def test_windows_open_with_their_tick(windows: Windows[Probe]) -> None:

@@ -22,12 +22,10 @@ from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._failures import (
     UnreadableResponseError,
     classify,
-    is_throttle,
-    leaves_open_whether_done,
-    was_not_sent,
+    drop_tracebacks,
 )
 
-THROTTLED, TRANSIENT, REFUSED, FATAL, EXPIRED = (
+THROTTLED, TRANSIENT, REFUSED, PERMANENT, EXPIRED = (
     FailureKind.THROTTLED,
     FailureKind.TRANSIENT,
     FailureKind.REFUSED,
@@ -89,19 +87,19 @@ ANSWERS = [
     ),
     (400, "ClientException", "jobs must have length less than or equal to 100", REFUSED),
     (400, "ValidationException", "", REFUSED),
-    (403, "InvalidSignatureException", "The request signature we calculated does not match", FATAL),
-    (403, "AccessDeniedException", "User is not authorized to perform: batch:DescribeJobs", FATAL),
-    (403, "UnrecognizedClientException", "The security token included in the request is invalid.", FATAL),
-    (403, "MissingAuthenticationTokenException", "", FATAL),
+    (403, "InvalidSignatureException", "The request signature we calculated does not match", PERMANENT),
+    (403, "AccessDeniedException", "User is not authorized to perform: batch:DescribeJobs", PERMANENT),
+    (403, "UnrecognizedClientException", "The security token included in the request is invalid.", PERMANENT),
+    (403, "MissingAuthenticationTokenException", "", PERMANENT),
     (403, "ExpiredTokenException", "The security token included in the request is expired", EXPIRED),
     (403, "ExpiredToken", "", EXPIRED),
     (403, None, "", TRANSIENT),
-    (404, None, "", FATAL),
-    (404, "UnknownOperationException", "", FATAL),
-    (400, "SerializationException", "", FATAL),
+    (404, None, "", PERMANENT),
+    (404, "UnknownOperationException", "", PERMANENT),
+    (400, "SerializationException", "", PERMANENT),
     (400, None, "", TRANSIENT),
     (407, None, "", TRANSIENT),
-    (413, "RequestEntityTooLarge", "", FATAL),
+    (413, "RequestEntityTooLarge", "", PERMANENT),
 ]
 
 
@@ -125,7 +123,14 @@ def test_answers(status: int, code: str | None, message: str, kind: FailureKind)
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(429, THROTTLED), (500, TRANSIENT), (502, TRANSIENT), (503, TRANSIENT), (403, TRANSIENT), (404, FATAL)],
+    [
+        (429, THROTTLED),
+        (500, TRANSIENT),
+        (502, TRANSIENT),
+        (503, TRANSIENT),
+        (403, TRANSIENT),
+        (404, PERMANENT),
+    ],
 )
 def test_answers_in_html(status: int, kind: FailureKind) -> None:
     """An answer of a proxy or a load balancer, in HTML, means what its status says."""
@@ -152,14 +157,14 @@ def test_expired_credentials(code: str, refreshes: bool, kind: FailureKind) -> N
 @pytest.mark.parametrize("code", ["AccessDeniedException", "UnrecognizedClientException"])
 def test_fresh_credentials_do_not_heal_everything(code: str) -> None:
     """What fresh credentials would not change stays the end."""
-    assert classify(http_error(403, code), refreshes_credentials=True).kind is FATAL
+    assert classify(http_error(403, code), refreshes_credentials=True).kind is PERMANENT
 
 
 @pytest.mark.parametrize("response", [{}, {"Error": {}}, {"ResponseMetadata": {}}], ids=str)
 def test_an_answer_that_tells_nothing(response: Any) -> None:
     """An error of a test double, without code and status, does not break the classifier."""
     failure = classify(botocore_errors.ClientError(response, "DescribeJobs"))
-    assert (failure.kind, failure.code, failure.http_status) == (FATAL, "Unknown", None)
+    assert (failure.kind, failure.code, failure.http_status) == (PERMANENT, "Unknown", None)
 
 
 URL: Final = "https://batch.us-east-1.amazonaws.com/v1/describejobs"
@@ -182,14 +187,14 @@ ERRORS: list[tuple[Exception, FailureKind]] = [
     (TimeoutError(), TRANSIENT),
     (ConnectionResetError("reset"), TRANSIENT),
     (OSError("no route"), TRANSIENT),
-    (botocore_errors.NoCredentialsError(), FATAL),
-    (botocore_errors.PartialCredentialsError(provider="env", cred_var="secret"), FATAL),
-    (botocore_errors.NoRegionError(), FATAL),
-    (botocore_errors.ParamValidationError(report="jobs"), FATAL),
-    (botocore_errors.UnauthorizedSSOTokenError(), FATAL),
-    (RuntimeError("Session is closed"), FATAL),
-    (TypeError("a bug"), FATAL),
-    (KeyError("body"), FATAL),
+    (botocore_errors.NoCredentialsError(), PERMANENT),
+    (botocore_errors.PartialCredentialsError(provider="env", cred_var="secret"), PERMANENT),
+    (botocore_errors.NoRegionError(), PERMANENT),
+    (botocore_errors.ParamValidationError(report="jobs"), PERMANENT),
+    (botocore_errors.UnauthorizedSSOTokenError(), PERMANENT),
+    (RuntimeError("Session is closed"), PERMANENT),
+    (TypeError("a bug"), PERMANENT),
+    (KeyError("body"), PERMANENT),
 ]
 
 
@@ -214,7 +219,7 @@ def test_the_traceback_is_dropped() -> None:
         Path("/no/such/file").read_bytes()
     error = caught.value
     assert error.__traceback__ is not None
-    assert classify(error).error is error
+    drop_tracebacks(error)
     assert error.__traceback__ is None
 
 
@@ -225,7 +230,7 @@ def test_the_tracebacks_of_causes_are_dropped() -> None:
         with pytest.raises(OSError, match="lost"):
             raise one
     error.__cause__, cause.__cause__ = cause, error
-    assert classify(error).error is error
+    drop_tracebacks(error)
     assert error.__traceback__ is cause.__traceback__ is None
 
 
@@ -241,17 +246,17 @@ def test_a_defect_is_no_network_trouble(error: Exception) -> None:
     """A programming error that aiobotocore wraps like a lost connection ends the waits, and leaves nothing open."""
     raised = as_aiobotocore_raises(error)
     assert isinstance(raised, botocore_errors.HTTPClientError)
-    assert classify(raised).kind is FATAL
+    assert classify(raised).kind is PERMANENT
     assert "closed" in classify(raised).advice
-    assert not leaves_open_whether_done(raised)
+    assert not classify(raised).may_be_done
 
 
-def test_is_throttle() -> None:
+def test_throttles() -> None:
     """A throttle is told from every other failure."""
-    assert is_throttle(http_error(429, None))
-    assert is_throttle(http_error(400, "ThrottlingException"))
-    assert not is_throttle(http_error(500, "ServerException"))
-    assert not is_throttle(TimeoutError())
+    assert classify(http_error(429, None)).kind is THROTTLED
+    assert classify(http_error(400, "ThrottlingException")).kind is THROTTLED
+    assert classify(http_error(500, "ServerException")).kind is not THROTTLED
+    assert classify(TimeoutError()).kind is not THROTTLED
 
 
 # What aiohttp raises, and what is known then of the request: it was not sent, or nobody can tell.
@@ -305,8 +310,8 @@ def as_aiobotocore_raises(error: Exception) -> Exception:
 def test_never_connected(error: Exception) -> None:
     """A call whose connection was never made cannot have been done, so it may be sent again."""
     raised = as_aiobotocore_raises(error)
-    assert was_not_sent(raised)
-    assert not leaves_open_whether_done(raised)
+    assert not classify(raised).was_sent
+    assert not classify(raised).may_be_done
     assert classify(raised).kind is TRANSIENT
 
 
@@ -314,8 +319,8 @@ def test_never_connected(error: Exception) -> None:
 def test_broken_on_the_way(error: Exception) -> None:
     """A call whose connection broke may have been done, so it is not sent again."""
     raised = as_aiobotocore_raises(error)
-    assert leaves_open_whether_done(raised)
-    assert not was_not_sent(raised)
+    assert classify(raised).may_be_done
+    assert classify(raised).was_sent
     assert classify(raised).kind is TRANSIENT
 
 
@@ -329,28 +334,28 @@ def test_broken_on_the_way(error: Exception) -> None:
 )
 def test_no_trust(error: Exception) -> None:
     """A TLS handshake that failed leaves nothing open: no request was sent."""
-    assert not leaves_open_whether_done(as_aiobotocore_raises(error))
+    assert not classify(as_aiobotocore_raises(error)).may_be_done
 
 
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 599])
 def test_answers_that_leave_it_open(status: int) -> None:
     """After a 5xx nobody can tell what was done."""
     error = http_error(status, None)
-    assert leaves_open_whether_done(error)
-    assert not was_not_sent(error)
+    assert classify(error).may_be_done
+    assert classify(error).was_sent
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 413, 429])
 def test_answers_that_leave_nothing_open(status: int) -> None:
     """After a refusal or a throttle it is clear that nothing was done, and that the call arrived."""
     error = http_error(status, None)
-    assert not leaves_open_whether_done(error)
-    assert not was_not_sent(error)
+    assert not classify(error).may_be_done
+    assert classify(error).was_sent
 
 
 def test_an_unreadable_answer_leaves_it_open() -> None:
     """An answer that came but cannot be read may tell of something that was done."""
-    assert leaves_open_whether_done(ResponseParserError("Unable to parse response"))
+    assert classify(ResponseParserError("Unable to parse response")).may_be_done
 
 
 @pytest.mark.parametrize(
@@ -367,16 +372,15 @@ def test_an_unreadable_answer_leaves_it_open() -> None:
 )
 def test_failures_before_sending_leave_nothing_open(error: Exception) -> None:
     """What goes wrong before there is a request leaves nothing open, and trying again is not for us to decide."""
-    assert not leaves_open_whether_done(error)
-    assert not was_not_sent(error)
+    assert not classify(error).may_be_done
+    assert classify(error).was_sent
 
 
 def test_other_calls_keep_their_tracebacks() -> None:
     """An error that is only asked about, and raised to the caller, keeps the way that it came."""
     with pytest.raises(OSError, match="No such file") as caught:
         Path("/no/such/file").read_bytes()
-    is_throttle(caught.value)
-    leaves_open_whether_done(caught.value)
+    classify(caught.value)
     assert caught.value.__traceback__ is not None
 
 
@@ -384,3 +388,10 @@ def test_an_unreadable_answer_has_a_status() -> None:
     """The body of a good answer could not be read, so there was an answer, and its status was good."""
     failure = classify(UnreadableResponseError("not an answer"))
     assert (failure.kind, failure.http_status) == (TRANSIENT, 200)
+
+
+def test_texts_are_one_line() -> None:
+    """What AWS, or who pretends to be, wrote is made fit for a line where it enters."""
+    failure = classify(http_error(403, "no\x1b[31m", "no\r2026-01-01 CRITICAL forged\u2028" + "x" * 10_000))
+    assert (failure.code, failure.message.isprintable()) == (r"'no\x1b[31m'", True)
+    assert len(failure.message) < 500

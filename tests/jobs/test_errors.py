@@ -15,9 +15,7 @@ import awaitbatch
 from awaitbatch import errors
 from awaitbatch._core.backoff import FixedInterval
 from awaitbatch._core.outcomes import MATCHED, Failure, FailureKind, Outcome, Reason
-from awaitbatch._core.text import one_line
 from awaitbatch._core.watch import Watch
-from awaitbatch._jobs import JobHead, JobStatus
 from awaitbatch._results import WaitResult
 
 if TYPE_CHECKING:
@@ -261,22 +259,3 @@ class TestEndings:
     def test_impossible(self, reason: Reason) -> None:
         """An ending that cannot be is a bug that shows itself, not a wrong answer."""
         assert isinstance(raised(result(Outcome(reason))), RuntimeError)
-
-    @pytest.mark.parametrize(
-        "outcome",
-        [
-            Outcome(Reason.FAILED, failed("no\n2026-01-01 CRITICAL forged\r\x1b[31m")),
-            Outcome(Reason.EXHAUSTED),
-            Outcome(Reason.ABSENT),
-        ],
-        ids=lambda outcome: outcome.reason.name,
-    )
-    def test_no_second_line(self, outcome: Outcome) -> None:
-        """What AWS, or who pretends to be, wrote cannot forge a second line of a log."""
-        error = raised(result(outcome, last_status="RUN\nNING"))
-        assert str(error).isprintable()
-
-
-def test_known_statuses_are_harmless() -> None:
-    """The states that AWS documents read as they are."""
-    assert all(one_line(JobHead(status=status).status or "") == status for status in JobStatus)

@@ -144,11 +144,34 @@ def test_no_id() -> None:
 
 
 def test_an_unknown_status() -> None:
-    """A status that AWS invented yesterday is kept as it came."""
-    assert (
-        DescribeJobsResponse(body_of({"jobId": "a", "status": "HIBERNATING"})).heads["a"].status
-        == "HIBERNATING"
-    )
+    """A status that AWS invented yesterday is kept as it came, with all else that is read of its job."""
+    job = {"jobId": "a", "status": "HIBERNATING", "attempts": [{}], "createdAt": 5}
+    response = DescribeJobsResponse(body_of(job, {"jobId": "b", "status": "RUNNING"}))
+    head = response.heads["a"]
+    assert (head.status, head.attempts_ended, head.created_at) == ("HIBERNATING", 1, 5)
+    assert response.heads["b"].status == "RUNNING"
+    assert decode_description(response.description("a")) == job
+
+
+def test_an_unknown_status_is_one_line() -> None:
+    """A status that would break out of its line is made fit for one where it enters."""
+    response = DescribeJobsResponse(body_of({"jobId": "a", "status": "RUNNING\nforged"}))
+    assert response.heads["a"].status == r"'RUNNING\nforged'"
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "HIBERNATING"])
+def test_jobs_of_one_status_share_its_name(status: str) -> None:
+    """Bodies bring a string of its own for each job; of a hundred thousand only one is kept."""
+    body = body_of(*({"jobId": job_id, "status": status} for job_id in "ab"))
+    first, second = DescribeJobsResponse(body), DescribeJobsResponse(body)
+    assert first.heads["a"].status is first.heads["b"].status is second.heads["a"].status
+
+
+@pytest.mark.parametrize("time", ["soon", None, 1.5, {"at": 5}, []], ids=str)
+def test_odd_times_hide_nothing(time: Any) -> None:
+    """Whatever is in the place of a time, the job is seen."""
+    job = {"jobId": "a", "status": "RUNNING", "createdAt": time, "startedAt": time, "stoppedAt": time}
+    assert DescribeJobsResponse(body_of(job)).heads["a"].status == "RUNNING"
 
 
 @pytest.mark.parametrize("last", [0, 1, 2])

@@ -100,7 +100,7 @@ async def test_no_callback_takes_ten_milliseconds(
             ) as client:
                 waits = [asyncio.create_task(client.poll_for_job_complete(job_id, 0)) for job_id in job_ids]
                 await asyncio.sleep(2 * interval)
-                body = await client._transport.describe_jobs(job_ids[:100])
+                body = await client._supervisor.transport.describe_jobs(job_ids[:100])
                 reading = time_to_read(body)
                 before, begin = client.statistics(), time.monotonic()
                 # A machine that is busy otherwise answers fewer, but then each callback matters as much.

@@ -123,7 +123,7 @@ class Heard(logging.Handler):
             client._supervisor,
             coalescer,
             coalescer._windows,
-            client._transport,
+            client._supervisor.transport,
             client.statistics(),
         )
         self.texts += [repr(part) for part in (*parts, *coalescer._windows)]

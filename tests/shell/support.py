@@ -46,12 +46,13 @@ class FaultyTransport(InProcessTransport):
             return outcome
         raise outcome
 
-    async def submit_job(self, **kwargs: Any) -> dict[str, Any]:
-        """Fail to order, or submit."""
-        self.submitted += 1
-        if self.submit_faults:
-            raise self.submit_faults.pop(0)
-        return await super().submit_job(**kwargs)
+    async def call(self, operation: str, /, **parameters: Any) -> dict[str, Any]:
+        """Let submissions fail to order."""
+        if operation == "SubmitJob":
+            self.submitted += 1
+            if self.submit_faults:
+                raise self.submit_faults.pop(0)
+        return await super().call(operation, **parameters)
 
 
 def client_error(

@@ -9,9 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from awaitbatch import FixedInterval
-from awaitbatch._core.requests import StatusChange
-from awaitbatch._reporter import Reporter
+from awaitbatch import FixedInterval, MaxRetriesExceededError
 from awaitbatch.testing import Fault
 from tests.support import ENDED, LONG, make_client, make_server
 
@@ -54,25 +52,6 @@ async def test_one_line_in_waits_that_follow_each_other(caplog: pytest.LogCaptur
         f"AWS Batch job ({job_id}) is RUNNING",
         f"AWS Batch job ({job_id}) is SUCCEEDED, was RUNNING",
     ]
-
-
-def test_what_was_told_takes_no_memory_for_ever(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of jobs long gone the reporter forgets what it has told."""
-    monkeypatch.setattr("awaitbatch._reporter._REMEMBERED", 200)
-    reporter = Reporter()
-    with caplog.at_level(logging.INFO, "awaitbatch"):
-        for number in range(250):
-            all(reporter.changed([StatusChange(f"job-{number}", None, "RUNNING")]))
-        told = len(caplog.records)
-        all(
-            reporter.changed(
-                [StatusChange("job-249", None, "RUNNING"), StatusChange("job-0", None, "RUNNING")]
-            )
-        )
-    assert [record.getMessage() for record in caplog.records[told:]] == ["AWS Batch job (job-0) is RUNNING"]
-    assert len(reporter._told) == 200
 
 
 async def test_a_short_outage_is_over_when_it_is(caplog: pytest.LogCaptureFixture) -> None:
@@ -129,7 +108,7 @@ async def test_closing_cuts_no_line_off(caplog: pytest.LogCaptureFixture) -> Non
 @pytest.mark.parametrize(
     ("fault", "begin", "still", "end"),
     [
-        (Fault.TOO_MANY_REQUESTS, "throttles DescribeJobs: from", "still throttles", "no more"),
+        (Fault.TOO_MANY_REQUESTS, "throttles DescribeJobs: from", "still throttles", "no longer throttles"),
         (Fault.CONNECTION_REFUSED, "DescribeJobs failed, polls go on", "keeps failing", "works again"),
     ],
 )
@@ -178,13 +157,14 @@ async def test_a_handler_that_raises_stops_nobody() -> None:
         logger.setLevel(logging.NOTSET)
 
 
-async def test_what_aws_writes_can_not_forge_a_line(caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_aws_writes_cannot_forge_a_line(caplog: pytest.LogCaptureFixture) -> None:
     """A status with a newline does not begin a new line in the log."""
     body = b'{"jobs": [{"jobId": "j", "status": "RUNNING\\nERROR forged"}]}'
     transport = FaultyTransport(make_server(), lambda *_: body)
     with caplog.at_level(logging.INFO, "awaitbatch"):
         async with make_client(transport) as client:
-            await client.poll_job_status("j", ["RUNNING\nERROR forged"])
+            with pytest.raises(MaxRetriesExceededError):
+                await client.poll_job_status("j", ["RUNNING"], max_retries=0)
     assert lines(caplog, logging.INFO) == [r"AWS Batch job (j) is 'RUNNING\nERROR forged'"]
 
 

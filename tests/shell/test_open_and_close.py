@@ -17,7 +17,7 @@ import pytest
 
 from awaitbatch import AwaitBatchError, BatchClient, BatchProtocol, ClientClosedError, FixedInterval, Window
 from awaitbatch._core.windows import Windows
-from awaitbatch._jobs import Known, order_of
+from awaitbatch._waits import wait_for
 from awaitbatch.testing import Fault
 from tests.support import ENDED, LONG, Log, make_client, make_server
 
@@ -362,13 +362,11 @@ async def test_what_else_is_due_does_not_wait_for_the_call_that_goes_on() -> Non
             return self._window
 
     async with make_client(transport) as client:
-        job = await client.describe(fast)
         transport.describe_jobs = describe_jobs  # type: ignore[method-assign]
-        # Of a state that is known there is no news, for which the task of the call would end.
         watch = partial(
-            client._supervisor.coalescer.watch,
+            wait_for,
+            client._supervisor.coalescer,
             window=Window(0, 0),
-            known=Known(job["status"], order_of(job)),
             match_status=["SUCCEEDED"],
             status_retries=1,
         )

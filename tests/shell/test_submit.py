@@ -130,7 +130,7 @@ async def test_an_answer_without_an_id_is_uncertain(answer: dict[str, Any]) -> N
     """A good answer that does not name the job, as when it was cut off, is no certainty."""
 
     class Forgetful(FaultyTransport):
-        async def submit_job(self, **_: object) -> dict[str, Any]:
+        async def call(self, operation: str, /, **_: object) -> dict[str, Any]:  # noqa: ARG002
             return answer
 
     async with make_client(Forgetful(make_server())) as client:

@@ -58,7 +58,7 @@ def count_ends(monkeypatch: pytest.MonkeyPatch) -> Counter[Watch]:
 
             super().__init__(job_id, count, **rules)
 
-    monkeypatch.setattr("awaitbatch._coalescer.Watch", CountedWatch)
+    monkeypatch.setattr("awaitbatch._waits.Watch", CountedWatch)
     return ends
 
 

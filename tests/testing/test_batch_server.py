@@ -148,13 +148,13 @@ async def test_the_transport_answers_without_a_network() -> None:
     server = BatchServer(clock=lambda: 0.0, default_life_cycle=LONG, region_name="eu-west-1")
     transport = server.transport(latency=0)
     await transport.open()
-    submitted = await transport.submit_job(**SUBMISSION)
+    submitted = await transport.call("SubmitJob", **SUBMISSION)
     assert submitted["ResponseMetadata"]["HTTPStatusCode"] == 200
     assert submitted["jobId"].encode() in await transport.describe_jobs([submitted["jobId"]])
-    await transport.cancel_job(jobId=submitted["jobId"], reason="no effect")
-    listed = await transport.list_jobs(jobQueue="queue")
+    await transport.call("CancelJob", jobId=submitted["jobId"], reason="no effect")
+    listed = await transport.call("ListJobs", jobQueue="queue")
     assert [job["jobId"] for job in listed["jobSummaryList"]] == [submitted["jobId"]]
-    await transport.terminate_job(jobId=submitted["jobId"], reason="enough")
+    await transport.call("TerminateJob", jobId=submitted["jobId"], reason="enough")
     assert server.status_of(submitted["jobId"]) == "FAILED"
     await transport.aclose()
     assert (transport.opened, transport.closed, transport.region_name) == (1, 1, "eu-west-1")

@@ -153,7 +153,7 @@ async def test_a_lost_response_to_a_submission_is_a_submitted_job(session: AioSe
         server.inject(Fault.SERVER_EXCEPTION, calls=1)
         for jobs in ("1 jobs", "1 jobs"):
             with pytest.raises((EndpointConnectionError, ClientError)):
-                await real.submit_job(**SUBMISSION)
+                await real.call("SubmitJob", **SUBMISSION)
             assert jobs in repr(server)
         assert server.statistics.answered == {"SubmitJob": 1}
         assert server.statistics.refused == {"SubmitJob": 1}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 
@@ -32,12 +32,14 @@ class Failure:
 
     Attributes:
         kind: What it means.
-        code: The error code of AWS, or the name of the error's class.
+        code: The error code of AWS, or the name of the error's class, fit for a line of text.
         http_status: The HTTP status of the answer, or None if there was none.
-        message: What the error says.
+        message: What the error says, fit for a line of text.
         error: The error itself.
         costs_attempt: Whether it uses up one of the attempts of a one-shot request.
         advice: What the user should do, to be read after the message.
+        was_sent: False if the connection was never made, so that AWS cannot have seen the call.
+        may_be_done: Whether AWS may have done what the call asked for.
     """
 
     kind: FailureKind
@@ -47,17 +49,27 @@ class Failure:
     error: BaseException | None
     costs_attempt: bool = True
     advice: str = ""
+    was_sent: bool = True
+    may_be_done: bool = False
 
 
-class Reason(Enum):
+class Reason(StrEnum):
     """Why a request has ended."""
 
-    MATCHED = "the job was seen as awaited"
-    ABSENT = "good answers lack the job"
-    EXHAUSTED = "no check is left"
-    FAILED = "calls failed"
-    BROKEN = "the request's own code raised"
-    CLOSED = "nobody sends calls any more"
+    MATCHED = "matched"
+    """The job was seen as awaited."""
+    ABSENT = "absent"
+    """Good answers lack the job."""
+    EXHAUSTED = "exhausted"
+    """No check is left."""
+    FAILED = "failed"
+    """Calls failed."""
+    BROKEN = "broken"
+    """The request's own code raised."""
+    CLOSED = "closed"
+    """Nobody sends calls any more."""
+    CANCELLED = "cancelled"
+    """Its owner took it back."""
 
 
 class Outcome(NamedTuple):

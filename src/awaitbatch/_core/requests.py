@@ -34,8 +34,19 @@ class Observation(Protocol):
         """Orders observations of one job by how far it had come."""
 
 
-Decision: TypeAlias = Window | Outcome | None
-"""What a request makes of an answer: another check in this window; the end; or no change, with the window it had."""
+class Deliver(NamedTuple):
+    """The request goes on, and its owner wants the job's description as it is now.
+
+    Attributes:
+        window: When to check again; None for the window that it had.
+    """
+
+    window: Window | None
+
+
+Decision: TypeAlias = Window | Deliver | Outcome | None
+"""What a request makes of an answer: another check in this window, perhaps with a delivery; the end; or no change, and
+the window that it had."""
 
 
 class Request(ABC):
@@ -97,11 +108,16 @@ class RequestsForJob(dict[R, None]):
         self.order = (-1, -1)
 
 
-class Ended(NamedTuple, Generic[R]):
-    """A request that has left, and why."""
+class Delivery(NamedTuple, Generic[R]):
+    """What the owner of a request has to get.
+
+    Attributes:
+        request: The request.
+        outcome: How it has ended; None if it goes on and wants the job's description.
+    """
 
     request: R
-    outcome: Outcome
+    outcome: Outcome | None
 
 
 class StatusChange(NamedTuple):
@@ -110,6 +126,20 @@ class StatusChange(NamedTuple):
     job_id: str
     before: str | None
     after: str
+
+
+class Effects(NamedTuple, Generic[R]):
+    """What a good answer has brought.
+
+    Attributes:
+        deliveries: What the owners of requests have to get.
+        changes: The jobs that were seen in new states by those who poll them.
+        absent: The jobs that were asked for and are not in the answer.
+    """
+
+    deliveries: list[Delivery[R]]
+    changes: list[StatusChange]
+    absent: list[str]
 
 
 class Call(Generic[R]):

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
 
 MOST_CHARACTERS: Final = 400
 """Of a text that is longer, only so much is shown."""
 
 _USER_INFO: Final = re.compile(r"//[^/\s]*@")
-
-
-# One object for all equal texts, as long as there are few: the states of a hundred thousand jobs would take megabytes.
-# `sys.intern` would keep whatever anybody sends, in some versions of Python for good.
-interned = lru_cache(maxsize=64)(str)
 
 
 def one_line(text: str) -> str:
@@ -36,20 +30,20 @@ def first_line(text: str) -> str:
     return next(iter(text.strip().splitlines()), "").rstrip()
 
 
-def text_of(error: BaseException) -> str:
-    """The first line of what an error says, or the name of its class if it says nothing."""
+def message_of(error: BaseException) -> str:
+    """The first line of what an error says, or the name of its class if it says nothing, fit for a line of text."""
     try:
         text = first_line(str(error))
     except Exception:  # noqa: BLE001
         # An error of the user's own may be unable to say anything.
         text = ""
-    return text or type(error).__name__
+    return one_line(text or type(error).__name__)
 
 
 def error_line(error: BaseException) -> str:
     """An error in one line: its class, and what it says."""
-    name, text = type(error).__name__, text_of(error)
-    return one_line(name if text == name else f"{name}: {text}")
+    name, message = type(error).__name__, message_of(error)
+    return name if message == name else f"{name}: {message}"
 
 
 def quantity(number: int, noun: str, nouns: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Required, TypedDict
 from awaitbatch._core.backoff import Backoff, Window
 from awaitbatch._core.outcomes import FINAL, MATCHED, Failure, FailureKind, Outcome, Reason
 from awaitbatch._core.requests import Decision, Observation, Request
-from awaitbatch._core.text import interned, one_line, quantity
+from awaitbatch._core.text import one_line, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -32,6 +32,7 @@ class Rules(TypedDict, total=False):
         status_retries: Good answers in a row that may lack the job, and tries that a one-shot describe may take.
         backoff: When to check again.
         absence_is_final: Whether one good answer without the job is enough.
+        last_status: The status that the same wait has seen before.
     """
 
     match_status: Required[Container[str] | None]
@@ -39,6 +40,7 @@ class Rules(TypedDict, total=False):
     status_retries: Required[float]
     backoff: Required[Backoff]
     absence_is_final: bool
+    last_status: str | None
 
 
 class Watch(Request):
@@ -46,8 +48,8 @@ class Watch(Request):
 
     Args:
         job_id: The job.
-        deliver: What the shell calls with the outcome and, if the job was seen as awaited, its description as JSON;
-            the core only keeps it.
+        deliver: What the shell calls with each `Delivery`: the outcome, or None if the watch goes on, and the job's
+            description as JSON if the job was seen as awaited. The core only keeps it.
         match_status: See `Rules`, as for all that follow.
 
     Attributes:
@@ -55,6 +57,7 @@ class Watch(Request):
         failures: Calls that failed a one-shot describe.
         absences: Good answers in a row that lacked the job.
         last_status: The last status seen, or None.
+        began: When the wait began, in monotonic seconds; the shell sets it.
     """
 
     __slots__ = (
@@ -65,6 +68,7 @@ class Watch(Request):
         "_max_retries",
         "_status_retries",
         "absences",
+        "began",
         "checks",
         "deliver",
         "failures",
@@ -74,18 +78,20 @@ class Watch(Request):
     def __init__(
         self,
         job_id: str,
-        deliver: Callable[[Watch, Outcome, bytes | None], None],
+        deliver: Callable[[Watch, Outcome | None, bytes | None], None],
         *,
         match_status: Container[str] | None,
         max_retries: float = math.inf,
         status_retries: float,
         backoff: Backoff,
         absence_is_final: bool = False,
+        last_status: str | None = None,
     ) -> None:
         super().__init__(job_id, one_shot=match_status is None)
         self.deliver = deliver
         self.checks = 0
-        self.last_status: str | None = None
+        self.last_status = last_status
+        self.began = math.nan
         self._match_status = match_status
         self._max_retries = max_retries
         self._status_retries = status_retries
@@ -96,8 +102,7 @@ class Watch(Request):
         self._failure: Failure | None = None
 
     def __repr__(self) -> str:
-        status = one_line(self.last_status) if self.last_status else "not seen yet"
-        return f"<Watch {self.job_id} {status}, {quantity(self.checks, 'check', 'checks')}>"
+        return f"<Watch {self.job_id} {self.last_status or 'not seen yet'}, {quantity(self.checks, 'check', 'checks')}>"
 
     def on_seen(self, observation: Observation) -> Decision:
         """Ends if the status is the awaited one; else it was a check."""
@@ -111,7 +116,7 @@ class Watch(Request):
         if status is None:
             return None
         if status != self.last_status:
-            self.last_status = interned(status)
+            self.last_status = status
         self.absences = 0
         self._failure = None
         return MATCHED if self._match_status is None or status in self._match_status else None

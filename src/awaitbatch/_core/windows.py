@@ -20,13 +20,14 @@ from awaitbatch._core.requests import (
     MAX_IDS_PER_CALL,
     Call,
     Decision,
-    Ended,
+    Deliver,
+    Delivery,
+    Effects,
     Observation,
     R,
     RequestsForJob,
     StatusChange,
 )
-from awaitbatch._core.text import interned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -43,6 +44,13 @@ Tasks that begin to wait one after the other would each have a window of their o
 """
 
 
+REMEMBERED: Final = 20_000
+"""Jobs whose state is remembered when nobody waits for them any more, so that the next wait tells no old news.
+
+They take three megabytes.
+"""
+
+
 class Windows(Generic[R]):
     """The requests that wait, and the calls in which they travel.
 
@@ -53,6 +61,7 @@ class Windows(Generic[R]):
     __slots__ = (
         "_calls",
         "_jobs",
+        "_last_seen",
         "_one_shot_numbers",
         "_one_shots",
         "_parts",
@@ -63,6 +72,8 @@ class Windows(Generic[R]):
 
     def __init__(self) -> None:
         self._jobs: dict[str, RequestsForJob[R]] = {}
+        # Of jobs that nobody waits for any more, the one seen longest ago first: the state, and its order.
+        self._last_seen: dict[str, tuple[str, tuple[int, int]]] = {}
         self._size = 0
         self._calls = 0
         self._queue = WindowQueue[R]()
@@ -89,6 +100,9 @@ class Windows(Generic[R]):
         job = self._jobs.get(request.job_id)
         if job is None:
             job = self._jobs[request.job_id] = RequestsForJob()
+            last_seen = self._last_seen.pop(request.job_id, None)
+            if last_seen is not None:
+                job.status, job.order = last_seen
         job[request] = None
         request.job = job
         self._size += 1
@@ -101,12 +115,6 @@ class Windows(Generic[R]):
         if request.held_by is not None:
             self._remove(request)
             self._tidy()
-
-    def remember(self, job_id: str, status: str, order: tuple[int, int]) -> None:
-        """Take what is known of a job that is asked for, so that seeing the same again is no `StatusChange`."""
-        job = self._jobs.get(job_id)
-        if job is not None and order > job.order:
-            job.status, job.order = status, order
 
     def next_deadline(self) -> float:
         """When the next call must leave: inf if there is nothing to send, -inf for parts of a refused call."""
@@ -144,11 +152,9 @@ class Windows(Generic[R]):
                 break
         return Call(number, requests, due=due)
 
-    def answer(
-        self, call: Call[R], observations: Mapping[str, Observation], now: float
-    ) -> tuple[list[Ended[R]], list[StatusChange]]:
+    def answer(self, call: Call[R], observations: Mapping[str, Observation], now: float) -> Effects[R]:
         """A call brought a good answer. Jobs in it that nobody asked for are ignored."""
-        changes: list[StatusChange] = []
+        effects = Effects[R]([], [], [])
         if call.bisection is not None:
             call.bisection.parts_in_flight -= 1
             call.bisection.has_answer = True
@@ -160,25 +166,19 @@ class Windows(Generic[R]):
             if job is None:
                 continue
             observation = observations.get(job_id)
-            if observation is not None and observation.status != job.status:
-                _record_change(job_id, job, observation, changes)
+            if observation is None:
+                effects.absent.append(job_id)
+            elif observation.status != job.status:
+                _record_change(job_id, job, observation, effects.changes)
             if len(job) == 1 and first.held_by == number:
                 # As most are.
                 decisions[first] = first.on_absent() if observation is None else first.on_seen(observation)
                 continue
-            # A schedule, which is the user's own code, may make others leave.
-            for request in tuple(job):
-                if request.held_by == number:
-                    decisions[request] = (
-                        request.on_absent() if observation is None else request.on_seen(observation)
-                    )
-                elif observation is not None and request.added_after < number:
-                    decision = request.on_seen_early(observation)
-                    if decision is not None:
-                        decisions[request] = decision
-        return self._apply(decisions, now), changes
+            _ask_each(job, number, observation, decisions, effects.deliveries)
+        effects.deliveries.extend(self._apply(decisions, now))
+        return effects
 
-    def fail(self, call: Call[R], failure: Failure, now: float) -> list[Ended[R]]:
+    def fail(self, call: Call[R], failure: Failure, now: float) -> list[Delivery[R]]:
         """A call failed as a whole. Only the requests in it are told, unless no call can succeed any more."""
         if call.bisection is not None:
             call.bisection.parts_in_flight -= 1
@@ -194,7 +194,7 @@ class Windows(Generic[R]):
             return self._apply(ends, now)
         return self._fail_all(self._requests_in(call), failure, now)
 
-    def refuse(self, call: Call[R], failure: Failure, now: float) -> list[Ended[R]]:
+    def refuse(self, call: Call[R], failure: Failure, now: float) -> list[Delivery[R]]:
         """AWS refused a call because of its content: split it until the bad id is alone."""
         if call.bisection is None:
             bisection = Bisection()
@@ -202,7 +202,7 @@ class Windows(Generic[R]):
             bisection = call.bisection
             bisection.parts_in_flight -= 1
         bisection.refused(len(call.job_ids), failure.message)
-        ended: list[Ended[R]] = []
+        ended: list[Delivery[R]] = []
         if len(call.job_ids) == 1 or bisection.is_general:
             ended += self._fail_all(self._requests_in(call), failure, now)
         else:
@@ -246,27 +246,30 @@ class Windows(Generic[R]):
             if request.held_by == call.number
         ]
 
-    def _fail_all(self, requests: Iterable[R], failure: Failure, now: float) -> list[Ended[R]]:
+    def _fail_all(self, requests: Iterable[R], failure: Failure, now: float) -> list[Delivery[R]]:
         return self._apply({request: request.on_failure(failure) for request in requests}, now)
 
-    def _apply(self, decisions: Mapping[R, Decision], now: float) -> list[Ended[R]]:
+    def _apply(self, decisions: Mapping[R, Decision], now: float) -> list[Delivery[R]]:
         """Let each request go on or leave, as it decided."""
-        ended: list[Ended[R]] = []
-        given: Window | None = None
+        deliveries: list[Delivery[R]] = []
+        given: object = self
         for request, decision in decisions.items():
             if request.held_by is None:
                 # Another's schedule made it leave.
                 continue
-            if isinstance(decision, Outcome):
-                self._remove(request)
-                ended.append(Ended(request, decision))
-                continue
-            if decision is None:
-                self._enqueue(request)
-                continue
             if decision is not given:
+                if isinstance(decision, Deliver):
+                    deliveries.append(Delivery(request, None))
+                    decision = decision.window  # noqa: PLW2901
+                if isinstance(decision, Outcome):
+                    self._remove(request)
+                    deliveries.append(Delivery(request, decision))
+                    continue
+                if decision is None:
+                    self._enqueue(request)
+                    continue
                 given = decision
-                opens, closes = _moments(given, now)
+                opens, closes = _moments(decision, now)
                 cohort = self._queue.arrivals(opens)
             # With a fixed interval all jobs of a call get the same window; times of their own would take memory, and
             # time to forget.
@@ -274,7 +277,7 @@ class Windows(Generic[R]):
             cohort.join(request)
             if request.one_shot:
                 self._push_one_shot(request)
-        return ended
+        return deliveries
 
     def _enqueue(self, request: R) -> None:
         self._queue.arrivals(request.earliest).join(request)
@@ -291,12 +294,37 @@ class Windows(Generic[R]):
         del job[request]
         if not job:
             del self._jobs[request.job_id]
+            if job.status is not None:
+                self._last_seen[request.job_id] = job.status, job.order
+                if len(self._last_seen) > REMEMBERED:
+                    del self._last_seen[next(iter(self._last_seen))]
 
     def _tidy(self) -> None:
         self._queue.tidy(self._size)
         if len(self._one_shots) > 2 * self._size + MAX_IDS_PER_CALL:
             self._one_shots = [entry for entry in self._one_shots if entry[2].held_by is entry[3]]
             heapify(self._one_shots)
+
+
+def _ask_each(
+    job: RequestsForJob[R],
+    number: int,
+    observation: Observation | None,
+    decisions: dict[R, Decision],
+    deliveries: list[Delivery[R]],
+) -> None:
+    """Ask all requests for a job what they make of the answer to a call, those included that were not in it."""
+    # A schedule, which is the user's own code, may make others leave.
+    for request in tuple(job):
+        if request.held_by == number:
+            decisions[request] = request.on_absent() if observation is None else request.on_seen(observation)
+        elif observation is not None and request.added_after < number:
+            decision = request.on_seen_early(observation)
+            if isinstance(decision, Deliver) and decision.window is None:
+                # It keeps its window, and its place if it is in a call under way.
+                deliveries.append(Delivery(request, None))
+            elif decision is not None:
+                decisions[request] = decision
 
 
 def _record_change(
@@ -309,7 +337,7 @@ def _record_change(
         # Who describes a job sees it himself; news is for those who wait.
         if not request.one_shot:
             changes.append(StatusChange(job_id, job.status, status))
-            job.status, job.order = interned(status), order
+            job.status, job.order = status, order
             return
 
 

@@ -1,5 +1,5 @@
 """The command ``awaitbatch``."""
 
-from awaitbatch.cli.command import main
+from awaitbatch.cli._command import main
 
 __all__ = ["main"]

@@ -85,40 +85,13 @@ class InProcessTransport:
         body, _ = await self._call("DescribeJobs", {"jobs": list(job_ids)})
         return body
 
-    async def submit_job(self, **kwargs: object) -> dict[str, Any]:
-        """Send SubmitJob with boto3's parameters.
+    async def call(self, operation: str, /, **parameters: object) -> dict[str, Any]:
+        """Send any other operation with boto3's parameters, as ``call("SubmitJob", jobName=…)``.
 
         Raises:
-            botocore.exceptions.ClientError: The call was throttled or refused.
+            botocore.exceptions.ClientError: The call was throttled or refused, or there is no such operation.
         """
-        return await self._parsed("SubmitJob", kwargs)
-
-    async def list_jobs(self, **kwargs: object) -> dict[str, Any]:
-        """Send ListJobs with boto3's parameters.
-
-        Raises:
-            botocore.exceptions.ClientError: The call was throttled or refused.
-        """
-        return await self._parsed("ListJobs", kwargs)
-
-    async def cancel_job(self, **kwargs: object) -> dict[str, Any]:
-        """Send CancelJob with boto3's parameters, `jobId` and `reason`.
-
-        Raises:
-            botocore.exceptions.ClientError: The call was throttled or refused.
-        """
-        return await self._parsed("CancelJob", kwargs)
-
-    async def terminate_job(self, **kwargs: object) -> dict[str, Any]:
-        """Send TerminateJob with boto3's parameters, `jobId` and `reason`.
-
-        Raises:
-            botocore.exceptions.ClientError: The call was throttled or refused.
-        """
-        return await self._parsed("TerminateJob", kwargs)
-
-    async def _parsed(self, operation: str, request: dict[str, object]) -> dict[str, Any]:
-        body, metadata = await self._call(operation, request)
+        body, metadata = await self._call(operation, parameters)
         try:
             response: dict[str, Any] = msgspec.json.decode(body)
         except msgspec.DecodeError as error:

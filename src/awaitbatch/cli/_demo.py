@@ -7,7 +7,7 @@ import gc
 import math
 import signal
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
@@ -16,18 +16,18 @@ import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 
 from awaitbatch import AwaitBatchError, BatchClient, FixedInterval
-from awaitbatch._core.text import one_line, text_of
-from awaitbatch.cli.display import Progress, choose_display
-from awaitbatch.cli.process_figures import LoopStalls, peak_memory
-from awaitbatch.cli.seen import StatusCounts
-from awaitbatch.cli.summary import ServerRecord, Wait, plural, summarize
+from awaitbatch._core.text import message_of
+from awaitbatch.cli._display import Progress, choose_display
+from awaitbatch.cli._job_counts import JobCounts
+from awaitbatch.cli._process_figures import LoopStalls, peak_memory
+from awaitbatch.cli._summary import ServerRecord, Wait, plural, summarize
 from awaitbatch.testing import LifeCycle, MotoServer, ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
 
-    from awaitbatch.cli.display import Display
-    from awaitbatch.cli.summary import Summary
+    from awaitbatch.cli._display import Display
+    from awaitbatch.cli._summary import Summary
 
 _T = TypeVar("_T")
 
@@ -117,8 +117,10 @@ async def _run_until_signal(plan: Plan) -> int:
         if task is not None and len(caught) == 1:
             task.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop, number)
+    # Windows has no such handlers, and raises KeyboardInterrupt by itself.
+    with suppress(NotImplementedError):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop, number)
     try:
         summary = await _show(plan)
     except (asyncio.CancelledError, DemoError):
@@ -139,16 +141,19 @@ async def _show(plan: Plan) -> Summary:
                 await stack.enter_async_context(server)
             except RuntimeError as error:
                 raise DemoError(str(error)) from error
-            client = BatchClient(**server.client_arguments, max_calls_per_second=plan.max_calls_per_second)
+            jobs = JobCounts(display.say)
+            client = BatchClient(
+                **server.client_arguments, max_calls_per_second=plan.max_calls_per_second, observers=[jobs]
+            )
             await stack.enter_async_context(client)
             try:
-                summary = await _Run(plan, client, server, display).to_the_end()
+                summary = await _Run(plan, client, server, display, jobs).to_the_end()
             except ExceptionGroup as group:
                 first = _first(group)
                 if isinstance(first, BrokenPipeError):
                     raise first from group
                 if isinstance(first, AwaitBatchError | BotoCoreError | ClientError | aiohttp.ClientError):
-                    raise DemoError(one_line(text_of(first))) from group
+                    raise DemoError(message_of(first)) from group
                 raise
         display.conclude(summary)
     return summary
@@ -157,12 +162,14 @@ async def _show(plan: Plan) -> Summary:
 class _Run:
     """One run, from the first submission to the figures."""
 
-    def __init__(self, plan: Plan, client: BatchClient, server: ServerProcess, display: Display) -> None:
+    def __init__(
+        self, plan: Plan, client: BatchClient, server: ServerProcess, display: Display, jobs: JobCounts
+    ) -> None:
         self._plan = plan
         self._client = client
         self._server = server
         self._display = display
-        self._seen = StatusCounts(display.say)
+        self._jobs = jobs
         self._submitting = asyncio.Semaphore(_SUBMISSIONS_AT_ONCE)
         self._began = time.perf_counter()
 
@@ -172,17 +179,16 @@ class _Run:
         gc.freeze()
         stalls = LoopStalls()
         memory_before = peak_memory()
-        with self._seen.listening():
-            async with asyncio.TaskGroup() as background:
-                helpers = [
-                    background.create_task(stalls.measure()),
-                    background.create_task(self._keep_showing()),
-                ]
-                life_cycles = enumerate(self._plan.life_cycles())
-                job_ids = await _all(self._submit(number, life_cycle) for number, life_cycle in life_cycles)
-                waits = await _all(self._wait(job_id) for job_id in job_ids)
-                for helper in helpers:
-                    helper.cancel()
+        async with asyncio.TaskGroup() as background:
+            helpers = [
+                background.create_task(stalls.measure()),
+                background.create_task(self._keep_showing()),
+            ]
+            life_cycles = enumerate(self._plan.life_cycles())
+            job_ids = await _all(self._submit(number, life_cycle) for number, life_cycle in life_cycles)
+            waits = await _all(self._wait(job_id) for job_id in job_ids)
+            for helper in helpers:
+                helper.cancel()
         progress = self._progress()
         memory = peak_memory()
         self._display.show(progress)
@@ -193,7 +199,7 @@ class _Run:
             seconds=progress.seconds,
             longest_stall=stalls.longest,
             peak_memory=memory,
-            memory_growth=memory - memory_before,
+            memory_before=memory_before,
         )
 
     async def _submit(self, number: int, life_cycle: LifeCycle) -> str:
@@ -205,7 +211,7 @@ class _Run:
                 parameters=life_cycle.to_parameters(),
             )
         job_id: str = answer["jobId"]
-        self._seen.submitted(job_id)
+        self._jobs.submitted(job_id)
         return job_id
 
     async def _wait(self, job_id: str) -> Wait:
@@ -232,7 +238,7 @@ class _Run:
         return Progress(
             seconds=time.perf_counter() - self._began,
             jobs=self._plan.jobs,
-            statuses=self._seen.counts,
+            statuses=self._jobs.counts,
             calls=statistics.calls,
             ids_per_call=statistics.ids_per_call,
             checks=statistics.jobs_described,

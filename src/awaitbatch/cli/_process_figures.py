@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import resource
+import importlib
 import sys
 from typing import Final
 
@@ -29,8 +29,12 @@ class LoopStalls:
             self.longest = max(self.longest, loop.time() - due)
 
 
-def peak_memory() -> int:
-    """The most resident memory that this process has had, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak_memory() -> int | None:
+    """The most resident memory that this process has had, in bytes; None where nobody counts it, as on Windows."""
+    try:
+        resource = importlib.import_module("resource")
+    except ImportError:
+        return None
+    peak: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Linux counts in KiB, macOS in bytes.
     return peak if sys.platform == "darwin" else peak * 1024

@@ -13,13 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from awaitbatch import JobStatus
-from awaitbatch.cli.summary import plural
+from awaitbatch.cli._summary import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
-    from awaitbatch.cli.summary import Summary
+    from awaitbatch.cli._summary import Summary
 
 _MOST_DISAGREEMENTS: Final = 10
 _WIDEST_TEXT: Final = 96

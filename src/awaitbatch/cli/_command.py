@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import math
 import os
 import signal
 import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
+
+from awaitbatch import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _demo(options: argparse.Namespace) -> int:
     # Not before it is known that rich is installed; and --help and --version are quick without it.
-    from awaitbatch.cli.demo import DemoError, Plan, run
+    from awaitbatch.cli._demo import DemoError, Plan, run
 
     plan = Plan(
         jobs=options.jobs,
@@ -83,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="awaitbatch", description="Await AWS Batch jobs, thousands of them on one event loop."
     )
-    parser.add_argument("--version", action="version", version=f"awaitbatch {_version()}")
+    parser.add_argument("--version", action="version", version=f"awaitbatch {__version__}")
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
     demo = commands.add_parser(
         "demo",
@@ -138,13 +139,6 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, metavar="N", help="plan the same jobs as the last run with this seed"
     )
     return parser
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("awaitbatch")
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed)"
 
 
 def _number(text: str) -> float:

@@ -1,4 +1,4 @@
-"""Writing of incidents without flooding the log."""
+"""How to write of trouble without flooding the log."""
 
 from __future__ import annotations
 
@@ -32,34 +32,34 @@ class Incident:
         began: When it began, in monotonic seconds.
     """
 
-    __slots__ = ("_is_told", "_last_event", "_last_line", "_recovery", "_went_well", "began", "count")
+    __slots__ = ("_is_logged", "_last_event", "_last_line", "_recovery", "_went_well", "began", "count")
 
     def __init__(self, recovery: float) -> None:
         self._recovery = recovery
         self._last_event = self._last_line = -math.inf
-        self._is_told = False
+        self._is_logged = False
         self._went_well = True
         self.count = 0
         self.began = -math.inf
 
-    def event(self, now: float) -> Line | None:
+    def occurred(self, now: float) -> Line | None:
         """It happened, for the first time or again."""
         if self._went_well and now >= self._last_event + self._recovery:
-            self.began, self.count, self._is_told = now, 0, False
+            self.began, self.count, self._is_logged = now, 0, False
         self.count += 1
         self._last_event = now
         self._went_well = False
         if now < self._last_line + SUMMARY_INTERVAL:
             return None
         self._last_line = now
-        line = Line.SUMMARY if self._is_told else Line.BEGIN
-        self._is_told = True
+        line = Line.SUMMARY if self._is_logged else Line.BEGIN
+        self._is_logged = True
         return line
 
-    def quiet(self, now: float) -> Line | None:
-        """It did not happen this time."""
+    def went_well(self, now: float) -> Line | None:
+        """A call succeeded."""
         self._went_well = True
-        if self._is_told and now >= self._last_event + self._recovery:
-            self._is_told = False
+        if self._is_logged and now >= self._last_event + self._recovery:
+            self._is_logged = False
             return Line.END
         return None

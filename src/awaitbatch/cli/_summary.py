@@ -58,8 +58,8 @@ class Summary:
         median_delay: Seconds from a job's end to that of its wait, for the median job.
         longest_usual_delay: The same for the 99th percentile.
         longest_stall: The longest that something held the event loop, in seconds.
-        peak_memory: Of the process that awaits, in bytes.
-        memory_growth: By how much the peak was above that before the first submission, in bytes.
+        peak_memory: Of the process that awaits, in bytes; None if it is not known.
+        memory_before: The same before the first submission.
         disagreements: Where the waits and the server's record differ; hopefully nowhere.
     """
 
@@ -72,8 +72,8 @@ class Summary:
     median_delay: float
     longest_usual_delay: float
     longest_stall: float
-    peak_memory: int
-    memory_growth: int
+    peak_memory: int | None
+    memory_before: int | None
     disagreements: tuple[str, ...]
 
     @property
@@ -110,7 +110,9 @@ class Summary:
         )
 
     def _memory(self) -> str:
-        growth = _megabytes(self.memory_growth)
+        if self.peak_memory is None or self.memory_before is None:
+            return "not counted on this system"
+        growth = _megabytes(self.peak_memory - self.memory_before)
         return f"{_megabytes(self.peak_memory)} at its peak, {growth} more than before the first job"
 
     def _verdict(self) -> str:
@@ -126,8 +128,8 @@ def summarize(
     *,
     seconds: float,
     longest_stall: float,
-    peak_memory: int,
-    memory_growth: int,
+    peak_memory: int | None,
+    memory_before: int | None,
 ) -> Summary:
     """Work out the figures of a run, and compare its waits with the server's record.
 
@@ -138,7 +140,7 @@ def summarize(
         seconds: See `Summary`, as for the arguments that follow.
         longest_stall: See `Summary`.
         peak_memory: See `Summary`.
-        memory_growth: See `Summary`.
+        memory_before: See `Summary`.
     """
     delays = [wait.returned_at - record.ended[wait.job_id] for wait in waits if wait.job_id in record.ended]
     statuses = Counter(wait.status for wait in waits)
@@ -153,7 +155,7 @@ def summarize(
         longest_usual_delay=percentile(delays, 99),
         longest_stall=longest_stall,
         peak_memory=peak_memory,
-        memory_growth=memory_growth,
+        memory_before=memory_before,
         disagreements=tuple(map(one_line, _disagreements(waits, record))),
     )
 

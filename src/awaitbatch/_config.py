@@ -1,0 +1,175 @@
+"""What a client is made with, checked once and for all."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
+from awaitbatch._transport import AiobotocoreTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiobotocore.config import AioConfig
+    from aiobotocore.session import AioSession
+    from types_aiobotocore_batch import BatchClient as AiobotocoreBatchClient
+
+    from awaitbatch._transport import BatchTransport
+    from awaitbatch.instrumentation import Observer
+
+random: Final = Random()  # noqa: S311
+"""Draws the pauses of all clients."""
+if hasattr(os, "register_at_fork"):
+    # Or the processes of a prefork server would all draw the same pauses.
+    os.register_at_fork(after_in_child=random.seed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientConfig:
+    """The arguments of `BatchClient`, which documents them.
+
+    Raises:
+        ValueError: One makes no sense, or contradicts another.
+        TypeError: One is of a wrong type.
+    """
+
+    region_name: str | None = None
+    endpoint_url: str | None = None
+    aws_access_key_id: str | None = None
+    aws_secret_access_key: str | None = field(default=None, repr=False)
+    aws_session_token: str | None = field(default=None, repr=False)
+    profile_name: str | None = None
+    config: AioConfig | None = None
+    verify: bool | str | None = None
+    use_ssl: bool = True
+    session: AioSession | None = None
+    client: AiobotocoreBatchClient | None = None
+    transport: BatchTransport | None = None
+    max_retries: float | None = None
+    status_retries: float | None = None
+    backoff: Backoff = field(default_factory=lambda: ExponentialBackoff(random))
+    max_calls_per_second: float = 10.0
+    call_timeout: float = 15
+    close_timeout: float = 5
+    describe_window: float = 0.005
+    observers: Sequence[Observer] = ()
+
+    def __post_init__(self) -> None:
+        self._refuse_contradictions()
+        check_limits(backoff=self.backoff, max_retries=self.max_retries, status_retries=self.status_retries)
+        require(_is_positive, "max_calls_per_second", self.max_calls_per_second, "a positive number")
+        require(_is_positive, "call_timeout", self.call_timeout, "a positive number of seconds")
+        require(_is_duration, "close_timeout", self.close_timeout, "a number of seconds")
+        require(_is_duration, "describe_window", self.describe_window, "a number of seconds")
+        require(
+            _are_observers,
+            "observers",
+            self.observers,
+            "a list of functions that take an event, none of them async",
+        )
+
+    def make_transport(self) -> BatchTransport:
+        """The transport that was given, or one over aiobotocore.
+
+        Raises:
+            TypeError: The client or the session is not aiobotocore's.
+            ValueError: The client is one of another service.
+        """
+        if self.transport is not None:
+            return self.transport
+        return AiobotocoreTransport(
+            client=self.client,
+            session=self.session,
+            profile_name=self.profile_name,
+            **self._client_settings(),
+        )
+
+    def window_of_describes(self) -> Window:
+        """When a describe is sent, in seconds from now."""
+        return Window(0.0, self.describe_window)
+
+    def _client_settings(self) -> dict[str, Any]:
+        """The arguments of ``session.create_client`` that were given."""
+        settings: dict[str, Any] = {
+            "region_name": self.region_name,
+            "endpoint_url": self.endpoint_url,
+            "aws_access_key_id": self.aws_access_key_id,
+            "aws_secret_access_key": self.aws_secret_access_key,
+            "aws_session_token": self.aws_session_token,
+            "config": self.config,
+            "verify": self.verify,
+            "use_ssl": None if self.use_ssl else False,
+        }
+        return {name: value for name, value in settings.items() if value is not None}
+
+    def _refuse_contradictions(self) -> None:
+        sources = ("profile_name", "session", "client", "transport")
+        given = [name for name in sources if getattr(self, name) is not None]
+        if len(given) > 1:
+            message = f"give only one of {', '.join(given)}"
+            raise ValueError(message)
+        settings = self._client_settings()
+        if settings and given in (["client"], ["transport"]):
+            message = f"{', '.join(settings)} cannot be changed: {given[0]}= comes with its own settings"
+            raise ValueError(message)
+
+
+def check_limits(
+    *,
+    backoff: Backoff | None = None,
+    max_retries: float | None = None,
+    status_retries: float | None = None,
+) -> None:
+    """Refuse what a wait cannot go by.
+
+    Raises:
+        ValueError: One makes no sense.
+        TypeError: One is of a wrong type.
+    """
+    if max_retries is not None:
+        require(lambda bound: bound >= 0, "max_retries", max_retries, "at least 0, or math.inf for no bound")
+    if status_retries is not None:
+        expected = "at least 1, or math.inf for no bound"
+        require(lambda bound: bound >= 1, "status_retries", status_retries, expected)
+    if backoff is not None:
+        require(_is_backoff, "backoff", backoff, "an object with window(tries), as FixedInterval(5)")
+
+
+def require(holds: Callable[[Any], bool], name: str, value: object, expected: str) -> None:
+    """Refuse an argument unless it holds.
+
+    Raises:
+        ValueError: It does not.
+        TypeError: It cannot even be asked.
+    """
+    try:
+        error: type[Exception] | None = None if holds(value) else ValueError
+    except TypeError:
+        error = TypeError
+    if error is not None:
+        message = f"{name} must be {expected}, not {value!r}"
+        raise error(message)
+
+
+def _is_positive(number: float) -> bool:
+    return 0 < number < math.inf
+
+
+def _is_duration(seconds: float) -> bool:
+    return 0 <= seconds < math.inf
+
+
+def _is_backoff(given: object) -> bool:
+    return isinstance(given, Backoff) and not isinstance(given, type)
+
+
+def _are_observers(given: object) -> bool:
+    return isinstance(given, Sequence) and all(
+        callable(observer) and not inspect.iscoroutinefunction(observer) for observer in given
+    )

@@ -1,0 +1,54 @@
+"""SubmitJob: at most once, since it has no idempotency token."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from awaitbatch._core.outcomes import FailureKind
+from awaitbatch._failures import UnreadableResponseError, classify
+from awaitbatch.errors import SubmitUncertainError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from awaitbatch._operations import Operations
+
+
+async def submit_job(
+    operations: Operations, request: Mapping[str, Any], *, tries: float, pause: Callable[[int], float]
+) -> dict[str, Any]:
+    """Submit a job; again only if AWS has certainly not taken it.
+
+    Args:
+        operations: Who makes the calls.
+        request: boto3's parameters.
+        tries: How often to try in all.
+        pause: Seconds to wait after so many tries.
+
+    Raises:
+        SubmitUncertainError: The job may or may not have been submitted.
+        ClientClosedError: The client is not open, or was closed between two tries.
+    """
+    for number in itertools.count(1):
+        try:
+            return _with_job_id(await operations.call("SubmitJob", **request))
+        except Exception as error:
+            failure = classify(error)
+            if failure.kind is not FailureKind.THROTTLED and failure.was_sent:
+                if failure.may_be_done:
+                    raise SubmitUncertainError.of(request, failure, number) from error
+                raise
+            if number >= tries:
+                raise
+        await anyio.sleep(pause(number))
+    raise AssertionError
+
+
+def _with_job_id(answer: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(answer.get("jobId"), str):
+        message = "the answer to SubmitJob has no jobId"
+        raise UnreadableResponseError(message)
+    return answer

@@ -1,0 +1,177 @@
+"""What can happen, one class for each kind, and who may hear of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import msgspec
+
+if TYPE_CHECKING:
+    from awaitbatch._core.outcomes import Failure
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Something that a client did or saw.
+
+    More kinds may come, and kinds may gain members, so observers ignore what they do not know. All texts are fit for a
+    line of text. Labels of metrics should be none of the job ids and free texts.
+    """
+
+
+class Observer(Protocol):
+    """Whatever can be called with an event: a function, or an object with ``__call__``.
+
+    It is called on the event loop, in the midst of the client's work and in the order of events. So it has to return
+    soon, and it cannot be a coroutine function; to do more, let it put the event into a queue. What it raises is logged
+    once for each kind of error, and hurts nobody.
+    """
+
+    def __call__(self, event: Event, /) -> None:
+        """Take notice of an event."""
+
+
+class ClientOpened(Event, frozen=True, kw_only=True, gc=False):
+    """A client is ready to send.
+
+    Attributes:
+        region_name: The region of its jobs.
+    """
+
+    region_name: str | None
+
+
+class ClientClosed(Event, frozen=True, kw_only=True, gc=False):
+    """A client has closed; it is the last event of a client.
+
+    Attributes:
+        region_name: The region of its jobs.
+        error: Why it closed or failed to open, if nobody asked it to close; the error's class and what it says.
+    """
+
+    region_name: str | None
+    error: str | None
+
+
+class CallEnded(Event, frozen=True, kw_only=True, gc=False):
+    """A call of the AWS Batch API has ended.
+
+    Attributes:
+        operation: AWS's name for it, such as ``"DescribeJobs"``.
+        ids: The number of job ids that it carried; 0 for SubmitJob.
+        seconds: How long it took, its wait for a connection included; of calls that botocore retries, all tries
+            together.
+        outcome: ``"answered"``, or how it failed: ``"throttled"``, ``"transient"`` (it may go away), ``"refused"`` (for
+            what it asked for), ``"permanent"`` (it would come again) or ``"expired"`` (no call can succeed any more).
+        error_code: AWS's code, such as ``"AccessDeniedException"``, or the name of the error's class; None if answered.
+        error_message: What the error says; None if answered.
+        advice: What to do about it; None if answered.
+        http_status: The HTTP status of the answer; None if there was none.
+        rate: Calls a second that the operation may be sent from now on; None for operations that are not paced.
+        pending: Describes and polls that wait for DescribeJobs when the call has ended.
+        ended: Describes and polls that the call has ended, whatever the reason.
+    """
+
+    operation: str
+    ids: int
+    seconds: float
+    outcome: str
+    error_code: str | None = None
+    error_message: str | None = None
+    advice: str | None = None
+    http_status: int | None = None
+    rate: float | None = None
+    pending: int = 0
+    ended: int = 0
+
+    @classmethod
+    def of(cls, operation: str, failure: Failure | None, **members: Any) -> Self:  # noqa: ANN401
+        """The event of a call that failed like this, or that was answered."""
+        if failure is None:
+            return cls(operation=operation, outcome="answered", http_status=200, **members)
+        return cls(
+            operation=operation,
+            outcome=failure.kind.value,
+            error_code=failure.code,
+            error_message=failure.message,
+            advice=failure.advice,
+            http_status=failure.http_status,
+            **members,
+        )
+
+
+class Throttled(Event, frozen=True, kw_only=True, gc=False):
+    """AWS has rejected a call for coming too fast. It follows the call's `CallEnded`.
+
+    Attributes:
+        operation: AWS's name for it.
+        rate_before: Calls a second that were allowed before.
+        rate_after: Calls a second that are allowed now; the same if the rate had been cut since the call was sent.
+    """
+
+    operation: str
+    rate_before: float
+    rate_after: float
+
+
+class JobChanged(Event, frozen=True, kw_only=True, gc=False):
+    """A poll has seen a job in another state than before.
+
+    It comes once for each job and state, however many waits there are, one after the other too (as long as the job is
+    one of the last 20,000 that were awaited). What only a describe has seen is no event.
+
+    Attributes:
+        job_id: The job.
+        before: The state before; None if the job had not been seen.
+        after: The state now.
+        attempt: The number of the attempt that the job is in or ended with, from 1; 0 if it ended before the first.
+        created_at: When it was submitted, as AWS gives it, in epoch milliseconds.
+        started_at: When its attempt began to run, likewise; None if it has not.
+        stopped_at: When it ended, likewise; None if it has not.
+        seen_at: When the answer came, by this machine's clock, in epoch milliseconds.
+    """
+
+    job_id: str
+    before: str | None
+    after: str
+    attempt: int
+    created_at: int | None
+    started_at: int | None
+    stopped_at: int | None
+    seen_at: int
+
+
+class JobMissing(Event, frozen=True, kw_only=True, gc=False):
+    """A good answer came without a job that was asked for: AWS does not know it yet, or no longer, or never did.
+
+    It comes with each such answer.
+
+    Attributes:
+        job_id: The job.
+    """
+
+    job_id: str
+
+
+class WaitEnded(Event, frozen=True, kw_only=True, gc=False):
+    """A describe or a poll of one job has ended. `BatchClient.wait_for_job` is two polls, one after the other.
+
+    Attributes:
+        job_id: The job.
+        kind: ``"describe"`` or ``"poll"``.
+        reason: ``"matched"`` (the job was seen as awaited), ``"absent"`` (AWS does not know it), ``"exhausted"`` (no
+            check is left), ``"failed"`` (calls failed), ``"broken"`` (the schedule raised), ``"closed"`` (the client
+            was closed) or ``"cancelled"``.
+        seconds: How long it lasted.
+        checks: Checks of a poll that did not see the job as awaited, those that failed included.
+        status: The last status seen; None if there was none.
+        lag: Seconds from the end of the job, by AWS's clock, to the answer that showed it, by this machine's; it may be
+            negative if they differ. None if the job was not seen ended.
+    """
+
+    job_id: str
+    kind: str
+    reason: str
+    seconds: float
+    checks: int
+    status: str | None
+    lag: float | None

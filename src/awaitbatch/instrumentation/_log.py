@@ -1,0 +1,186 @@
+"""The log, as an observer: enough to know what is going on, never a flood."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import anyio.lowlevel
+
+from awaitbatch.instrumentation._events import CallEnded, JobChanged, Throttled
+from awaitbatch.instrumentation._incidents import Incident, Line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from awaitbatch.instrumentation._events import Event
+
+log = logging.getLogger("awaitbatch")
+
+_RECOVERY: Final = 5.0
+"""Seconds after a failed call from which on a good one means that the outage is over."""
+_THROTTLE_RECOVERY: Final = 60.0
+"""The same of throttled calls. It is longer, since feeling for the limit meets it again every half a minute or so."""
+_LINES_AT_ONCE: Final = 20
+"""Lines after which others on the event loop get their turn; so many take about a millisecond."""
+
+
+def write_log(level: int, text: str, *args: object, extra: dict[str, Any] | None = None) -> None:
+    """Write a line at once. A filter or handler that raises is the user's, and must not stop the calls of all."""
+    try:
+        log.log(level, text, *args, extra=extra)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001, S110
+        pass
+
+
+class _LogLine(NamedTuple):
+    level: int
+    text: str
+    args: tuple[object, ...]
+    extra: dict[str, Any]
+
+
+class LogObserver:
+    """Writes events to the logger ``awaitbatch``; records carry the members of the event as attributes, too.
+
+    INFO has one line for each job and state. WARNING has the first throttled call and the first failed one, then at
+    most a summary a minute of each; one line at INFO says that it is over. ERROR has it when credentials have expired
+    for good, as often. The rest is DEBUG.
+
+    WARNING and above are written at once. Other lines wait in a queue for `drain` or `flush`, so that a hundred jobs
+    that have changed at once do not hold up everything else.
+
+    Args:
+        clock: Gives monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._throttling = Incident(_THROTTLE_RECOVERY)
+        self._outage = Incident(_RECOVERY)
+        self._expiry = Incident(_RECOVERY)
+        self._lines: deque[_LogLine] = deque()
+        self._has_lines = asyncio.Event()
+
+    def __call__(self, event: Event, /) -> None:
+        """Write what the event is worth."""
+        match event:
+            case JobChanged():
+                self._on_job_changed(event)
+            case CallEnded(operation="DescribeJobs"):
+                self._on_describe_ended(event)
+            case CallEnded() if event.outcome != "answered":
+                self._write_call(logging.DEBUG, event, "%s failed: %s", event.operation, event.error_message)
+            case Throttled(operation="DescribeJobs"):
+                self._on_throttled(event)
+
+    async def drain(self) -> None:
+        """Write queued lines as they come, until cancelled."""
+        while True:
+            await self._has_lines.wait()
+            self._write_queued(_LINES_AT_ONCE)
+            await anyio.lowlevel.checkpoint()
+
+    async def flush(self) -> None:
+        """Write all queued lines; without pauses if it is cancelled meanwhile."""
+        try:
+            while self._lines:
+                self._write_queued(_LINES_AT_ONCE)
+                await anyio.lowlevel.checkpoint()
+        finally:
+            self._write_queued(len(self._lines))
+
+    def _write_queued(self, most: int) -> None:
+        for _ in range(min(most, len(self._lines))):
+            line = self._lines.popleft()
+            write_log(line.level, line.text, *line.args, extra=line.extra)
+        if not self._lines:
+            self._has_lines.clear()
+
+    def _write(self, level: int, extra: dict[str, Any], text: str, *args: object) -> None:
+        if level >= logging.WARNING:
+            write_log(level, text, *args, extra=extra)
+        elif log.isEnabledFor(level):
+            self._lines.append(_LogLine(level, text, args, extra))
+            self._has_lines.set()
+
+    def _on_job_changed(self, event: JobChanged) -> None:
+        extra = {
+            "job_id": event.job_id,
+            "status": event.after,
+            "before": event.before,
+            "attempt": event.attempt,
+        }
+        came_from = f", was {event.before}" if event.before else ""
+        self._write(logging.INFO, extra, "AWS Batch job (%s) is %s%s", event.job_id, event.after, came_from)
+
+    def _on_describe_ended(self, event: CallEnded) -> None:
+        now = self._clock()
+        match event.outcome:
+            case "answered":
+                self._on_answered(event, now)
+            case "throttled":
+                # `Throttled` says more.
+                pass
+            case "refused":
+                text = "AWS Batch refused to describe %d jobs: %s"
+                self._write_call(logging.DEBUG, event, text, event.ids, event.error_message)
+            case "expired":
+                level = logging.ERROR if self._expiry.occurred(now) else logging.DEBUG
+                text = "DescribeJobs failed, all waits end (%d): %s; %s"
+                self._write_call(level, event, text, event.ended, event.error_message, event.advice)
+            case _:
+                self._on_failed(event, now)
+
+    def _on_answered(self, event: CallEnded, now: float) -> None:
+        if self._throttling.went_well(now):
+            text = "AWS no longer throttles DescribeJobs, after %d rejected calls; now %.2f calls/s"
+            self._write_call(logging.INFO, event, text, self._throttling.count, event.rate)
+        if self._outage.went_well(now):
+            text = "DescribeJobs works again, after %d failed calls"
+            self._write_call(logging.INFO, event, text, self._outage.count)
+        self._expiry.went_well(now)
+
+    def _on_failed(self, event: CallEnded, now: float) -> None:
+        line = self._outage.occurred(now)
+        if line is Line.BEGIN:
+            fate = "polls go on" if event.outcome == "transient" else "the waits for its jobs end"
+            text = "DescribeJobs failed, %s: %s"
+            self._write_call(logging.WARNING, event, text, fate, event.error_message)
+        elif line is Line.SUMMARY:
+            text = "DescribeJobs keeps failing: %d calls in %.0f s, %d waits pending; the last: %s"
+            lasted = now - self._outage.began
+            self._write_call(
+                logging.WARNING, event, text, self._outage.count, lasted, event.pending, event.error_message
+            )
+        else:
+            self._write_call(logging.DEBUG, event, "DescribeJobs failed: %s", event.error_message)
+
+    def _on_throttled(self, event: Throttled) -> None:
+        now = self._clock()
+        extra = {"operation": event.operation, "rate": event.rate_after}
+        line = self._throttling.occurred(now)
+        if line is Line.BEGIN:
+            text = "AWS throttles DescribeJobs: from %.2f down to %.2f calls/s; no wait is lost, answers come later"
+            self._write(logging.WARNING, extra, text, event.rate_before, event.rate_after)
+        elif line is Line.SUMMARY:
+            text = "AWS still throttles DescribeJobs at times: %d calls in %.0f s, now %.2f calls/s"
+            lasted = now - self._throttling.began
+            self._write(logging.WARNING, extra, text, self._throttling.count, lasted, event.rate_after)
+        else:
+            text = "AWS throttled a DescribeJobs call, now %.2f calls/s"
+            self._write(logging.DEBUG, extra, text, event.rate_after)
+
+    def _write_call(self, level: int, event: CallEnded, text: str, *args: object) -> None:
+        extra = {
+            "operation": event.operation,
+            "outcome": event.outcome,
+            "error_code": event.error_code,
+            "http_status": event.http_status,
+            "rate": event.rate,
+        }
+        self._write(level, extra, text, *args)

@@ -1,0 +1,50 @@
+"""Hands events to observers."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from awaitbatch._core.text import error_line, one_line
+from awaitbatch.instrumentation._log import write_log
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from awaitbatch.instrumentation._events import Event, Observer
+    from awaitbatch.instrumentation._log import LogObserver
+
+
+class Observers:
+    """The log, and whoever else wants to hear of events.
+
+    Attributes:
+        log: The log.
+        is_only_log: Whether nobody else listens, so that what the log does not use need not be worked out.
+    """
+
+    def __init__(self, log: LogObserver, others: Sequence[Observer]) -> None:
+        self.log = log
+        self.is_only_log = not others
+        self._others = tuple(others)
+        self._reported: set[tuple[int, type[BaseException]]] = set()
+
+    def notify(self, event: Event) -> None:
+        """Hand an event to all, one after the other; what one of them raises hurts nobody."""
+        self.log(event)
+        for number, observer in enumerate(self._others):
+            try:
+                observer(event)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # noqa: BLE001
+                # Not even a CancelledError is ours: nothing is awaited here.
+                self._report(number, observer, event, error)
+
+    def _report(self, number: int, observer: Observer, event: Event, error: BaseException) -> None:
+        kind = (number, type(error))
+        if kind not in self._reported:
+            self._reported.add(kind)
+            text = "the observer %s raised at a %s: %s; more of these errors are not logged"
+            shown = one_line(getattr(observer, "__qualname__", type(observer).__qualname__))
+            write_log(logging.WARNING, text, shown, type(event).__name__, error_line(error))
