@@ -167,7 +167,7 @@ class Account:
             return
         call = sender.demand.take(now)
         if call is not None:
-            sender.throttle.sent(call.number, now, max(call.due, sender.freed_at))
+            sender.throttle.on_sent(call.number, now, max(call.due, sender.freed_at))
             sender.in_flight += 1
             self._travel(now, partial(self._arrive, sender, call))
         self._await_departure(sender, now)
@@ -182,9 +182,9 @@ class Account:
             sender.freed_at = now
         sender.in_flight -= 1
         if passes:
-            sender.throttle.answered(call.number)
+            sender.throttle.on_answer(call.number)
             sender.demand.answered(call, now)
         else:
-            sender.throttle.congested(call.number)
+            sender.throttle.on_throttled(call.number)
             sender.demand.rejected(call, now)
         self._await_departure(sender, now)

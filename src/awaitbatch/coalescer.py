@@ -228,7 +228,7 @@ class DescribeCoalescer:
         call = self._windows.take(now)
         if call is None:
             return None
-        self._throttle.sent(call.number, now, max(call.due, self._freed_at))
+        self._throttle.on_sent(call.number, now, max(call.due, self._freed_at))
         self._in_flight += 1
         self._calls += 1
         self._ids += len(call.job_ids)
@@ -283,7 +283,7 @@ class DescribeCoalescer:
 
     def _on_answer(self, call: Call[Watch], answer: Answer) -> list[Change]:
         now = self._loop.time()
-        self._throttle.answered(call.number)
+        self._throttle.on_answer(call.number)
         self._jobs_described += len(answer.heads)
         ended, changes = self._windows.answer(call, answer.heads, now)
         for watch, verdict in ended:
@@ -296,7 +296,7 @@ class DescribeCoalescer:
         if failure.trouble is Trouble.THROTTLED:
             before = self._throttle.rate
             self._throttled += 1
-            self._throttle.congested(call.number)
+            self._throttle.on_throttled(call.number)
             failure = dataclasses.replace(failure, costs_attempt=self._throttle.at_floor)
             ended = self._windows.fail(call, failure, now)
             self._reporter.throttled(now, before, self._throttle.rate)

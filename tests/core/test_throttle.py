@@ -48,18 +48,18 @@ STEADY = _Lowest()
 def send_one(throttle: AdaptiveThrottle, number: int, due: float = OVERDUE) -> float:
     """Send a call as early as the throttle lets it; when that was."""
     now = max(throttle.ready_at, 1.0)
-    throttle.sent(number, now, due)
+    throttle.on_sent(number, now, due)
     return now
 
 
 def cut_once(throttle: AdaptiveThrottle) -> None:
     """Leave the phase of fast growth."""
     send_one(throttle, 1)
-    assert throttle.congested(1)
+    assert throttle.on_throttled(1)
 
 
 EVENTS = st.lists(
-    st.tuples(st.sampled_from(["send", "wait", "answered", "congested"]), st.floats(0, 3)), max_size=200
+    st.tuples(st.sampled_from(["send", "wait", "answer", "throttled"]), st.floats(0, 3)), max_size=200
 )
 
 
@@ -74,14 +74,14 @@ def test_never_above_the_limit(max_rate: float, events: list[tuple[str, float]])
         if event == "send":
             now = max(now, throttle.ready_at)
             number += 1
-            throttle.sent(number, now, OVERDUE)
+            throttle.on_sent(number, now, OVERDUE)
             sent.append(now)
         elif event == "wait":
             now += seconds
-        elif event == "answered":
-            throttle.answered(number)
+        elif event == "answer":
+            throttle.on_answer(number)
         else:
-            throttle.congested(number)
+            throttle.on_throttled(number)
         assert min(MIN_RATE, max_rate) <= throttle.rate <= max_rate
     for first, begin in enumerate(sent):
         for last in range(first, len(sent)):
@@ -96,7 +96,7 @@ def test_the_first_call_goes_at_once() -> None:
 def test_the_next_call_waits() -> None:
     """The next call goes 1/rate seconds after the last."""
     throttle = AdaptiveThrottle(10, STEADY)
-    throttle.sent(1, 100.0, OVERDUE)
+    throttle.on_sent(1, 100.0, OVERDUE)
     assert throttle.ready_at == pytest.approx(100 + 1 / START_RATE)
 
 
@@ -115,10 +115,10 @@ def test_a_high_rate_is_reached_within_two_seconds(latency: float) -> None:
     while throttle.rate < 50:
         now = max(now, min(throttle.ready_at, answers[0][0] if answers else math.inf))
         if answers and answers[0][0] <= now:
-            throttle.answered(heappop(answers)[1])
+            throttle.on_answer(heappop(answers)[1])
         elif throttle.ready_at <= now:
             number += 1
-            throttle.sent(number, now, OVERDUE)
+            throttle.on_sent(number, now, OVERDUE)
             heappush(answers, (now + latency, number))
         assert now < 2.0
 
@@ -130,7 +130,7 @@ def test_growth_is_multiplicative_until_the_first_congestion() -> None:
     for number in range(2, 6):
         send_one(throttle, number)
         before = throttle.rate
-        throttle.answered(number)
+        throttle.on_answer(number)
         assert throttle.rate == pytest.approx(before * FAST_GROWTH)
 
 
@@ -145,7 +145,7 @@ def test_growth_is_inverse_after(start: float) -> None:
     while now < begin + 20:
         number += 1
         now = send_one(throttle, number)
-        throttle.answered(number)
+        throttle.on_answer(number)
     gained = (throttle.rate**2 - start**2) / (now - begin)
     assert gained == pytest.approx(2 * INCREASE, rel=0.15)
     assert INCREASE == 0.7
@@ -156,7 +156,7 @@ def use_for(throttle: AdaptiveThrottle, seconds: float, rate: float) -> None:
     for number in range(2, 2 + math.ceil(seconds * rate)):
         throttle.rate = rate
         send_one(throttle, number)
-        throttle.answered(number)
+        throttle.on_answer(number)
     throttle.rate = rate
 
 
@@ -164,7 +164,7 @@ def gain(throttle: AdaptiveThrottle) -> float:
     """What the next good answer adds to the rate, as calls a second gained each second."""
     send_one(throttle, 1000)
     before = throttle.rate
-    throttle.answered(1000)
+    throttle.on_answer(1000)
     return (throttle.rate - before) * before
 
 
@@ -213,10 +213,10 @@ def test_congestion_ends_the_calm() -> None:
     cut_once(throttle)
     use_for(throttle, CALM + 1, 8.0)
     send_one(throttle, 1000)
-    throttle.congested(1000)
+    throttle.on_throttled(1000)
     throttle.rate = 9.0
     send_one(throttle, 1001)
-    throttle.answered(1001)
+    throttle.on_answer(1001)
     assert throttle.rate == pytest.approx(9 + INCREASE / 9**2)
 
 
@@ -224,10 +224,10 @@ def cut_at(throttle: AdaptiveThrottle, rate: float) -> None:
     """Have a call answered and the next one rejected at a rate."""
     throttle.rate = rate
     send_one(throttle, 10)
-    throttle.answered(10)
+    throttle.on_answer(10)
     throttle.rate = rate
     send_one(throttle, 11)
-    assert throttle.congested(11)
+    assert throttle.on_throttled(11)
 
 
 def test_steps_are_small_at_a_low_limit() -> None:
@@ -237,7 +237,7 @@ def test_steps_are_small_at_a_low_limit() -> None:
     cut_at(throttle, 1.0)
     assert throttle.rate == pytest.approx(LOW_CUT)
     send_one(throttle, 12)
-    throttle.answered(12)
+    throttle.on_answer(12)
     assert throttle.rate == pytest.approx(LOW_CUT * (1 + LOW_INCREASE))
     assert (LOW_RATE, LOW_CUT, LOW_INCREASE) == (2, 0.85, 0.0075)
 
@@ -271,7 +271,7 @@ def test_small_steps_end() -> None:
     cut_at(throttle, 1.0)
     for number in range(12, 12 + LOW_ANSWERS):
         send_one(throttle, number)
-        throttle.answered(number)
+        throttle.on_answer(number)
     reached = LOW_CUT * (1 + LOW_INCREASE) ** LOW_ANSWERS
     assert throttle.rate == pytest.approx(reached)
     assert gain(throttle) == pytest.approx(usual_gain(reached))
@@ -285,7 +285,7 @@ def test_a_storm_is_no_low_limit() -> None:
     cut_at(throttle, 1.9)
     throttle.rate = 1.5
     send_one(throttle, 12)
-    assert throttle.congested(12)
+    assert throttle.on_throttled(12)
     assert throttle.rate == pytest.approx(1.5 * CUT)
     assert gain(throttle) == pytest.approx(usual_gain(1.5 * CUT))
 
@@ -294,9 +294,9 @@ def test_the_first_congestion_is_no_low_limit() -> None:
     """A first congestion says that fast growth went too far, not where the limit is."""
     throttle = AdaptiveThrottle(1.5, STEADY)
     send_one(throttle, 1)
-    throttle.answered(1)
+    throttle.on_answer(1)
     send_one(throttle, 2)
-    assert throttle.congested(2)
+    assert throttle.on_throttled(2)
     assert throttle.rate == pytest.approx(1.5 * CUT)
 
 
@@ -305,7 +305,7 @@ def test_rest_ends_small_steps() -> None:
     throttle = AdaptiveThrottle(50, STEADY)
     cut_once(throttle)
     cut_at(throttle, 1.0)
-    throttle.sent(12, 1e6, NO_DEMAND)
+    throttle.on_sent(12, 1e6, NO_DEMAND)
     assert throttle.rate == START_RATE
     assert gain(throttle) == pytest.approx(usual_gain(START_RATE))
 
@@ -317,13 +317,13 @@ def test_a_low_limit_is_used(limit: float) -> None:
     now, passed, token_at = 0.0, 0, 0.0
     for number in range(1, 1000):
         now = max(now, throttle.ready_at)
-        throttle.sent(number, now, OVERDUE)
+        throttle.on_sent(number, now, OVERDUE)
         if now < token_at:
-            throttle.congested(number)
+            throttle.on_throttled(number)
             continue
         token_at = now + 1 / limit
         passed += 1
-        throttle.answered(number)
+        throttle.on_answer(number)
     assert passed / (limit * now) >= 0.84
     assert passed / 999 > 0.9
 
@@ -334,7 +334,7 @@ def test_growth_from_the_floor_is_careful() -> None:
     cut_once(throttle)
     throttle.rate = MIN_RATE
     send_one(throttle, 2)
-    throttle.answered(2)
+    throttle.on_answer(2)
     assert MIN_RATE < throttle.rate <= MIN_RATE * MOST_GROWTH
 
 
@@ -347,18 +347,18 @@ def test_a_rate_that_is_not_used_does_not_grow(cut_before: bool) -> None:
     before = throttle.rate
     for number in range(2, 100):
         send_one(throttle, number, due=NO_DEMAND)
-        throttle.answered(number)
+        throttle.on_answer(number)
     assert throttle.rate == before
 
 
 def test_growth_begins_with_demand() -> None:
     """A call that had to wait for the throttle makes good answers count."""
     throttle = AdaptiveThrottle(1000, STEADY)
-    throttle.sent(1, 10, 10)
-    throttle.answered(1)
+    throttle.on_sent(1, 10, 10)
+    throttle.on_answer(1)
     assert throttle.rate == START_RATE
-    throttle.sent(2, throttle.ready_at, 10.001)
-    throttle.answered(2)
+    throttle.on_sent(2, throttle.ready_at, 10.001)
+    throttle.on_answer(2)
     assert throttle.rate > START_RATE
 
 
@@ -368,7 +368,7 @@ def test_one_cut_an_event() -> None:
     throttle.rate = 100.0
     for number in range(1, 21):
         send_one(throttle, number)
-    cuts = [throttle.congested(number) for number in range(1, 21)]
+    cuts = [throttle.on_throttled(number) for number in range(1, 21)]
     assert cuts == [True] + [False] * 19
     assert throttle.rate == pytest.approx(100 * CUT)
 
@@ -379,7 +379,7 @@ def test_out_of_order_rejections_are_one_event() -> None:
     throttle.rate = 100.0
     for number in range(1, 6):
         send_one(throttle, number)
-    assert [throttle.congested(number) for number in (4, 1, 5, 2, 3)] == [True] + [False] * 4
+    assert [throttle.on_throttled(number) for number in (4, 1, 5, 2, 3)] == [True] + [False] * 4
 
 
 def test_only_a_call_sent_after_the_cut_cuts_again() -> None:
@@ -388,10 +388,10 @@ def test_only_a_call_sent_after_the_cut_cuts_again() -> None:
     throttle.rate = 100.0
     for number in range(1, 4):
         send_one(throttle, number)
-    throttle.congested(1)
+    throttle.on_throttled(1)
     send_one(throttle, 4)
-    assert not throttle.congested(3)
-    assert throttle.congested(4)
+    assert not throttle.on_throttled(3)
+    assert throttle.on_throttled(4)
     assert throttle.rate == pytest.approx(100 * CUT * CUT)
 
 
@@ -402,7 +402,7 @@ def test_the_floor(max_rate: float, floor: float) -> None:
     assert throttle.at_floor is (max_rate < 0.1)
     for number in range(1, 100):
         send_one(throttle, number)
-        throttle.congested(number)
+        throttle.on_throttled(number)
     assert throttle.rate == floor
     assert throttle.at_floor
     now = send_one(throttle, 100)
@@ -414,42 +414,42 @@ def test_it_recovers_from_the_floor() -> None:
     throttle = AdaptiveThrottle(10, STEADY)
     for number in range(1, 100):
         send_one(throttle, number)
-        throttle.congested(number)
+        throttle.on_throttled(number)
     now = begin = throttle.ready_at
     for number in range(100, 400):
         now = send_one(throttle, number)
-        throttle.answered(number)
+        throttle.on_answer(number)
         if throttle.rate >= 5:
             break
     assert throttle.rate >= 5
     assert now - begin < 90
 
 
-def congested_to_the_floor() -> AdaptiveThrottle:
+def throttled_to_the_floor() -> AdaptiveThrottle:
     """A throttle after a long storm, whose last call was sent at the moment 1000."""
     throttle = AdaptiveThrottle(50, STEADY)
     for number in range(1, 100):
-        throttle.sent(number, 1000, OVERDUE)
-        throttle.congested(number)
+        throttle.on_sent(number, 1000, OVERDUE)
+        throttle.on_throttled(number)
     assert throttle.at_floor
     return throttle
 
 
 def test_a_storm_that_is_over_is_forgotten() -> None:
     """A minute after the last congestion a call that nothing held up makes the rate a fresh one."""
-    throttle = congested_to_the_floor()
-    throttle.sent(100, 1000 + REST - 1, 1000 + REST - 1)
+    throttle = throttled_to_the_floor()
+    throttle.on_sent(100, 1000 + REST - 1, 1000 + REST - 1)
     assert throttle.at_floor
-    throttle.sent(101, 1000 + REST + 20, 1000 + REST + 20)
+    throttle.on_sent(101, 1000 + REST + 20, 1000 + REST + 20)
     assert throttle.rate == START_RATE
 
 
 def test_a_storm_is_not_forgotten_while_calls_wait() -> None:
     """While calls wait for the throttle the rate comes back by good answers only."""
-    throttle = congested_to_the_floor()
+    throttle = throttled_to_the_floor()
     for number in range(100, 120):
         now = throttle.ready_at
-        throttle.sent(number, now, now - 1)
+        throttle.on_sent(number, now, now - 1)
     assert now > 1000 + REST
     assert throttle.at_floor
 
@@ -459,7 +459,7 @@ def test_rest_lowers_no_rate() -> None:
     throttle = AdaptiveThrottle(50, STEADY)
     cut_once(throttle)
     throttle.rate = 30
-    throttle.sent(2, 1e6, NO_DEMAND)
+    throttle.on_sent(2, 1e6, NO_DEMAND)
     assert throttle.rate == 30
 
 
@@ -467,7 +467,7 @@ def test_rest_respects_the_limit() -> None:
     """A fresh rate is never above the limit."""
     throttle = AdaptiveThrottle(1, STEADY)
     cut_once(throttle)
-    throttle.sent(2, 1e6, NO_DEMAND)
+    throttle.on_sent(2, 1e6, NO_DEMAND)
     assert throttle.rate == 1
 
 
@@ -486,12 +486,12 @@ def test_rejections_in_a_row_put_off_the_next_call_by_a_little() -> None:
     delays = []
     for number in range(1, 200):
         now = send_one(throttle, number)
-        throttle.congested(number)
+        throttle.on_throttled(number)
         delays.append(throttle.ready_at - now)
     assert 10 <= min(delays) < 10.5
     assert 10 * (1 + DRIFT) - 0.5 < max(delays) <= 10 * (1 + DRIFT)
     now = send_one(throttle, 200)
-    throttle.answered(200)
+    throttle.on_answer(200)
     assert throttle.ready_at == pytest.approx(now + 10)
 
 
@@ -503,13 +503,13 @@ def test_answers_to_calls_sent_before_a_cut_say_nothing(rate: float) -> None:
     throttle.rate = rate
     for number in range(2, 6):
         send_one(throttle, number)
-    assert throttle.congested(2)
+    assert throttle.on_throttled(2)
     cut = throttle.rate
     for number in range(3, 6):
-        throttle.answered(number)
+        throttle.on_answer(number)
     assert throttle.rate == cut
     now = send_one(throttle, 6)
-    assert throttle.congested(6)
+    assert throttle.on_throttled(6)
     assert throttle.rate == pytest.approx(cut * CUT)
     assert throttle.ready_at > now + 1 / throttle.rate
 
@@ -518,9 +518,9 @@ def test_a_rejection_among_answers_puts_off_nothing() -> None:
     """Where calls are answered as well, the rate alone says when the next one goes."""
     throttle = AdaptiveThrottle(10, Random(1))
     send_one(throttle, 1)
-    throttle.answered(1)
+    throttle.on_answer(1)
     now = send_one(throttle, 2)
-    assert throttle.congested(2)
+    assert throttle.on_throttled(2)
     assert throttle.ready_at == now + 1 / throttle.rate
 
 
@@ -532,8 +532,8 @@ def test_no_moment_is_the_wrong_one_for_ever() -> None:
         now = send_one(throttle, number)
         # A token comes every 50 ms, and is taken within 5.
         if now % 0.05 < 0.005:
-            throttle.answered(number)
+            throttle.on_answer(number)
             answered += 1
         else:
-            throttle.congested(number)
+            throttle.on_throttled(number)
     assert answered >= 10

@@ -75,7 +75,6 @@ class AdaptiveThrottle:
 
     __slots__ = (
         "_calm",
-        "_congested_at",
         "_drift",
         "_growing_fast",
         "_has_answer",
@@ -87,6 +86,7 @@ class AdaptiveThrottle:
         "_peak",
         "_random",
         "_sent_at",
+        "_throttled_at",
         "max_rate",
         "rate",
     )
@@ -101,7 +101,7 @@ class AdaptiveThrottle:
         self._is_bottleneck = False
         self._sent_at = -math.inf
         # When the last call before the latest cut was sent, which is close enough to when it was cut.
-        self._congested_at = -math.inf
+        self._throttled_at = -math.inf
         self._newest = 0
         self._last_cut = 0
         # Of the time since the last cut: the rate that was too much, the seconds of use, whether a call was answered,
@@ -122,10 +122,10 @@ class AdaptiveThrottle:
 
     @property
     def at_floor(self) -> bool:
-        """Whether the rate can not be cut any further."""
+        """Whether the rate cannot be cut any further."""
         return self.rate <= self._min_rate
 
-    def sent(self, number: int, now: float, due: float) -> None:
+    def on_sent(self, number: int, now: float, due: float) -> None:
         """A call goes.
 
         Args:
@@ -134,7 +134,7 @@ class AdaptiveThrottle:
             due: When the call would have gone had there been no throttle.
         """
         self._is_bottleneck = due < self.ready_at
-        if not self._is_bottleneck and now >= self._congested_at + REST:
+        if not self._is_bottleneck and now >= self._throttled_at + REST:
             # What was learnt in a storm that is long over says nothing any more, and would hold up a describe.
             self.rate = max(self.rate, min(START_RATE, self.max_rate))
             self._low_answers = 0
@@ -142,7 +142,7 @@ class AdaptiveThrottle:
         self._sent_at = now
         self._drift = 0.0
 
-    def answered(self, number: int) -> None:
+    def on_answer(self, number: int) -> None:
         """A call was answered, so the rate may grow.
 
         Args:
@@ -170,7 +170,7 @@ class AdaptiveThrottle:
         # At the floor a call stands for a long time, and one good answer is thin evidence.
         return min(self.rate + increase * seconds, self.rate * MOST_GROWTH)
 
-    def congested(self, number: int) -> bool:
+    def on_throttled(self, number: int) -> bool:
         """A call was rejected for coming too fast; True if that cut the rate.
 
         Args:
@@ -184,7 +184,7 @@ class AdaptiveThrottle:
         self._low_answers = LOW_ANSWERS if is_low else 0
         self._growing_fast = False
         self._last_cut = self._newest
-        self._congested_at = self._sent_at
+        self._throttled_at = self._sent_at
         self._peak = self.rate
         self._calm = 0.0
         self._has_answer = False
