@@ -43,7 +43,7 @@ _TRIED: Final = 41
 """Looks after which the default backoff has reached its longest pause."""
 _FORMING: Final = 60.0
 _LEAST_SPAN: Final = 120.0
-"""Seconds that are measured at least: two teeth of the saw that the throttle draws under 50 calls/s."""
+"""Seconds that are measured at least: several teeth of the saw that the throttle draws."""
 _ROUNDS: Final = 1.1
 """So many times the longest time between two looks is measured at least, so that each job is seen twice."""
 _KEPT: Final = 1.1
@@ -170,7 +170,7 @@ class Scene:
     @property
     def _is_round_long(self) -> bool:
         """Whether a round has many calls, so that one that is throttled hardly counts, and makes good for a cut."""
-        # The rate's square grows by 2 * INCREASE a second.
+        # The rate's square grows by 2 * INCREASE a second, and by more once the rate is calm.
         tooth = (1 - CUT**2) * self.rate**2 / (2 * INCREASE)
         return self.jobs >= _MANY_CALLS * SEATS and self.best >= tooth
 

@@ -16,7 +16,6 @@ from awaitbatch._core.throttle import (
     DRIFT,
     FAST_GROWTH,
     INCREASE,
-    LONG_CALM,
     LOW_ANSWERS,
     LOW_CUT,
     LOW_INCREASE,
@@ -173,38 +172,26 @@ def usual_gain(rate: float) -> float:
     return min(INCREASE / rate, (MOST_GROWTH - 1) * rate**2)
 
 
-def test_a_calm_rate_above_the_last_congestion_grows_faster() -> None:
-    """After 20 s of use without congestion a rate that was never tried before gains 6 % a second more."""
+@pytest.mark.parametrize("rate", [START_RATE, 8.0], ids=["below the last congestion", "above it"])
+def test_a_calm_rate_grows_faster(rate: float) -> None:
+    """After 20 s of use without congestion any rate gains 6 % a second more.
+
+    Or a limit that was raised, and the way back from a stray rejection at a high rate, would be felt for minutes.
+    """
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
-    use_for(throttle, CALM + 1, 8.0)
-    assert gain(throttle) == pytest.approx(usual_gain(8) + SEARCH * 8)
+    use_for(throttle, CALM + 1, rate)
+    assert gain(throttle) == pytest.approx(usual_gain(rate) + SEARCH * rate)
     assert (CALM, SEARCH) == (20, 0.06)
 
 
-def test_a_calm_rate_below_the_last_congestion_does_not() -> None:
-    """For a minute the way back to the rate of the last congestion takes its time."""
+@pytest.mark.parametrize("rate", [START_RATE, 8.0], ids=["below the last congestion", "above it"])
+def test_calm_takes_its_time(rate: float) -> None:
+    """Before 20 s of use are over growth is the usual."""
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
-    use_for(throttle, LONG_CALM - 1, START_RATE)
-    assert gain(throttle) == pytest.approx(usual_gain(START_RATE))
-
-
-def test_a_long_calm_shortens_the_way_back() -> None:
-    """After it any rate grows faster, or one stray rejection at a high rate would be felt for an hour."""
-    throttle = AdaptiveThrottle(1000, STEADY)
-    cut_once(throttle)
-    use_for(throttle, LONG_CALM + 1, START_RATE)
-    assert gain(throttle) == pytest.approx(usual_gain(START_RATE) + SEARCH * START_RATE)
-    assert LONG_CALM == 60
-
-
-def test_calm_takes_its_time() -> None:
-    """Before 20 s of use are over growth is the usual, above the rate of the last congestion too."""
-    throttle = AdaptiveThrottle(1000, STEADY)
-    cut_once(throttle)
-    use_for(throttle, CALM - 1, 8.0)
-    assert gain(throttle) == pytest.approx(usual_gain(8))
+    use_for(throttle, CALM - 1, rate)
+    assert gain(throttle) == pytest.approx(usual_gain(rate))
 
 
 def test_congestion_ends_the_calm() -> None:

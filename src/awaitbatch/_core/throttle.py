@@ -28,11 +28,10 @@ DRIFT: Final = 0.5
 """The most by which one of several rejections in a row puts off the next call, as a share of the time between two."""
 
 CALM: Final = 20.0
-"""Seconds of use without congestion after which a rate that was never tried before grows faster."""
+"""Seconds of use without congestion after which the rate grows faster: the limit has been raised, or a neighbour has
+left; and at a high rate the way back from a cut is long."""
 SEARCH: Final = 0.06
 """Share of the rate that it then gains each second on top of `INCREASE` / rate."""
-LONG_CALM: Final = 60.0
-"""Seconds of use without congestion after which any rate does: at a high one, the way back from a cut is long."""
 
 LOW_RATE: Final = 2.0
 """Calls a second below which a limit leaves next to no room for trying: its bucket holds a call or two."""
@@ -57,8 +56,8 @@ class AdaptiveThrottle:
     Whoever has more grows less, which evens out what chance did faster than additive increase does. Two cases depart
     from it:
 
-    - After `CALM` seconds without congestion, a rate above that of the last congestion grows faster: the limit has
-      been raised, or a neighbour has left. After `LONG_CALM` seconds any rate does.
+    - After `CALM` seconds of use without congestion the rate grows faster: the limit has been raised, or a neighbour
+      has left.
     - A limit below `LOW_RATE` has next to no burst, so that the first call that is too fast is rejected, and a step of
       `INCREASE` is a large one there. So if a cut would lead below it both steps are small, unless no call was
       answered since the cut before: then it is a storm and not a limit that is nearly known.
@@ -83,7 +82,6 @@ class AdaptiveThrottle:
         "_low_answers",
         "_min_rate",
         "_newest",
-        "_peak",
         "_random",
         "_sent_at",
         "_throttled_at",
@@ -104,9 +102,8 @@ class AdaptiveThrottle:
         self._throttled_at = -math.inf
         self._newest = 0
         self._last_cut = 0
-        # Of the time since the last cut: the rate that was too much, the seconds of use, whether a call was answered,
-        # and for how many good answers the rate is still to grow by `LOW_INCREASE`.
-        self._peak = math.inf
+        # Of the time since the last cut: the seconds of use, whether a call was answered, and for how many good answers
+        # the rate is still to grow by `LOW_INCREASE`.
         self._calm = 0.0
         self._has_answer = False
         self._low_answers = 0
@@ -165,7 +162,7 @@ class AdaptiveThrottle:
             self._low_answers -= 1
             return self.rate * (1 + LOW_INCREASE)
         increase = INCREASE / self.rate
-        if self._calm > (CALM if self.rate > self._peak else LONG_CALM):
+        if self._calm > CALM:
             increase += SEARCH * self.rate
         # At the floor a call stands for a long time, and one good answer is thin evidence.
         return min(self.rate + increase * seconds, self.rate * MOST_GROWTH)
@@ -185,7 +182,6 @@ class AdaptiveThrottle:
         self._growing_fast = False
         self._last_cut = self._newest
         self._throttled_at = self._sent_at
-        self._peak = self.rate
         self._calm = 0.0
         self._has_answer = False
         self.rate = max(self._min_rate, self.rate * (LOW_CUT if is_low else CUT))
