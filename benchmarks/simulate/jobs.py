@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from awaitbatch import ExponentialBackoff, FixedInterval, Window
 from awaitbatch._core.backoff import MAX_INTERVAL
-from awaitbatch._core.throttle import CUT, INCREASE
 from awaitbatch._core.windows import SEATS
 from benchmarks.report import Figure, Result, table
-from benchmarks.simulate.account import CLIENT_LIMIT, Account
+from benchmarks.simulate.account import CLIENT_LIMIT, PARAMETERS, Account
 from benchmarks.simulate.herd import Herd
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ _KEPT: Final = 1.1
 """How many times its interval a job may go unseen where the limit is none."""
 _LONG_ROUND: Final = 1.2
 """How many times the best possible where it is one, if a round takes so long that the throttle's saw evens out."""
-_SHORT_ROUND: Final = 1.02 / CUT
+_SHORT_ROUND: Final = 1.02 / PARAMETERS.cut
 """How many times the best possible otherwise: the whole round may come right after a cut."""
 _MANY_CALLS: Final = 100
 _FEW_CALLS: Final = 10
@@ -170,8 +169,8 @@ class Scene:
     @property
     def _is_round_long(self) -> bool:
         """Whether a round has many calls, so that one that is throttled hardly counts, and makes good for a cut."""
-        # The rate's square grows by 2 * INCREASE a second, and by more once the rate is calm.
-        tooth = (1 - CUT**2) * self.rate**2 / (2 * INCREASE)
+        # The rate's square grows by 2 * increase a second, and by more once the rate is calm.
+        tooth = (1 - PARAMETERS.cut**2) * self.rate**2 / (2 * PARAMETERS.increase)
         return self.jobs >= _MANY_CALLS * SEATS and self.best >= tooth
 
 

@@ -8,14 +8,14 @@ import math
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import anyio
 import anyio.lowlevel
 
 from awaitbatch._core.outcomes import MATCHED, Failure, Reason, Trouble, Verdict
 from awaitbatch._core.text import text_of
-from awaitbatch._core.throttle import AdaptiveThrottle
+from awaitbatch._core.throttle import AdaptiveThrottle, ThrottleParameters
 from awaitbatch._core.watch import Watch
 from awaitbatch._core.windows import Call, Windows
 from awaitbatch.answers import Answer
@@ -71,14 +71,20 @@ class DescribeCoalescer:
         transport: How calls reach AWS Batch.
         max_calls_per_second: Never more than so many calls a second.
         call_timeout: Seconds after which a call without an answer counts as failed.
+
+    Attributes:
+        throttle_parameters: How fast calls begin, and how the throttle learns.
     """
+
+    throttle_parameters: ClassVar[ThrottleParameters] = ThrottleParameters()
 
     def __init__(
         self, transport: BatchTransport, *, max_calls_per_second: float, call_timeout: float
     ) -> None:
         self._transport = transport
         self._call_timeout = call_timeout
-        self._throttle = AdaptiveThrottle(max_calls_per_second, Random())  # noqa: S311
+        random = Random()  # noqa: S311
+        self._throttle = AdaptiveThrottle(max_calls_per_second, random, self.throttle_parameters)
         self._windows = Windows[Watch]()
         self._loop = asyncio.get_running_loop()
         self._closed: Verdict | None = None

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import re
 from heapq import heappop, heappush
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from awaitbatch._core.throttle import (
-    CALM,
-    CUT,
-    DRIFT,
-    FAST_GROWTH,
-    INCREASE,
-    LOW_ANSWERS,
-    LOW_CUT,
-    LOW_INCREASE,
-    LOW_RATE,
-    MIN_RATE,
-    MOST_GROWTH,
-    REST,
-    SEARCH,
-    START_RATE,
-    AdaptiveThrottle,
-)
+from awaitbatch._core.throttle import AdaptiveThrottle, ThrottleParameters
 
+DEFAULT = ThrottleParameters()
 NO_DEMAND = math.inf
 """Due at infinity: a call that did not have to wait for the throttle."""
 OVERDUE = 0.0
@@ -62,11 +50,32 @@ EVENTS = st.lists(
 )
 
 
+PARAMETERS = st.just(DEFAULT) | st.builds(
+    ThrottleParameters,
+    start_rate=st.floats(0.2, 50),
+    min_rate=st.floats(0.01, 0.2),
+    rest=st.floats(0, 5),
+    fast_growth=st.floats(1.1, 4),
+    increase=st.floats(0.1, 10),
+    cut=st.floats(0.1, 0.8),
+    most_growth=st.floats(1.05, 1.25),
+    drift=st.floats(0, 2),
+    calm=st.floats(0, 5),
+    search=st.floats(0, 1),
+    low_rate=st.floats(0, 10),
+    low_increase=st.floats(0, 0.04),
+    low_cut=st.floats(0.8, 0.9),
+    low_answers=st.integers(0, 5),
+)
+
+
 @settings(max_examples=200, deadline=None)
-@given(max_rate=st.floats(0.01, 500), events=EVENTS)
-def test_never_above_the_limit(max_rate: float, events: list[tuple[str, float]]) -> None:
+@given(max_rate=st.floats(0.01, 500), events=EVENTS, parameters=PARAMETERS)
+def test_never_above_the_limit(
+    max_rate: float, events: list[tuple[str, float]], parameters: ThrottleParameters
+) -> None:
     """In any t seconds at most 1 + max_rate · t calls go, and the rate stays within its bounds."""
-    throttle = AdaptiveThrottle(max_rate, Random(1))
+    throttle = AdaptiveThrottle(max_rate, Random(1), parameters)
     now, number = 0.0, 0
     sent: list[float] = []
     for event, seconds in events:
@@ -81,7 +90,7 @@ def test_never_above_the_limit(max_rate: float, events: list[tuple[str, float]])
             throttle.on_answer(number)
         else:
             throttle.on_throttled(number)
-        assert min(MIN_RATE, max_rate) <= throttle.rate <= max_rate
+        assert min(parameters.min_rate, max_rate) <= throttle.rate <= max_rate
     for first, begin in enumerate(sent):
         for last in range(first, len(sent)):
             assert last - first + 1 <= 1 + max_rate * (sent[last] - begin) + 1e-6
@@ -96,13 +105,13 @@ def test_the_next_call_waits() -> None:
     """The next call goes 1/rate seconds after the last."""
     throttle = AdaptiveThrottle(10, STEADY)
     throttle.on_sent(1, 100.0, OVERDUE)
-    assert throttle.ready_at == pytest.approx(100 + 1 / START_RATE)
+    assert throttle.ready_at == pytest.approx(100 + 1 / DEFAULT.start_rate)
 
 
 @pytest.mark.parametrize("max_rate", [0.05, 1.0, 500.0])
 def test_the_start_respects_the_limit(max_rate: float) -> None:
     """The first rate is a careful one, and never above the limit."""
-    assert AdaptiveThrottle(max_rate, STEADY).rate == min(START_RATE, max_rate)
+    assert AdaptiveThrottle(max_rate, STEADY).rate == min(DEFAULT.start_rate, max_rate)
 
 
 @pytest.mark.parametrize("latency", [0.02, 0.1])
@@ -130,7 +139,7 @@ def test_growth_is_multiplicative_until_the_first_congestion() -> None:
         send_one(throttle, number)
         before = throttle.rate
         throttle.on_answer(number)
-        assert throttle.rate == pytest.approx(before * FAST_GROWTH)
+        assert throttle.rate == pytest.approx(before * DEFAULT.fast_growth)
 
 
 @pytest.mark.parametrize("start", [2.0, 7.0, 20.0])
@@ -146,8 +155,8 @@ def test_growth_is_inverse_after(start: float) -> None:
         now = send_one(throttle, number)
         throttle.on_answer(number)
     gained = (throttle.rate**2 - start**2) / (now - begin)
-    assert gained == pytest.approx(2 * INCREASE, rel=0.15)
-    assert INCREASE == 0.7
+    assert gained == pytest.approx(2 * DEFAULT.increase, rel=0.15)
+    assert DEFAULT.increase == 0.7
 
 
 def use_for(throttle: AdaptiveThrottle, seconds: float, rate: float) -> None:
@@ -169,10 +178,10 @@ def gain(throttle: AdaptiveThrottle) -> float:
 
 def usual_gain(rate: float) -> float:
     """What it adds where no special case applies."""
-    return min(INCREASE / rate, (MOST_GROWTH - 1) * rate**2)
+    return min(DEFAULT.increase / rate, (DEFAULT.most_growth - 1) * rate**2)
 
 
-@pytest.mark.parametrize("rate", [START_RATE, 8.0], ids=["below the last congestion", "above it"])
+@pytest.mark.parametrize("rate", [DEFAULT.start_rate, 8.0], ids=["below the last congestion", "above it"])
 def test_a_calm_rate_grows_faster(rate: float) -> None:
     """After 20 s of use without congestion any rate gains 6 % a second more.
 
@@ -180,17 +189,17 @@ def test_a_calm_rate_grows_faster(rate: float) -> None:
     """
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
-    use_for(throttle, CALM + 1, rate)
-    assert gain(throttle) == pytest.approx(usual_gain(rate) + SEARCH * rate)
-    assert (CALM, SEARCH) == (20, 0.06)
+    use_for(throttle, DEFAULT.calm + 1, rate)
+    assert gain(throttle) == pytest.approx(usual_gain(rate) + DEFAULT.search * rate)
+    assert (DEFAULT.calm, DEFAULT.search) == (20, 0.06)
 
 
-@pytest.mark.parametrize("rate", [START_RATE, 8.0], ids=["below the last congestion", "above it"])
+@pytest.mark.parametrize("rate", [DEFAULT.start_rate, 8.0], ids=["below the last congestion", "above it"])
 def test_calm_takes_its_time(rate: float) -> None:
     """Before 20 s of use are over growth is the usual."""
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
-    use_for(throttle, CALM - 1, rate)
+    use_for(throttle, DEFAULT.calm - 1, rate)
     assert gain(throttle) == pytest.approx(usual_gain(rate))
 
 
@@ -198,13 +207,13 @@ def test_congestion_ends_the_calm() -> None:
     """Calm is counted from the last cut."""
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
-    use_for(throttle, CALM + 1, 8.0)
+    use_for(throttle, DEFAULT.calm + 1, 8.0)
     send_one(throttle, 1000)
     throttle.on_throttled(1000)
     throttle.rate = 9.0
     send_one(throttle, 1001)
     throttle.on_answer(1001)
-    assert throttle.rate == pytest.approx(9 + INCREASE / 9**2)
+    assert throttle.rate == pytest.approx(9 + DEFAULT.increase / 9**2)
 
 
 def cut_at(throttle: AdaptiveThrottle, rate: float) -> None:
@@ -222,33 +231,33 @@ def test_steps_are_small_at_a_low_limit() -> None:
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
     cut_at(throttle, 1.0)
-    assert throttle.rate == pytest.approx(LOW_CUT)
+    assert throttle.rate == pytest.approx(DEFAULT.low_cut)
     send_one(throttle, 12)
     throttle.on_answer(12)
-    assert throttle.rate == pytest.approx(LOW_CUT * (1 + LOW_INCREASE))
-    assert (LOW_RATE, LOW_CUT, LOW_INCREASE) == (2, 0.85, 0.0075)
+    assert throttle.rate == pytest.approx(DEFAULT.low_cut * (1 + DEFAULT.low_increase))
+    assert (DEFAULT.low_rate, DEFAULT.low_cut, DEFAULT.low_increase) == (2, 0.85, 0.0075)
 
 
 def test_a_cut_that_does_not_lead_below_two_calls_a_second_is_the_usual() -> None:
     """And so are the steps after it."""
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
-    cut_at(throttle, LOW_RATE / CUT)
-    assert throttle.rate == pytest.approx(LOW_RATE)
-    assert gain(throttle) == pytest.approx(usual_gain(LOW_RATE))
+    cut_at(throttle, DEFAULT.low_rate / DEFAULT.cut)
+    assert throttle.rate == pytest.approx(DEFAULT.low_rate)
+    assert gain(throttle) == pytest.approx(usual_gain(DEFAULT.low_rate))
 
 
 def test_a_cut_that_leads_below_two_calls_a_second_is_small() -> None:
     """The limit is then as low as that."""
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
-    cut_at(throttle, 0.99 * LOW_RATE / CUT)
-    assert throttle.rate == pytest.approx(0.99 * LOW_RATE / CUT * LOW_CUT)
+    cut_at(throttle, 0.99 * DEFAULT.low_rate / DEFAULT.cut)
+    assert throttle.rate == pytest.approx(0.99 * DEFAULT.low_rate / DEFAULT.cut * DEFAULT.low_cut)
 
 
 def test_a_cycle_of_storms_leads_downwards() -> None:
     """One answer, one small cut and one deep one, again and again, must not hold the rate above the limit."""
-    assert MOST_GROWTH * LOW_CUT * CUT < 1
+    assert DEFAULT.most_growth * DEFAULT.low_cut * DEFAULT.cut < 1
 
 
 def test_small_steps_end() -> None:
@@ -256,13 +265,13 @@ def test_small_steps_end() -> None:
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
     cut_at(throttle, 1.0)
-    for number in range(12, 12 + LOW_ANSWERS):
+    for number in range(12, 12 + DEFAULT.low_answers):
         send_one(throttle, number)
         throttle.on_answer(number)
-    reached = LOW_CUT * (1 + LOW_INCREASE) ** LOW_ANSWERS
+    reached = DEFAULT.low_cut * (1 + DEFAULT.low_increase) ** DEFAULT.low_answers
     assert throttle.rate == pytest.approx(reached)
     assert gain(throttle) == pytest.approx(usual_gain(reached))
-    assert LOW_ANSWERS == 32
+    assert DEFAULT.low_answers == 32
 
 
 def test_a_storm_is_no_low_limit() -> None:
@@ -273,8 +282,8 @@ def test_a_storm_is_no_low_limit() -> None:
     throttle.rate = 1.5
     send_one(throttle, 12)
     assert throttle.on_throttled(12)
-    assert throttle.rate == pytest.approx(1.5 * CUT)
-    assert gain(throttle) == pytest.approx(usual_gain(1.5 * CUT))
+    assert throttle.rate == pytest.approx(1.5 * DEFAULT.cut)
+    assert gain(throttle) == pytest.approx(usual_gain(1.5 * DEFAULT.cut))
 
 
 def test_the_first_congestion_is_no_low_limit() -> None:
@@ -284,7 +293,7 @@ def test_the_first_congestion_is_no_low_limit() -> None:
     throttle.on_answer(1)
     send_one(throttle, 2)
     assert throttle.on_throttled(2)
-    assert throttle.rate == pytest.approx(1.5 * CUT)
+    assert throttle.rate == pytest.approx(1.5 * DEFAULT.cut)
 
 
 def test_rest_ends_small_steps() -> None:
@@ -293,8 +302,8 @@ def test_rest_ends_small_steps() -> None:
     cut_once(throttle)
     cut_at(throttle, 1.0)
     throttle.on_sent(12, 1e6, NO_DEMAND)
-    assert throttle.rate == START_RATE
-    assert gain(throttle) == pytest.approx(usual_gain(START_RATE))
+    assert throttle.rate == DEFAULT.start_rate
+    assert gain(throttle) == pytest.approx(usual_gain(DEFAULT.start_rate))
 
 
 @pytest.mark.parametrize("limit", [0.2, 0.3, 0.5, 0.7, 1.0, 1.25, 1.5, 2.0])
@@ -319,10 +328,10 @@ def test_growth_from_the_floor_is_careful() -> None:
     """At the floor one good answer, thin evidence, does not multiply the rate."""
     throttle = AdaptiveThrottle(100, STEADY)
     cut_once(throttle)
-    throttle.rate = MIN_RATE
+    throttle.rate = DEFAULT.min_rate
     send_one(throttle, 2)
     throttle.on_answer(2)
-    assert MIN_RATE < throttle.rate <= MIN_RATE * MOST_GROWTH
+    assert DEFAULT.min_rate < throttle.rate <= DEFAULT.min_rate * DEFAULT.most_growth
 
 
 @pytest.mark.parametrize("cut_before", [False, True], ids=["fast growth", "additive growth"])
@@ -343,10 +352,10 @@ def test_growth_begins_with_demand() -> None:
     throttle = AdaptiveThrottle(1000, STEADY)
     throttle.on_sent(1, 10, 10)
     throttle.on_answer(1)
-    assert throttle.rate == START_RATE
+    assert throttle.rate == DEFAULT.start_rate
     throttle.on_sent(2, throttle.ready_at, 10.001)
     throttle.on_answer(2)
-    assert throttle.rate > START_RATE
+    assert throttle.rate > DEFAULT.start_rate
 
 
 def test_one_cut_an_event() -> None:
@@ -357,7 +366,7 @@ def test_one_cut_an_event() -> None:
         send_one(throttle, number)
     cuts = [throttle.on_throttled(number) for number in range(1, 21)]
     assert cuts == [True] + [False] * 19
-    assert throttle.rate == pytest.approx(100 * CUT)
+    assert throttle.rate == pytest.approx(100 * DEFAULT.cut)
 
 
 def test_out_of_order_rejections_are_one_event() -> None:
@@ -379,7 +388,7 @@ def test_only_a_call_sent_after_the_cut_cuts_again() -> None:
     send_one(throttle, 4)
     assert not throttle.on_throttled(3)
     assert throttle.on_throttled(4)
-    assert throttle.rate == pytest.approx(100 * CUT * CUT)
+    assert throttle.rate == pytest.approx(100 * DEFAULT.cut * DEFAULT.cut)
 
 
 @pytest.mark.parametrize(("max_rate", "floor"), [(1000.0, 0.1), (0.05, 0.05)])
@@ -425,10 +434,10 @@ def throttled_to_the_floor() -> AdaptiveThrottle:
 def test_a_storm_that_is_over_is_forgotten() -> None:
     """A minute after the last congestion a call that nothing held up makes the rate a fresh one."""
     throttle = throttled_to_the_floor()
-    throttle.on_sent(100, 1000 + REST - 1, 1000 + REST - 1)
+    throttle.on_sent(100, 1000 + DEFAULT.rest - 1, 1000 + DEFAULT.rest - 1)
     assert throttle.at_floor
-    throttle.on_sent(101, 1000 + REST + 20, 1000 + REST + 20)
-    assert throttle.rate == START_RATE
+    throttle.on_sent(101, 1000 + DEFAULT.rest + 20, 1000 + DEFAULT.rest + 20)
+    assert throttle.rate == DEFAULT.start_rate
 
 
 def test_a_storm_is_not_forgotten_while_calls_wait() -> None:
@@ -437,7 +446,7 @@ def test_a_storm_is_not_forgotten_while_calls_wait() -> None:
     for number in range(100, 120):
         now = throttle.ready_at
         throttle.on_sent(number, now, now - 1)
-    assert now > 1000 + REST
+    assert now > 1000 + DEFAULT.rest
     assert throttle.at_floor
 
 
@@ -464,7 +473,7 @@ def test_repr() -> None:
     throttle.rate = 12.345
     assert repr(throttle).endswith("12.35 of at most 50 calls/s, until first congestion>")
     cut_once(throttle)
-    assert repr(throttle).endswith(f"{12.345 * CUT:.2f} of at most 50 calls/s, after congestion>")
+    assert repr(throttle).endswith(f"{12.345 * DEFAULT.cut:.2f} of at most 50 calls/s, after congestion>")
 
 
 def test_rejections_in_a_row_put_off_the_next_call_by_a_little() -> None:
@@ -476,7 +485,7 @@ def test_rejections_in_a_row_put_off_the_next_call_by_a_little() -> None:
         throttle.on_throttled(number)
         delays.append(throttle.ready_at - now)
     assert 10 <= min(delays) < 10.5
-    assert 10 * (1 + DRIFT) - 0.5 < max(delays) <= 10 * (1 + DRIFT)
+    assert 10 * (1 + DEFAULT.drift) - 0.5 < max(delays) <= 10 * (1 + DEFAULT.drift)
     now = send_one(throttle, 200)
     throttle.on_answer(200)
     assert throttle.ready_at == pytest.approx(now + 10)
@@ -497,7 +506,7 @@ def test_answers_to_calls_sent_before_a_cut_say_nothing(rate: float) -> None:
     assert throttle.rate == cut
     now = send_one(throttle, 6)
     assert throttle.on_throttled(6)
-    assert throttle.rate == pytest.approx(cut * CUT)
+    assert throttle.rate == pytest.approx(cut * DEFAULT.cut)
     assert throttle.ready_at > now + 1 / throttle.rate
 
 
@@ -524,3 +533,111 @@ def test_no_moment_is_the_wrong_one_for_ever() -> None:
         else:
             throttle.on_throttled(number)
     assert answered >= 10
+
+
+def test_each_parameter_does_what_it_says() -> None:
+    """Another operation may begin, grow, cut and rest in its own way."""
+    parameters = ThrottleParameters(
+        start_rate=2.0,
+        min_rate=0.5,
+        rest=10.0,
+        fast_growth=3.0,
+        increase=2.0,
+        cut=0.5,
+        most_growth=1.6,
+        calm=0.0,
+        search=0.25,
+        low_rate=4.0,
+        low_increase=0.1,
+        low_cut=0.75,
+        low_answers=1,
+    )
+    throttle = AdaptiveThrottle(1000, STEADY, parameters)
+    assert throttle.rate == 2
+    for number in (0, 1):
+        send_one(throttle, number)
+    throttle.on_answer(1)
+    assert throttle.rate == 2 * 3
+    send_one(throttle, 2)
+    throttle.on_throttled(2)
+    assert throttle.rate == 6 * 0.5
+    send_one(throttle, 3)
+    throttle.on_answer(3)
+    assert throttle.rate == pytest.approx(3 + (2 / 3 + 0.25 * 3) / 3)
+    throttle.rate = 1.0
+    send_one(throttle, 4)
+    throttle.on_answer(4)
+    assert throttle.rate == 1.6
+    send_one(throttle, 5)
+    throttle.on_throttled(5)
+    assert throttle.rate == pytest.approx(1.6 * 0.75)
+    for number, reached in ((6, 1.2 * 1.1), (7, 1.2 * 1.1 * 1.6)):
+        send_one(throttle, number)
+        throttle.on_answer(number)
+        assert throttle.rate == pytest.approx(reached)
+    for number in range(8, 20):
+        now = send_one(throttle, number)
+        throttle.on_throttled(number)
+    assert throttle.rate == 0.5
+    assert throttle.at_floor
+    throttle.on_sent(20, now + 11, NO_DEMAND)
+    assert throttle.rate == 2
+
+
+def test_no_drift_if_none_is_wanted() -> None:
+    """Rejections in a row then put off nothing."""
+    throttle = AdaptiveThrottle(0.1, Random(1), ThrottleParameters(drift=0.0))
+    now = send_one(throttle, 1)
+    throttle.on_throttled(1)
+    assert throttle.ready_at == pytest.approx(now + 10)
+
+
+def test_no_small_steps_if_none_are_wanted() -> None:
+    """At a low limit the rate is then cut as elsewhere."""
+    throttle = AdaptiveThrottle(1000, STEADY, ThrottleParameters(low_rate=0.0))
+    cut_once(throttle)
+    cut_at(throttle, 1.0)
+    assert throttle.rate == pytest.approx(DEFAULT.cut)
+    assert gain(throttle) == pytest.approx(usual_gain(DEFAULT.cut))
+
+
+@pytest.mark.parametrize(
+    ("values", "rule"),
+    [
+        ({"start_rate": 0.0}, "0 < min_rate <= start_rate < inf"),
+        ({"start_rate": 0.09}, "0 < min_rate <= start_rate < inf"),
+        ({"start_rate": math.inf}, "0 < min_rate <= start_rate < inf"),
+        ({"min_rate": 0.0}, "0 < min_rate <= start_rate < inf"),
+        ({"rest": -1.0}, "0 <= rest < inf"),
+        ({"fast_growth": 1.0}, "1 < fast_growth < inf"),
+        ({"increase": 0.0}, "0 < increase < inf"),
+        ({"cut": 0.0}, "0 < cut <= low_cut < 1"),
+        ({"cut": 0.9}, "0 < cut <= low_cut < 1"),
+        ({"cut": 1.0, "low_cut": 1.0}, "0 < cut <= low_cut < 1"),
+        ({"drift": -0.1}, "0 <= drift < inf"),
+        ({"drift": math.inf}, "0 <= drift < inf"),
+        ({"calm": -1.0}, "0 <= calm < inf"),
+        ({"search": -0.01}, "0 <= search < inf"),
+        ({"low_rate": -1.0}, "0 <= low_rate < inf"),
+        ({"most_growth": 1.0}, "1 < most_growth"),
+        ({"most_growth": 1.5}, "most_growth * cut * low_cut < 1"),
+        ({"low_increase": -0.01}, "1 <= 1 + low_increase <= most_growth"),
+        ({"low_increase": 0.3}, "1 <= 1 + low_increase <= most_growth"),
+        ({"low_answers": -1}, "a whole number of low_answers"),
+        ({"low_answers": 2.5}, "a whole number of low_answers"),
+        ({"low_answers": math.inf}, "a whole number of low_answers"),
+    ],
+    ids=str,
+)
+def test_what_would_not_work_is_refused(values: dict[str, Any], rule: str) -> None:
+    """A throttle that never grows, or never comes down in a storm, would be noticed in production only."""
+    with pytest.raises(ValueError, match=f"a throttle needs {re.escape(rule)}, not ThrottleParameters"):
+        ThrottleParameters(**values)
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(ThrottleParameters)])
+def test_no_parameter_may_be_no_number(name: str) -> None:
+    """Comparisons with NaN do not hold, so it would silently switch something off."""
+    values: dict[str, Any] = {name: math.nan}
+    with pytest.raises(ValueError, match="a throttle needs"):
+        ThrottleParameters(**values)
