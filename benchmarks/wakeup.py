@@ -20,7 +20,8 @@ from unittest import mock
 import msgspec
 
 from awaitbatch import BatchClient, _results
-from awaitbatch._core import throttle
+from awaitbatch._coalescer import DescribeCoalescer
+from awaitbatch._core.throttle import ThrottleParameters
 from awaitbatch._jobs import decode_description
 from awaitbatch.testing import BatchServer, LifeCycle
 from benchmarks.report import Figure, Result
@@ -86,7 +87,11 @@ async def measure(*, quick: bool) -> Result:
     items = await _descriptions(_JOBS)
     with (
         # All calls leave before the first answer comes, so none of them lets the rate grow.
-        mock.patch.object(throttle, "START_RATE", _MORE_THAN_ANY_SERVER),
+        mock.patch.object(
+            DescribeCoalescer,
+            "throttle_parameters",
+            ThrottleParameters(start_rate=_MORE_THAN_ANY_SERVER),
+        ),
         mock.patch.object(_results, "decode_description", lambda item: {"bytes": len(item)}),
     ):
         costs = [await _wake_all(items) for _ in range(rounds)]

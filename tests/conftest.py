@@ -30,7 +30,8 @@ import uvloop
 from aiobotocore.session import AioSession
 from blockbuster import blockbuster_ctx
 
-from awaitbatch._core import throttle
+from awaitbatch._coalescer import DescribeCoalescer
+from awaitbatch._core.throttle import ThrottleParameters
 from tests.virtual_time import VirtualTimeLoop
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def session() -> AioSession:
 @pytest.fixture
 def _no_slow_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a client begin with all the calls a second that it may make; failures would not teach it to make more."""
-    monkeypatch.setattr(throttle, "START_RATE", 1000.0)
+    monkeypatch.setattr(DescribeCoalescer, "throttle_parameters", ThrottleParameters(start_rate=1000.0))
 
 
 @pytest.fixture(autouse=True)

@@ -14,13 +14,15 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from awaitbatch._core.requests import Call
-from awaitbatch._core.throttle import AdaptiveThrottle
+from awaitbatch._core.throttle import AdaptiveThrottle, ThrottleParameters
 from awaitbatch.testing import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from random import Random
 
+PARAMETERS: Final = ThrottleParameters()
+"""Of the throttle that a client has for DescribeJobs."""
 CLIENT_LIMIT: Final = 100.0
 IN_FLIGHT: Final = 8
 LATENESS: Final = 0.002
@@ -102,6 +104,7 @@ class Account:
         one_way: Least and most seconds that a call travels, and its answer.
         changes: Moments, and the calls a second that the bucket gains from then on.
         naive: Whether a neighbour calls from the beginning as fast as it can, one call after the other.
+        parameters: Those of the clients' throttles.
 
     Attributes:
         senders: The clients, in the order in which they joined.
@@ -115,10 +118,12 @@ class Account:
         one_way: tuple[float, float] = NEAR,
         changes: Sequence[tuple[float, float]] = (),
         naive: bool = False,
+        parameters: ThrottleParameters = PARAMETERS,
     ) -> None:
         self.senders: list[Sender] = []
         self._random = random
         self._one_way = one_way
+        self._parameters = parameters
         self._bucket = TokenBucket(rate)
         self._order = itertools.count()
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
@@ -129,7 +134,7 @@ class Account:
 
     def join(self, demand: Demand, begin: float = 0.0) -> Sender:
         """Let a client with that demand start at a moment."""
-        sender = Sender(demand, AdaptiveThrottle(CLIENT_LIMIT, self._random))
+        sender = Sender(demand, AdaptiveThrottle(CLIENT_LIMIT, self._random, self._parameters))
         self.senders.append(sender)
         self._at(begin, partial(self._await_departure, sender))
         return sender
@@ -167,7 +172,7 @@ class Account:
             return
         call = sender.demand.take(now)
         if call is not None:
-            sender.throttle.sent(call.number, now, max(call.due, sender.freed_at))
+            sender.throttle.on_sent(call.number, now, max(call.due, sender.freed_at))
             sender.in_flight += 1
             self._travel(now, partial(self._arrive, sender, call))
         self._await_departure(sender, now)
@@ -182,9 +187,9 @@ class Account:
             sender.freed_at = now
         sender.in_flight -= 1
         if passes:
-            sender.throttle.answered(call.number)
+            sender.throttle.on_answer(call.number)
             sender.demand.answered(call, now)
         else:
-            sender.throttle.congested(call.number)
+            sender.throttle.on_throttled(call.number)
             sender.demand.rejected(call, now)
         self._await_departure(sender, now)

@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from awaitbatch import ExponentialBackoff, FixedInterval, Window
 from awaitbatch._core.backoff import MAX_INTERVAL
 from awaitbatch._core.requests import MAX_IDS_PER_CALL
-from awaitbatch._core.throttle import CUT, INCREASE
 from benchmarks.report import Figure, Result, table
-from benchmarks.simulate.account import CLIENT_LIMIT, Account
+from benchmarks.simulate.account import CLIENT_LIMIT, PARAMETERS, Account
 from benchmarks.simulate.herd import Herd
 
 if TYPE_CHECKING:
@@ -43,14 +42,14 @@ _TRIED: Final = 41
 """Checks after which the default backoff has reached its longest pause."""
 _WARM_UP: Final = 60.0
 _LEAST_SPAN: Final = 120.0
-"""Seconds that are measured at least: two teeth of the throttle's sawtooth under 50 calls/s."""
+"""Seconds that are measured at least: several teeth of the sawtooth that the throttle draws."""
 _ROUNDS: Final = 1.1
 """The shortest measurement, in multiples of the longest time between two checks, so that each job is seen twice."""
 _KEPT: Final = 1.1
 """How many times its interval a job may go unseen where the limit does not decide."""
 _LONG_ROUND: Final = 1.2
 """How many times the best possible where it decides, if a round is so long that the throttle's sawtooth evens out."""
-_SHORT_ROUND: Final = 1.02 / CUT
+_SHORT_ROUND: Final = 1.02 / PARAMETERS.cut
 """How many times the best possible otherwise: the whole round may come right after a cut."""
 _MANY_CALLS: Final = 100
 _FEW_CALLS: Final = 10
@@ -170,8 +169,8 @@ class Scenario:
     @property
     def _is_round_long(self) -> bool:
         """Whether a round has many calls, so that one that is throttled hardly counts, and makes good for a cut."""
-        # The rate's square grows by 2 * INCREASE a second.
-        tooth = (1 - CUT**2) * self.rate**2 / (2 * INCREASE)
+        # The rate's square grows by 2 * increase a second, and by more once the rate is calm.
+        tooth = (1 - PARAMETERS.cut**2) * self.rate**2 / (2 * PARAMETERS.increase)
         return self.jobs >= _MANY_CALLS * MAX_IDS_PER_CALL and self.best >= tooth
 
 

@@ -13,16 +13,16 @@ from dataclasses import asdict, dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from awaitbatch._core import throttle
 from awaitbatch._core.backoff import FixedInterval, Window
 from awaitbatch._core.requests import MAX_IDS_PER_CALL
 from benchmarks.report import Figure, Result, table
-from benchmarks.simulate.account import FAR, NEAR, Account, Endless, Sender
+from benchmarks.simulate.account import FAR, NEAR, PARAMETERS, Account, Endless, Sender
 from benchmarks.simulate.herd import Herd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from awaitbatch._core.throttle import ThrottleParameters
     from benchmarks.simulate.progress import Progress
 
 RATE: Final = 20.0
@@ -86,10 +86,15 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Under what all scenarios are run: with how many seeds, and how far away the server is."""
+    """Under what all scenarios are run: with how many seeds, how far away the server is, and with which parameters."""
 
     seeds: int
     one_way: tuple[float, float]
+    parameters: ThrottleParameters = PARAMETERS
+
+    def account(self, seed: int, **account: Any) -> Account:  # noqa: ANN401
+        """What the clients share, with one of the seeds."""
+        return Account(Random(seed), one_way=self.one_way, parameters=self.parameters, **account)
 
     def runs(
         self,
@@ -99,7 +104,7 @@ class Conditions:
         **account: Any,  # noqa: ANN401
     ) -> list[list[Sender]]:
         """The clients of each seed, when they have sent whatever the throttle let them until a moment."""
-        accounts = [Account(Random(seed), one_way=self.one_way, **account) for seed in range(self.seeds)]
+        accounts = [self.account(seed, **account) for seed in range(self.seeds)]
         for one in accounts:
             for begin in begins:
                 one.join(Endless(), begin)
@@ -119,7 +124,8 @@ def measure(progress: Progress, *, quick: bool, seeds: int = 20) -> Result:
         seeds: Runs of each scenario.
     """
     seeds = min(seeds, 2) if quick else seeds
-    near = list(_measures(Conditions(seeds, NEAR), progress))
+    conditions = Conditions(seeds, NEAR)
+    near = list(_measures(conditions, progress))
     far = [] if quick else list(_measures(Conditions(seeds, FAR), progress))
     return Result(
         name="simulate_throttle",
@@ -128,7 +134,7 @@ def measure(progress: Progress, *, quick: bool, seeds: int = 20) -> Result:
         figures=[found.figure for found in near if (found.at_least, found.at_most) != (None, None)],
         quick=quick,
         details={
-            "in_force": _constants(),
+            "in_force": asdict(conditions.parameters),
             "seeds": seeds,
             "one_way_seconds": {"near": NEAR, "far": FAR},
             "near": [asdict(found) for found in near],
@@ -213,7 +219,7 @@ def _herd(conditions: Conditions) -> Iterator[Measure]:
     longest = []
     for seed in range(conditions.seeds):
         herd = Herd(_HERD, FixedInterval(1), first=lambda: Window(0, 0))
-        account = Account(Random(seed), rate=_HERD_RATE, one_way=conditions.one_way)
+        account = conditions.account(seed, rate=_HERD_RATE)
         account.join(herd)
         account.run(_HERD_SECONDS)
         longest.append(herd.longest_unseen(_HERD_SECONDS) / (_HERD / MAX_IDS_PER_CALL / _HERD_RATE))
@@ -257,10 +263,6 @@ def shares(senders: Sequence[Sender], begin: float, end: float, rate: float) -> 
 def jain(parts: Sequence[float]) -> float:
     """Jain's index: 1.0 for equal parts, 1/n if one has all."""
     return sum(parts) ** 2 / (len(parts) * sum(part**2 for part in parts))
-
-
-def _constants() -> dict[str, float]:
-    return {name: value for name, value in vars(throttle).items() if isinstance(value, float | int)}
 
 
 def _table(near: Sequence[Measure], far: Sequence[Measure]) -> str:

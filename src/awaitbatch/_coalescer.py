@@ -8,13 +8,13 @@ import math
 import time
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import anyio
 
 from awaitbatch._core.outcomes import MATCHED, Failure, FailureKind, Outcome, Reason
 from awaitbatch._core.text import message_of
-from awaitbatch._core.throttle import AdaptiveThrottle
+from awaitbatch._core.throttle import AdaptiveThrottle, ThrottleParameters
 from awaitbatch._core.watch import Watch
 from awaitbatch._core.windows import Windows
 from awaitbatch._failures import classify, drop_tracebacks
@@ -69,7 +69,12 @@ class DescribeCoalescer:
         observers: Who hears of calls, jobs and waits.
         max_calls_per_second: Never more than so many calls a second.
         call_timeout: Seconds after which a call without an answer counts as failed.
+
+    Attributes:
+        throttle_parameters: How fast calls begin, and how the throttle learns.
     """
+
+    throttle_parameters: ClassVar[ThrottleParameters] = ThrottleParameters()
 
     def __init__(
         self,
@@ -82,7 +87,8 @@ class DescribeCoalescer:
         self._transport = transport
         self._observers = observers
         self._call_timeout = call_timeout
-        self._throttle = AdaptiveThrottle(max_calls_per_second, Random())  # noqa: S311
+        random = Random()  # noqa: S311
+        self._throttle = AdaptiveThrottle(max_calls_per_second, random, self.throttle_parameters)
         self._windows = Windows[Watch]()
         self._loop = asyncio.get_running_loop()
         self._closed: Outcome | None = None
@@ -190,7 +196,7 @@ class DescribeCoalescer:
         call = self._windows.take(now)
         if call is None:
             return None
-        self._throttle.sent(call.number, now, max(call.due, self._freed_at))
+        self._throttle.on_sent(call.number, now, max(call.due, self._freed_at))
         self._in_flight += 1
         self._calls += 1
         self._ids += len(call.job_ids)
@@ -232,7 +238,7 @@ class DescribeCoalescer:
 
     def _on_answer(self, call: Call[Watch], response: DescribeJobsResponse, sent_at: float) -> None:
         now = self._loop.time()
-        self._throttle.answered(call.number)
+        self._throttle.on_answer(call.number)
         heads = response.heads
         self._jobs_described += len(heads)
         deliveries, changes, absent = self._windows.answer(call, heads, now)
@@ -254,7 +260,7 @@ class DescribeCoalescer:
         rate_before = self._throttle.rate
         if failure.kind is FailureKind.THROTTLED:
             self._throttled += 1
-            self._throttle.congested(call.number)
+            self._throttle.on_throttled(call.number)
             failure = dataclasses.replace(failure, costs_attempt=self._throttle.at_floor)
         else:
             self._failed += 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from awaitbatch import FixedInterval, Window
-from awaitbatch._core import throttle as core
+from awaitbatch._core.throttle import ThrottleParameters
 from benchmarks.report import RESULTS, Result
 from benchmarks.simulate import jobs, progress, throttle
 from benchmarks.simulate.__main__ import main
@@ -289,13 +289,12 @@ def test_equal_parts_are_equal() -> None:
     assert throttle.jain([8, 0, 0, 0]) == 0.25
 
 
-def test_a_throttle_that_never_grows_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_throttle_that_never_grows_is_found_out() -> None:
     """It does not come back after a fall of the limit, and misses targets that the real one meets."""
-    conditions = throttle.Conditions(1, NEAR)
-    good = list(throttle.changing(conditions))
-    monkeypatch.setattr(core, "INCREASE", 0.001)
-    monkeypatch.setattr(core, "SEARCH", 0.0)
-    slow = [found for found in throttle.changing(conditions) if not found.figure.met]
+    good = list(throttle.changing(throttle.Conditions(1, NEAR)))
+    hardly_growing = ThrottleParameters(increase=0.001, search=0.0)
+    bad = throttle.changing(throttle.Conditions(1, NEAR, hardly_growing))
+    slow = [found for found in bad if not found.figure.met]
     assert all(found.figure.met for found in good)
     # No limit was exceeded, so it did fall.
     assert all(found.worst < 105 for found in good if found.unit == "%")

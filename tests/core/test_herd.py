@@ -174,7 +174,7 @@ class Herd(RuleBasedStateMachine):
     def answer(self, place: int, missing: int) -> None:
         """A call is answered, perhaps without some jobs, in any order of the calls."""
         flight = self.flights.pop(place % len(self.flights))
-        self.throttle.answered(flight.call.number)
+        self.throttle.on_answer(flight.call.number)
         jobs = {
             job_id: seen(STATES[state])
             for number, (job_id, state) in enumerate(flight.states.items())
@@ -196,7 +196,7 @@ class Herd(RuleBasedStateMachine):
         flight = self.flights.pop(place % len(self.flights))
         carried = self.carried(flight.call)
         deadlines = {watch: watch.latest for watch in carried}
-        self.throttle.congested(flight.call.number)
+        self.throttle.on_throttled(flight.call.number)
         throttled = dataclasses.replace(THROTTLED, costs_attempt=self.throttle.at_floor)
         ended = self.windows.fail(flight.call, throttled, self.now)
         assert all(watch.one_shot and self.throttle.at_floor for watch, _ in ended)
@@ -239,7 +239,7 @@ class Herd(RuleBasedStateMachine):
         if call is None:
             return
         assert 0 < len(call.job_ids) == len(set(call.job_ids)) <= MAX_IDS_PER_CALL
-        self.throttle.sent(call.number, self.now, call.due)
+        self.throttle.on_sent(call.number, self.now, call.due)
         self.departures.append(self.now)
         self.events += 1
         if call.bisection is None:

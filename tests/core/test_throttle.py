@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import re
 from heapq import heappop, heappush
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from awaitbatch._core.throttle import (
-    CALM,
-    CUT,
-    DRIFT,
-    FAST_GROWTH,
-    INCREASE,
-    LONG_CALM,
-    LOW_ANSWERS,
-    LOW_CUT,
-    LOW_INCREASE,
-    LOW_RATE,
-    MIN_RATE,
-    MOST_GROWTH,
-    REST,
-    SEARCH,
-    START_RATE,
-    AdaptiveThrottle,
-)
+from awaitbatch._core.throttle import AdaptiveThrottle, ThrottleParameters
 
+DEFAULT = ThrottleParameters()
 NO_DEMAND = math.inf
 """Due at infinity: a call that did not have to wait for the throttle."""
 OVERDUE = 0.0
@@ -48,41 +35,62 @@ STEADY = _Lowest()
 def send_one(throttle: AdaptiveThrottle, number: int, due: float = OVERDUE) -> float:
     """Send a call as early as the throttle lets it; when that was."""
     now = max(throttle.ready_at, 1.0)
-    throttle.sent(number, now, due)
+    throttle.on_sent(number, now, due)
     return now
 
 
 def cut_once(throttle: AdaptiveThrottle) -> None:
     """Leave the phase of fast growth."""
     send_one(throttle, 1)
-    assert throttle.congested(1)
+    assert throttle.on_throttled(1)
 
 
 EVENTS = st.lists(
-    st.tuples(st.sampled_from(["send", "wait", "answered", "congested"]), st.floats(0, 3)), max_size=200
+    st.tuples(st.sampled_from(["send", "wait", "answer", "throttled"]), st.floats(0, 3)), max_size=200
+)
+
+
+PARAMETERS = st.just(DEFAULT) | st.builds(
+    ThrottleParameters,
+    start_rate=st.floats(0.2, 50),
+    min_rate=st.floats(0.01, 0.2),
+    rest=st.floats(0, 5),
+    fast_growth=st.floats(1.1, 4),
+    increase=st.floats(0.1, 10),
+    cut=st.floats(0.1, 0.8),
+    most_growth=st.floats(1.05, 1.25),
+    drift=st.floats(0, 2),
+    calm=st.floats(0, 5),
+    search=st.floats(0, 1),
+    low_rate=st.floats(0, 10),
+    low_increase=st.floats(0, 0.04),
+    low_cut=st.floats(0.8, 0.9),
+    low_answers=st.integers(0, 5),
 )
 
 
 @settings(max_examples=200, deadline=None)
-@given(max_rate=st.floats(0.01, 500), events=EVENTS)
-def test_never_above_the_limit(max_rate: float, events: list[tuple[str, float]]) -> None:
+@given(max_rate=st.floats(0.01, 500), events=EVENTS, parameters=PARAMETERS)
+def test_never_above_the_limit(
+    max_rate: float, events: list[tuple[str, float]], parameters: ThrottleParameters
+) -> None:
     """In any t seconds at most 1 + max_rate · t calls go, and the rate stays within its bounds."""
-    throttle = AdaptiveThrottle(max_rate, Random(1))
+    throttle = AdaptiveThrottle(max_rate, Random(1), parameters)
     now, number = 0.0, 0
     sent: list[float] = []
     for event, seconds in events:
         if event == "send":
             now = max(now, throttle.ready_at)
             number += 1
-            throttle.sent(number, now, OVERDUE)
+            throttle.on_sent(number, now, OVERDUE)
             sent.append(now)
         elif event == "wait":
             now += seconds
-        elif event == "answered":
-            throttle.answered(number)
+        elif event == "answer":
+            throttle.on_answer(number)
         else:
-            throttle.congested(number)
-        assert min(MIN_RATE, max_rate) <= throttle.rate <= max_rate
+            throttle.on_throttled(number)
+        assert min(parameters.min_rate, max_rate) <= throttle.rate <= max_rate
     for first, begin in enumerate(sent):
         for last in range(first, len(sent)):
             assert last - first + 1 <= 1 + max_rate * (sent[last] - begin) + 1e-6
@@ -96,14 +104,14 @@ def test_the_first_call_goes_at_once() -> None:
 def test_the_next_call_waits() -> None:
     """The next call goes 1/rate seconds after the last."""
     throttle = AdaptiveThrottle(10, STEADY)
-    throttle.sent(1, 100.0, OVERDUE)
-    assert throttle.ready_at == pytest.approx(100 + 1 / START_RATE)
+    throttle.on_sent(1, 100.0, OVERDUE)
+    assert throttle.ready_at == pytest.approx(100 + 1 / DEFAULT.start_rate)
 
 
 @pytest.mark.parametrize("max_rate", [0.05, 1.0, 500.0])
 def test_the_start_respects_the_limit(max_rate: float) -> None:
     """The first rate is a careful one, and never above the limit."""
-    assert AdaptiveThrottle(max_rate, STEADY).rate == min(START_RATE, max_rate)
+    assert AdaptiveThrottle(max_rate, STEADY).rate == min(DEFAULT.start_rate, max_rate)
 
 
 @pytest.mark.parametrize("latency", [0.02, 0.1])
@@ -115,10 +123,10 @@ def test_a_high_rate_is_reached_within_two_seconds(latency: float) -> None:
     while throttle.rate < 50:
         now = max(now, min(throttle.ready_at, answers[0][0] if answers else math.inf))
         if answers and answers[0][0] <= now:
-            throttle.answered(heappop(answers)[1])
+            throttle.on_answer(heappop(answers)[1])
         elif throttle.ready_at <= now:
             number += 1
-            throttle.sent(number, now, OVERDUE)
+            throttle.on_sent(number, now, OVERDUE)
             heappush(answers, (now + latency, number))
         assert now < 2.0
 
@@ -130,8 +138,8 @@ def test_growth_is_multiplicative_until_the_first_congestion() -> None:
     for number in range(2, 6):
         send_one(throttle, number)
         before = throttle.rate
-        throttle.answered(number)
-        assert throttle.rate == pytest.approx(before * FAST_GROWTH)
+        throttle.on_answer(number)
+        assert throttle.rate == pytest.approx(before * DEFAULT.fast_growth)
 
 
 @pytest.mark.parametrize("start", [2.0, 7.0, 20.0])
@@ -145,10 +153,10 @@ def test_growth_is_inverse_after(start: float) -> None:
     while now < begin + 20:
         number += 1
         now = send_one(throttle, number)
-        throttle.answered(number)
+        throttle.on_answer(number)
     gained = (throttle.rate**2 - start**2) / (now - begin)
-    assert gained == pytest.approx(2 * INCREASE, rel=0.15)
-    assert INCREASE == 0.7
+    assert gained == pytest.approx(2 * DEFAULT.increase, rel=0.15)
+    assert DEFAULT.increase == 0.7
 
 
 def use_for(throttle: AdaptiveThrottle, seconds: float, rate: float) -> None:
@@ -156,7 +164,7 @@ def use_for(throttle: AdaptiveThrottle, seconds: float, rate: float) -> None:
     for number in range(2, 2 + math.ceil(seconds * rate)):
         throttle.rate = rate
         send_one(throttle, number)
-        throttle.answered(number)
+        throttle.on_answer(number)
     throttle.rate = rate
 
 
@@ -164,70 +172,58 @@ def gain(throttle: AdaptiveThrottle) -> float:
     """What the next good answer adds to the rate, as calls a second gained each second."""
     send_one(throttle, 1000)
     before = throttle.rate
-    throttle.answered(1000)
+    throttle.on_answer(1000)
     return (throttle.rate - before) * before
 
 
 def usual_gain(rate: float) -> float:
     """What it adds where no special case applies."""
-    return min(INCREASE / rate, (MOST_GROWTH - 1) * rate**2)
+    return min(DEFAULT.increase / rate, (DEFAULT.most_growth - 1) * rate**2)
 
 
-def test_a_calm_rate_above_the_last_congestion_grows_faster() -> None:
-    """After 20 s of use without congestion a rate that was never tried before gains 6 % a second more."""
+@pytest.mark.parametrize("rate", [DEFAULT.start_rate, 8.0], ids=["below the last congestion", "above it"])
+def test_a_calm_rate_grows_faster(rate: float) -> None:
+    """After 20 s of use without congestion any rate gains 6 % a second more.
+
+    Or a limit that was raised, and the way back from a stray rejection at a high rate, would be felt for minutes.
+    """
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
-    use_for(throttle, CALM + 1, 8.0)
-    assert gain(throttle) == pytest.approx(usual_gain(8) + SEARCH * 8)
-    assert (CALM, SEARCH) == (20, 0.06)
+    use_for(throttle, DEFAULT.calm + 1, rate)
+    assert gain(throttle) == pytest.approx(usual_gain(rate) + DEFAULT.search * rate)
+    assert (DEFAULT.calm, DEFAULT.search) == (20, 0.06)
 
 
-def test_a_calm_rate_below_the_last_congestion_does_not() -> None:
-    """For a minute the way back to the rate of the last congestion takes its time."""
+@pytest.mark.parametrize("rate", [DEFAULT.start_rate, 8.0], ids=["below the last congestion", "above it"])
+def test_calm_takes_its_time(rate: float) -> None:
+    """Before 20 s of use are over growth is the usual."""
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
-    use_for(throttle, LONG_CALM - 1, START_RATE)
-    assert gain(throttle) == pytest.approx(usual_gain(START_RATE))
-
-
-def test_a_long_calm_shortens_the_way_back() -> None:
-    """After it any rate grows faster, or one stray rejection at a high rate would be felt for an hour."""
-    throttle = AdaptiveThrottle(1000, STEADY)
-    cut_once(throttle)
-    use_for(throttle, LONG_CALM + 1, START_RATE)
-    assert gain(throttle) == pytest.approx(usual_gain(START_RATE) + SEARCH * START_RATE)
-    assert LONG_CALM == 60
-
-
-def test_calm_takes_its_time() -> None:
-    """Before 20 s of use are over growth is the usual, above the rate of the last congestion too."""
-    throttle = AdaptiveThrottle(1000, STEADY)
-    cut_once(throttle)
-    use_for(throttle, CALM - 1, 8.0)
-    assert gain(throttle) == pytest.approx(usual_gain(8))
+    use_for(throttle, DEFAULT.calm - 1, rate)
+    assert gain(throttle) == pytest.approx(usual_gain(rate))
 
 
 def test_congestion_ends_the_calm() -> None:
     """Calm is counted from the last cut."""
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
-    use_for(throttle, CALM + 1, 8.0)
+    use_for(throttle, DEFAULT.calm + 1, 8.0)
     send_one(throttle, 1000)
-    throttle.congested(1000)
+    throttle.on_throttled(1000)
     throttle.rate = 9.0
     send_one(throttle, 1001)
-    throttle.answered(1001)
-    assert throttle.rate == pytest.approx(9 + INCREASE / 9**2)
+    throttle.on_answer(1001)
+    assert throttle.rate == pytest.approx(9 + DEFAULT.increase / 9**2)
 
 
 def cut_at(throttle: AdaptiveThrottle, rate: float) -> None:
     """Have a call answered and the next one rejected at a rate."""
     throttle.rate = rate
     send_one(throttle, 10)
-    throttle.answered(10)
+    throttle.on_answer(10)
     throttle.rate = rate
     send_one(throttle, 11)
-    assert throttle.congested(11)
+    assert throttle.on_throttled(11)
 
 
 def test_steps_are_small_at_a_low_limit() -> None:
@@ -235,33 +231,33 @@ def test_steps_are_small_at_a_low_limit() -> None:
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
     cut_at(throttle, 1.0)
-    assert throttle.rate == pytest.approx(LOW_CUT)
+    assert throttle.rate == pytest.approx(DEFAULT.low_cut)
     send_one(throttle, 12)
-    throttle.answered(12)
-    assert throttle.rate == pytest.approx(LOW_CUT * (1 + LOW_INCREASE))
-    assert (LOW_RATE, LOW_CUT, LOW_INCREASE) == (2, 0.85, 0.0075)
+    throttle.on_answer(12)
+    assert throttle.rate == pytest.approx(DEFAULT.low_cut * (1 + DEFAULT.low_increase))
+    assert (DEFAULT.low_rate, DEFAULT.low_cut, DEFAULT.low_increase) == (2, 0.85, 0.0075)
 
 
 def test_a_cut_that_does_not_lead_below_two_calls_a_second_is_the_usual() -> None:
     """And so are the steps after it."""
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
-    cut_at(throttle, LOW_RATE / CUT)
-    assert throttle.rate == pytest.approx(LOW_RATE)
-    assert gain(throttle) == pytest.approx(usual_gain(LOW_RATE))
+    cut_at(throttle, DEFAULT.low_rate / DEFAULT.cut)
+    assert throttle.rate == pytest.approx(DEFAULT.low_rate)
+    assert gain(throttle) == pytest.approx(usual_gain(DEFAULT.low_rate))
 
 
 def test_a_cut_that_leads_below_two_calls_a_second_is_small() -> None:
     """The limit is then as low as that."""
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
-    cut_at(throttle, 0.99 * LOW_RATE / CUT)
-    assert throttle.rate == pytest.approx(0.99 * LOW_RATE / CUT * LOW_CUT)
+    cut_at(throttle, 0.99 * DEFAULT.low_rate / DEFAULT.cut)
+    assert throttle.rate == pytest.approx(0.99 * DEFAULT.low_rate / DEFAULT.cut * DEFAULT.low_cut)
 
 
 def test_a_cycle_of_storms_leads_downwards() -> None:
     """One answer, one small cut and one deep one, again and again, must not hold the rate above the limit."""
-    assert MOST_GROWTH * LOW_CUT * CUT < 1
+    assert DEFAULT.most_growth * DEFAULT.low_cut * DEFAULT.cut < 1
 
 
 def test_small_steps_end() -> None:
@@ -269,13 +265,13 @@ def test_small_steps_end() -> None:
     throttle = AdaptiveThrottle(1000, STEADY)
     cut_once(throttle)
     cut_at(throttle, 1.0)
-    for number in range(12, 12 + LOW_ANSWERS):
+    for number in range(12, 12 + DEFAULT.low_answers):
         send_one(throttle, number)
-        throttle.answered(number)
-    reached = LOW_CUT * (1 + LOW_INCREASE) ** LOW_ANSWERS
+        throttle.on_answer(number)
+    reached = DEFAULT.low_cut * (1 + DEFAULT.low_increase) ** DEFAULT.low_answers
     assert throttle.rate == pytest.approx(reached)
     assert gain(throttle) == pytest.approx(usual_gain(reached))
-    assert LOW_ANSWERS == 32
+    assert DEFAULT.low_answers == 32
 
 
 def test_a_storm_is_no_low_limit() -> None:
@@ -285,19 +281,19 @@ def test_a_storm_is_no_low_limit() -> None:
     cut_at(throttle, 1.9)
     throttle.rate = 1.5
     send_one(throttle, 12)
-    assert throttle.congested(12)
-    assert throttle.rate == pytest.approx(1.5 * CUT)
-    assert gain(throttle) == pytest.approx(usual_gain(1.5 * CUT))
+    assert throttle.on_throttled(12)
+    assert throttle.rate == pytest.approx(1.5 * DEFAULT.cut)
+    assert gain(throttle) == pytest.approx(usual_gain(1.5 * DEFAULT.cut))
 
 
 def test_the_first_congestion_is_no_low_limit() -> None:
     """A first congestion says that fast growth went too far, not where the limit is."""
     throttle = AdaptiveThrottle(1.5, STEADY)
     send_one(throttle, 1)
-    throttle.answered(1)
+    throttle.on_answer(1)
     send_one(throttle, 2)
-    assert throttle.congested(2)
-    assert throttle.rate == pytest.approx(1.5 * CUT)
+    assert throttle.on_throttled(2)
+    assert throttle.rate == pytest.approx(1.5 * DEFAULT.cut)
 
 
 def test_rest_ends_small_steps() -> None:
@@ -305,9 +301,9 @@ def test_rest_ends_small_steps() -> None:
     throttle = AdaptiveThrottle(50, STEADY)
     cut_once(throttle)
     cut_at(throttle, 1.0)
-    throttle.sent(12, 1e6, NO_DEMAND)
-    assert throttle.rate == START_RATE
-    assert gain(throttle) == pytest.approx(usual_gain(START_RATE))
+    throttle.on_sent(12, 1e6, NO_DEMAND)
+    assert throttle.rate == DEFAULT.start_rate
+    assert gain(throttle) == pytest.approx(usual_gain(DEFAULT.start_rate))
 
 
 @pytest.mark.parametrize("limit", [0.2, 0.3, 0.5, 0.7, 1.0, 1.25, 1.5, 2.0])
@@ -317,13 +313,13 @@ def test_a_low_limit_is_used(limit: float) -> None:
     now, passed, token_at = 0.0, 0, 0.0
     for number in range(1, 1000):
         now = max(now, throttle.ready_at)
-        throttle.sent(number, now, OVERDUE)
+        throttle.on_sent(number, now, OVERDUE)
         if now < token_at:
-            throttle.congested(number)
+            throttle.on_throttled(number)
             continue
         token_at = now + 1 / limit
         passed += 1
-        throttle.answered(number)
+        throttle.on_answer(number)
     assert passed / (limit * now) >= 0.84
     assert passed / 999 > 0.9
 
@@ -332,10 +328,10 @@ def test_growth_from_the_floor_is_careful() -> None:
     """At the floor one good answer, thin evidence, does not multiply the rate."""
     throttle = AdaptiveThrottle(100, STEADY)
     cut_once(throttle)
-    throttle.rate = MIN_RATE
+    throttle.rate = DEFAULT.min_rate
     send_one(throttle, 2)
-    throttle.answered(2)
-    assert MIN_RATE < throttle.rate <= MIN_RATE * MOST_GROWTH
+    throttle.on_answer(2)
+    assert DEFAULT.min_rate < throttle.rate <= DEFAULT.min_rate * DEFAULT.most_growth
 
 
 @pytest.mark.parametrize("cut_before", [False, True], ids=["fast growth", "additive growth"])
@@ -347,19 +343,19 @@ def test_a_rate_that_is_not_used_does_not_grow(cut_before: bool) -> None:
     before = throttle.rate
     for number in range(2, 100):
         send_one(throttle, number, due=NO_DEMAND)
-        throttle.answered(number)
+        throttle.on_answer(number)
     assert throttle.rate == before
 
 
 def test_growth_begins_with_demand() -> None:
     """A call that had to wait for the throttle makes good answers count."""
     throttle = AdaptiveThrottle(1000, STEADY)
-    throttle.sent(1, 10, 10)
-    throttle.answered(1)
-    assert throttle.rate == START_RATE
-    throttle.sent(2, throttle.ready_at, 10.001)
-    throttle.answered(2)
-    assert throttle.rate > START_RATE
+    throttle.on_sent(1, 10, 10)
+    throttle.on_answer(1)
+    assert throttle.rate == DEFAULT.start_rate
+    throttle.on_sent(2, throttle.ready_at, 10.001)
+    throttle.on_answer(2)
+    assert throttle.rate > DEFAULT.start_rate
 
 
 def test_one_cut_an_event() -> None:
@@ -368,9 +364,9 @@ def test_one_cut_an_event() -> None:
     throttle.rate = 100.0
     for number in range(1, 21):
         send_one(throttle, number)
-    cuts = [throttle.congested(number) for number in range(1, 21)]
+    cuts = [throttle.on_throttled(number) for number in range(1, 21)]
     assert cuts == [True] + [False] * 19
-    assert throttle.rate == pytest.approx(100 * CUT)
+    assert throttle.rate == pytest.approx(100 * DEFAULT.cut)
 
 
 def test_out_of_order_rejections_are_one_event() -> None:
@@ -379,7 +375,7 @@ def test_out_of_order_rejections_are_one_event() -> None:
     throttle.rate = 100.0
     for number in range(1, 6):
         send_one(throttle, number)
-    assert [throttle.congested(number) for number in (4, 1, 5, 2, 3)] == [True] + [False] * 4
+    assert [throttle.on_throttled(number) for number in (4, 1, 5, 2, 3)] == [True] + [False] * 4
 
 
 def test_only_a_call_sent_after_the_cut_cuts_again() -> None:
@@ -388,11 +384,11 @@ def test_only_a_call_sent_after_the_cut_cuts_again() -> None:
     throttle.rate = 100.0
     for number in range(1, 4):
         send_one(throttle, number)
-    throttle.congested(1)
+    throttle.on_throttled(1)
     send_one(throttle, 4)
-    assert not throttle.congested(3)
-    assert throttle.congested(4)
-    assert throttle.rate == pytest.approx(100 * CUT * CUT)
+    assert not throttle.on_throttled(3)
+    assert throttle.on_throttled(4)
+    assert throttle.rate == pytest.approx(100 * DEFAULT.cut * DEFAULT.cut)
 
 
 @pytest.mark.parametrize(("max_rate", "floor"), [(1000.0, 0.1), (0.05, 0.05)])
@@ -402,7 +398,7 @@ def test_the_floor(max_rate: float, floor: float) -> None:
     assert throttle.at_floor is (max_rate < 0.1)
     for number in range(1, 100):
         send_one(throttle, number)
-        throttle.congested(number)
+        throttle.on_throttled(number)
     assert throttle.rate == floor
     assert throttle.at_floor
     now = send_one(throttle, 100)
@@ -414,43 +410,43 @@ def test_it_recovers_from_the_floor() -> None:
     throttle = AdaptiveThrottle(10, STEADY)
     for number in range(1, 100):
         send_one(throttle, number)
-        throttle.congested(number)
+        throttle.on_throttled(number)
     now = begin = throttle.ready_at
     for number in range(100, 400):
         now = send_one(throttle, number)
-        throttle.answered(number)
+        throttle.on_answer(number)
         if throttle.rate >= 5:
             break
     assert throttle.rate >= 5
     assert now - begin < 90
 
 
-def congested_to_the_floor() -> AdaptiveThrottle:
+def throttled_to_the_floor() -> AdaptiveThrottle:
     """A throttle after a long storm, whose last call was sent at the moment 1000."""
     throttle = AdaptiveThrottle(50, STEADY)
     for number in range(1, 100):
-        throttle.sent(number, 1000, OVERDUE)
-        throttle.congested(number)
+        throttle.on_sent(number, 1000, OVERDUE)
+        throttle.on_throttled(number)
     assert throttle.at_floor
     return throttle
 
 
 def test_a_storm_that_is_over_is_forgotten() -> None:
     """A minute after the last congestion a call that nothing held up makes the rate a fresh one."""
-    throttle = congested_to_the_floor()
-    throttle.sent(100, 1000 + REST - 1, 1000 + REST - 1)
+    throttle = throttled_to_the_floor()
+    throttle.on_sent(100, 1000 + DEFAULT.rest - 1, 1000 + DEFAULT.rest - 1)
     assert throttle.at_floor
-    throttle.sent(101, 1000 + REST + 20, 1000 + REST + 20)
-    assert throttle.rate == START_RATE
+    throttle.on_sent(101, 1000 + DEFAULT.rest + 20, 1000 + DEFAULT.rest + 20)
+    assert throttle.rate == DEFAULT.start_rate
 
 
 def test_a_storm_is_not_forgotten_while_calls_wait() -> None:
     """While calls wait for the throttle the rate comes back by good answers only."""
-    throttle = congested_to_the_floor()
+    throttle = throttled_to_the_floor()
     for number in range(100, 120):
         now = throttle.ready_at
-        throttle.sent(number, now, now - 1)
-    assert now > 1000 + REST
+        throttle.on_sent(number, now, now - 1)
+    assert now > 1000 + DEFAULT.rest
     assert throttle.at_floor
 
 
@@ -459,7 +455,7 @@ def test_rest_lowers_no_rate() -> None:
     throttle = AdaptiveThrottle(50, STEADY)
     cut_once(throttle)
     throttle.rate = 30
-    throttle.sent(2, 1e6, NO_DEMAND)
+    throttle.on_sent(2, 1e6, NO_DEMAND)
     assert throttle.rate == 30
 
 
@@ -467,7 +463,7 @@ def test_rest_respects_the_limit() -> None:
     """A fresh rate is never above the limit."""
     throttle = AdaptiveThrottle(1, STEADY)
     cut_once(throttle)
-    throttle.sent(2, 1e6, NO_DEMAND)
+    throttle.on_sent(2, 1e6, NO_DEMAND)
     assert throttle.rate == 1
 
 
@@ -477,7 +473,7 @@ def test_repr() -> None:
     throttle.rate = 12.345
     assert repr(throttle).endswith("12.35 of at most 50 calls/s, until first congestion>")
     cut_once(throttle)
-    assert repr(throttle).endswith(f"{12.345 * CUT:.2f} of at most 50 calls/s, after congestion>")
+    assert repr(throttle).endswith(f"{12.345 * DEFAULT.cut:.2f} of at most 50 calls/s, after congestion>")
 
 
 def test_rejections_in_a_row_put_off_the_next_call_by_a_little() -> None:
@@ -486,12 +482,12 @@ def test_rejections_in_a_row_put_off_the_next_call_by_a_little() -> None:
     delays = []
     for number in range(1, 200):
         now = send_one(throttle, number)
-        throttle.congested(number)
+        throttle.on_throttled(number)
         delays.append(throttle.ready_at - now)
     assert 10 <= min(delays) < 10.5
-    assert 10 * (1 + DRIFT) - 0.5 < max(delays) <= 10 * (1 + DRIFT)
+    assert 10 * (1 + DEFAULT.drift) - 0.5 < max(delays) <= 10 * (1 + DEFAULT.drift)
     now = send_one(throttle, 200)
-    throttle.answered(200)
+    throttle.on_answer(200)
     assert throttle.ready_at == pytest.approx(now + 10)
 
 
@@ -503,14 +499,14 @@ def test_answers_to_calls_sent_before_a_cut_say_nothing(rate: float) -> None:
     throttle.rate = rate
     for number in range(2, 6):
         send_one(throttle, number)
-    assert throttle.congested(2)
+    assert throttle.on_throttled(2)
     cut = throttle.rate
     for number in range(3, 6):
-        throttle.answered(number)
+        throttle.on_answer(number)
     assert throttle.rate == cut
     now = send_one(throttle, 6)
-    assert throttle.congested(6)
-    assert throttle.rate == pytest.approx(cut * CUT)
+    assert throttle.on_throttled(6)
+    assert throttle.rate == pytest.approx(cut * DEFAULT.cut)
     assert throttle.ready_at > now + 1 / throttle.rate
 
 
@@ -518,9 +514,9 @@ def test_a_rejection_among_answers_puts_off_nothing() -> None:
     """Where calls are answered as well, the rate alone says when the next one goes."""
     throttle = AdaptiveThrottle(10, Random(1))
     send_one(throttle, 1)
-    throttle.answered(1)
+    throttle.on_answer(1)
     now = send_one(throttle, 2)
-    assert throttle.congested(2)
+    assert throttle.on_throttled(2)
     assert throttle.ready_at == now + 1 / throttle.rate
 
 
@@ -532,8 +528,116 @@ def test_no_moment_is_the_wrong_one_for_ever() -> None:
         now = send_one(throttle, number)
         # A token comes every 50 ms, and is taken within 5.
         if now % 0.05 < 0.005:
-            throttle.answered(number)
+            throttle.on_answer(number)
             answered += 1
         else:
-            throttle.congested(number)
+            throttle.on_throttled(number)
     assert answered >= 10
+
+
+def test_each_parameter_does_what_it_says() -> None:
+    """Another operation may begin, grow, cut and rest in its own way."""
+    parameters = ThrottleParameters(
+        start_rate=2.0,
+        min_rate=0.5,
+        rest=10.0,
+        fast_growth=3.0,
+        increase=2.0,
+        cut=0.5,
+        most_growth=1.6,
+        calm=0.0,
+        search=0.25,
+        low_rate=4.0,
+        low_increase=0.1,
+        low_cut=0.75,
+        low_answers=1,
+    )
+    throttle = AdaptiveThrottle(1000, STEADY, parameters)
+    assert throttle.rate == 2
+    for number in (0, 1):
+        send_one(throttle, number)
+    throttle.on_answer(1)
+    assert throttle.rate == 2 * 3
+    send_one(throttle, 2)
+    throttle.on_throttled(2)
+    assert throttle.rate == 6 * 0.5
+    send_one(throttle, 3)
+    throttle.on_answer(3)
+    assert throttle.rate == pytest.approx(3 + (2 / 3 + 0.25 * 3) / 3)
+    throttle.rate = 1.0
+    send_one(throttle, 4)
+    throttle.on_answer(4)
+    assert throttle.rate == 1.6
+    send_one(throttle, 5)
+    throttle.on_throttled(5)
+    assert throttle.rate == pytest.approx(1.6 * 0.75)
+    for number, reached in ((6, 1.2 * 1.1), (7, 1.2 * 1.1 * 1.6)):
+        send_one(throttle, number)
+        throttle.on_answer(number)
+        assert throttle.rate == pytest.approx(reached)
+    for number in range(8, 20):
+        now = send_one(throttle, number)
+        throttle.on_throttled(number)
+    assert throttle.rate == 0.5
+    assert throttle.at_floor
+    throttle.on_sent(20, now + 11, NO_DEMAND)
+    assert throttle.rate == 2
+
+
+def test_no_drift_if_none_is_wanted() -> None:
+    """Rejections in a row then put off nothing."""
+    throttle = AdaptiveThrottle(0.1, Random(1), ThrottleParameters(drift=0.0))
+    now = send_one(throttle, 1)
+    throttle.on_throttled(1)
+    assert throttle.ready_at == pytest.approx(now + 10)
+
+
+def test_no_small_steps_if_none_are_wanted() -> None:
+    """At a low limit the rate is then cut as elsewhere."""
+    throttle = AdaptiveThrottle(1000, STEADY, ThrottleParameters(low_rate=0.0))
+    cut_once(throttle)
+    cut_at(throttle, 1.0)
+    assert throttle.rate == pytest.approx(DEFAULT.cut)
+    assert gain(throttle) == pytest.approx(usual_gain(DEFAULT.cut))
+
+
+@pytest.mark.parametrize(
+    ("values", "rule"),
+    [
+        ({"start_rate": 0.0}, "0 < min_rate <= start_rate < inf"),
+        ({"start_rate": 0.09}, "0 < min_rate <= start_rate < inf"),
+        ({"start_rate": math.inf}, "0 < min_rate <= start_rate < inf"),
+        ({"min_rate": 0.0}, "0 < min_rate <= start_rate < inf"),
+        ({"rest": -1.0}, "0 <= rest < inf"),
+        ({"fast_growth": 1.0}, "1 < fast_growth < inf"),
+        ({"increase": 0.0}, "0 < increase < inf"),
+        ({"cut": 0.0}, "0 < cut <= low_cut < 1"),
+        ({"cut": 0.9}, "0 < cut <= low_cut < 1"),
+        ({"cut": 1.0, "low_cut": 1.0}, "0 < cut <= low_cut < 1"),
+        ({"drift": -0.1}, "0 <= drift < inf"),
+        ({"drift": math.inf}, "0 <= drift < inf"),
+        ({"calm": -1.0}, "0 <= calm < inf"),
+        ({"search": -0.01}, "0 <= search < inf"),
+        ({"low_rate": -1.0}, "0 <= low_rate < inf"),
+        ({"most_growth": 1.0}, "1 < most_growth"),
+        ({"most_growth": 1.5}, "most_growth * cut * low_cut < 1"),
+        ({"low_increase": -0.01}, "1 <= 1 + low_increase <= most_growth"),
+        ({"low_increase": 0.3}, "1 <= 1 + low_increase <= most_growth"),
+        ({"low_answers": -1}, "a whole number of low_answers"),
+        ({"low_answers": 2.5}, "a whole number of low_answers"),
+        ({"low_answers": math.inf}, "a whole number of low_answers"),
+    ],
+    ids=str,
+)
+def test_what_would_not_work_is_refused(values: dict[str, Any], rule: str) -> None:
+    """A throttle that never grows, or never comes down in a storm, would be noticed in production only."""
+    with pytest.raises(ValueError, match=f"a throttle needs {re.escape(rule)}, not ThrottleParameters"):
+        ThrottleParameters(**values)
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(ThrottleParameters)])
+def test_no_parameter_may_be_no_number(name: str) -> None:
+    """Comparisons with NaN do not hold, so it would silently switch something off."""
+    values: dict[str, Any] = {name: math.nan}
+    with pytest.raises(ValueError, match="a throttle needs"):
+        ThrottleParameters(**values)

@@ -225,8 +225,10 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
         from_then_on(
             1, b'{"jobs": [{"jobId": "JOB", "status": "FAILED", "statusReason": "MISCONFIGURATION:x"}]}'
         ),
-        "AWS Batch job (JOB) failed before its first attempt: MISCONFIGURATION:x; "
-        "fix what is wrong and submit it again",
+        (
+            "AWS Batch job (JOB) failed before its first attempt: MISCONFIGURATION:x; "
+            "fix what is wrong and submit it again"
+        ),
     ),
     (
         "JobNotCompleteError",

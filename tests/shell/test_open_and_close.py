@@ -450,6 +450,13 @@ async def test_a_rate_that_connections_hold_back_does_not_grow() -> None:
         await asyncio.gather(*waits, return_exceptions=True)
 
 
+@pytest.mark.usefixtures("_no_slow_start")
+async def test_a_client_begins_at_the_rate_of_its_parameters() -> None:
+    """The throttle's parameters reach it, and the limit that the user set still holds."""
+    async with make_client(make_server(), max_calls_per_second=70) as client:
+        assert client.statistics().rate == 70
+
+
 async def test_repr_and_statistics_show_the_state() -> None:
     """The repr and the statistics tell what a client does."""
     server = make_server()

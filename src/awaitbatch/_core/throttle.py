@@ -3,51 +3,95 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from random import Random
 
-START_RATE: Final = 5.0
-"""Calls a second before anything is known."""
-REST: Final = 60.0
-"""Seconds without congestion after which a rate that is not used returns to `START_RATE`, if it was cut below it."""
-MIN_RATE: Final = 0.1
-"""Calls a second below which congestion never pushes us, so that waiting never turns into giving up."""
-FAST_GROWTH: Final = 1.5
-"""Factor on the rate for each good answer until the first congestion."""
-INCREASE: Final = 0.7
-"""By how much the rate grows after it: INCREASE / rate calls a second each second."""
-CUT: Final = 0.8
-"""Factor on the rate for each congestion event."""
-MOST_GROWTH: Final = 1.25
-"""The most that one good answer multiplies the rate by after the first congestion. A storm's cycle of one answer, one
-cut to `LOW_CUT` and one to `CUT` has to lead downwards."""
 
-DRIFT: Final = 0.5
-"""The most by which one of several rejections in a row puts off the next call, as a share of the time between two."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThrottleParameters:
+    """How a throttle begins, grows and cuts; the defaults are those for DescribeJobs.
 
-CALM: Final = 20.0
-"""Seconds of use without congestion after which a rate that was never tried before grows faster."""
-SEARCH: Final = 0.06
-"""Share of the rate that it then gains each second on top of `INCREASE` / rate."""
-LONG_CALM: Final = 60.0
-"""Seconds of use without congestion after which any rate does: at a high one, the way back from a cut is long."""
+    AWS limits each operation on its own, and no two at the same rate, so each may need other values.
 
-LOW_RATE: Final = 2.0
-"""Calls a second below which a limit leaves next to no room for trying: its bucket holds a call or two."""
-LOW_INCREASE: Final = 0.0075
-"""Share of the rate that each good answer adds after a cut that would have led below `LOW_RATE`."""
-LOW_CUT: Final = 0.85
-"""Factor on the rate for such a cut."""
-LOW_ANSWERS: Final = 32
-"""Good answers for which the rate then grows by `LOW_INCREASE`; they make up for two such cuts in a row."""
+    Attributes:
+        start_rate: Calls a second before anything is known: few enough for any account, and enough that somebody who
+            makes three calls one after the other hardly feels it.
+        min_rate: Calls a second below which congestion never pushes the rate, so that waiting never turns into giving
+            up.
+        rest: Seconds without congestion after which a rate that is not used returns to `start_rate`, if it was cut
+            below it; what a storm has taught would hold up a single call hours later.
+        fast_growth: Factor on the rate for each good answer until the first congestion. Until then nothing is known of
+            the limit, and it may be far away.
+        increase: By how much the rate grows after it: `increase` / rate calls a second each second. Whoever has more
+            grows less, which is what makes several clients equal.
+        cut: Factor on the rate for each congestion event. A deeper one leaves more of the limit unused, a smaller one
+            makes clients equal later.
+        most_growth: The most that one good answer multiplies the rate by after the first congestion. At a low rate a
+            call stands for many seconds, and one answer is thin evidence.
+        drift: The most by which one of several rejections in a row puts off the next call, as a share of the time
+            between two. Calls at equal distances could come at a wrong moment for ever.
+        calm: Seconds of use without congestion after which the rate grows faster: the limit has been raised, or a
+            neighbour has left; and at a high rate the way back from a cut is long.
+        search: Share of the rate that it then gains each second on top of `increase` / rate; 0 for no faster growth.
+        low_rate: Calls a second below which a limit leaves next to no room for trying, as its bucket holds a call or
+            two; so the steps are smaller there. 0 if they are to be the same everywhere.
+        low_increase: Share of the rate that each good answer adds after a cut that would have led below `low_rate`.
+        low_cut: Factor on the rate for such a cut.
+        low_answers: Good answers for which the rate then grows by `low_increase`. They should make up for two such
+            cuts in a row, and end, so that an unlucky one of several clients does not stay behind.
+
+    Raises:
+        ValueError: A value is out of range or not a number, so that the rate would never grow, never fall, or not come
+            down in a storm.
+    """
+
+    start_rate: float = 5.0
+    min_rate: float = 0.1
+    rest: float = 60.0
+    fast_growth: float = 1.5
+    increase: float = 0.7
+    cut: float = 0.8
+    most_growth: float = 1.25
+    drift: float = 0.5
+    calm: float = 20.0
+    search: float = 0.06
+    low_rate: float = 2.0
+    low_increase: float = 0.0075
+    low_cut: float = 0.85
+    low_answers: int = 32
+
+    def __post_init__(self) -> None:
+        # No comparison with NaN holds.
+        rules = {
+            "0 < min_rate <= start_rate < inf": 0 < self.min_rate <= self.start_rate < math.inf,
+            "0 <= rest < inf": 0 <= self.rest < math.inf,
+            "1 < fast_growth < inf": 1 < self.fast_growth < math.inf,
+            "0 < increase < inf": 0 < self.increase < math.inf,
+            "0 < cut <= low_cut < 1": 0 < self.cut <= self.low_cut < 1,
+            "0 <= drift < inf": 0 <= self.drift < math.inf,
+            "0 <= calm < inf": 0 <= self.calm < math.inf,
+            "0 <= search < inf": 0 <= self.search < math.inf,
+            "0 <= low_rate < inf": 0 <= self.low_rate < math.inf,
+            # A storm's cycle of one answer, one small cut and one deep one has to lead downwards.
+            "most_growth * cut * low_cut < 1": self.most_growth * self.cut * self.low_cut < 1,
+            "1 < most_growth": self.most_growth > 1,
+            "1 <= 1 + low_increase <= most_growth": 1 <= 1 + self.low_increase <= self.most_growth,
+            # It is counted down to 0.
+            "a whole number of low_answers": self.low_answers >= 0 and self.low_answers % 1 == 0,
+        }
+        for rule, holds in rules.items():
+            if not holds:
+                message = f"a throttle needs {rule}, not {self!r}"
+                raise ValueError(message)
 
 
 class AdaptiveThrottle:
     """Spaces calls and learns how far apart they have to be.
 
-    The rate grows by a factor for each good answer until the first congestion, then by `INCREASE` / rate calls a second
+    The rate grows by a factor for each good answer until the first congestion, then by `increase` / rate calls a second
     each second; both only while it is the throttle that calls wait for, since a rate that is not used has not been
     tried. One congestion event cuts the rate once: neither rejections nor answers of calls that were on their way when
     the rate was last cut say anything about the new rate, so they are ignored (as QUIC's congestion control does).
@@ -57,10 +101,10 @@ class AdaptiveThrottle:
     Whoever has more grows less, which evens out what chance did faster than additive increase does. Two cases depart
     from it:
 
-    - After `CALM` seconds without congestion, a rate above that of the last congestion grows faster: the limit has
-      been raised, or a neighbour has left. After `LONG_CALM` seconds any rate does.
-    - A limit below `LOW_RATE` has next to no burst, so that the first call that is too fast is rejected, and a step of
-      `INCREASE` is a large one there. So if a cut would lead below it both steps are small, unless no call was
+    - After `calm` seconds of use without congestion the rate grows faster: the limit has been raised, or a neighbour
+      has left.
+    - A limit below `low_rate` has next to no burst, so that the first call that is too fast is rejected, and a step of
+      `increase` is a large one there. So if a cut would lead below it both steps are small, unless no call was
       answered since the cut before: then it is a storm and not a limit that is nearly known.
 
     While no call is answered, each rejection also puts off the next call by a little, drawn at random. Calls at equal
@@ -71,11 +115,11 @@ class AdaptiveThrottle:
     Args:
         max_rate: Never more than so many calls a second.
         random: Draws by how much a rejection puts off the next call.
+        parameters: How it begins, grows and cuts.
     """
 
     __slots__ = (
         "_calm",
-        "_congested_at",
         "_drift",
         "_growing_fast",
         "_has_answer",
@@ -84,29 +128,34 @@ class AdaptiveThrottle:
         "_low_answers",
         "_min_rate",
         "_newest",
-        "_peak",
+        "_parameters",
         "_random",
         "_sent_at",
+        "_start_rate",
+        "_throttled_at",
         "max_rate",
         "rate",
     )
 
-    def __init__(self, max_rate: float, random: Random) -> None:
+    def __init__(
+        self, max_rate: float, random: Random, parameters: ThrottleParameters = ThrottleParameters()
+    ) -> None:
         self.max_rate = max_rate
         self._random = random
+        self._parameters = parameters
         self._drift = 0.0
-        self.rate = min(START_RATE, max_rate)
-        self._min_rate = min(MIN_RATE, max_rate)
+        self._start_rate = min(parameters.start_rate, max_rate)
+        self._min_rate = min(parameters.min_rate, max_rate)
+        self.rate = self._start_rate
         self._growing_fast = True
         self._is_bottleneck = False
         self._sent_at = -math.inf
         # When the last call before the latest cut was sent, which is close enough to when it was cut.
-        self._congested_at = -math.inf
+        self._throttled_at = -math.inf
         self._newest = 0
         self._last_cut = 0
-        # Of the time since the last cut: the rate that was too much, the seconds of use, whether a call was answered,
-        # and for how many good answers the rate is still to grow by `LOW_INCREASE`.
-        self._peak = math.inf
+        # Of the time since the last cut: the seconds of use, whether a call was answered, and for how many good answers
+        # the rate is still to grow by `low_increase`.
         self._calm = 0.0
         self._has_answer = False
         self._low_answers = 0
@@ -125,7 +174,7 @@ class AdaptiveThrottle:
         """Whether the rate cannot be cut any further."""
         return self.rate <= self._min_rate
 
-    def sent(self, number: int, now: float, due: float) -> None:
+    def on_sent(self, number: int, now: float, due: float) -> None:
         """A call goes.
 
         Args:
@@ -134,15 +183,15 @@ class AdaptiveThrottle:
             due: When the call would have gone had there been no throttle.
         """
         self._is_bottleneck = due < self.ready_at
-        if not self._is_bottleneck and now >= self._congested_at + REST:
+        if not self._is_bottleneck and now >= self._throttled_at + self._parameters.rest:
             # What was learnt in a storm that is long over says nothing any more, and would hold up a describe.
-            self.rate = max(self.rate, min(START_RATE, self.max_rate))
+            self.rate = max(self.rate, self._start_rate)
             self._low_answers = 0
         self._newest = number
         self._sent_at = now
         self._drift = 0.0
 
-    def answered(self, number: int) -> None:
+    def on_answer(self, number: int) -> None:
         """A call was answered, so the rate may grow.
 
         Args:
@@ -156,37 +205,39 @@ class AdaptiveThrottle:
             self.rate = min(self.max_rate, self._grown())
 
     def _grown(self) -> float:
+        rate, parameters = self.rate, self._parameters
         if self._growing_fast:
-            return self.rate * FAST_GROWTH
+            return rate * parameters.fast_growth
         # A call stands for 1/rate seconds.
-        seconds = 1 / self.rate
+        seconds = 1 / rate
         self._calm += seconds
         if self._low_answers:
             self._low_answers -= 1
-            return self.rate * (1 + LOW_INCREASE)
-        increase = INCREASE / self.rate
-        if self._calm > (CALM if self.rate > self._peak else LONG_CALM):
-            increase += SEARCH * self.rate
+            return rate * (1 + parameters.low_increase)
+        increase = parameters.increase / rate
+        if self._calm > parameters.calm:
+            increase += parameters.search * rate
         # At the floor a call stands for a long time, and one good answer is thin evidence.
-        return min(self.rate + increase * seconds, self.rate * MOST_GROWTH)
+        return min(rate + increase * seconds, rate * parameters.most_growth)
 
-    def congested(self, number: int) -> bool:
+    def on_throttled(self, number: int) -> bool:
         """A call was rejected for coming too fast; True if that cut the rate.
 
         Args:
             number: The rejected call's number.
         """
+        parameters = self._parameters
         if not self._has_answer:
-            self._drift = self._random.uniform(0, DRIFT)
+            self._drift = self._random.uniform(0, parameters.drift)
         if number <= self._last_cut:
             return False
-        is_low = self.rate * CUT < LOW_RATE and self._has_answer and not self._growing_fast
-        self._low_answers = LOW_ANSWERS if is_low else 0
+        usual = self.rate * parameters.cut
+        is_low = usual < parameters.low_rate and self._has_answer and not self._growing_fast
+        self._low_answers = parameters.low_answers if is_low else 0
         self._growing_fast = False
         self._last_cut = self._newest
-        self._congested_at = self._sent_at
-        self._peak = self.rate
+        self._throttled_at = self._sent_at
         self._calm = 0.0
         self._has_answer = False
-        self.rate = max(self._min_rate, self.rate * (LOW_CUT if is_low else CUT))
+        self.rate = max(self._min_rate, self.rate * parameters.low_cut if is_low else usual)
         return True
