@@ -244,10 +244,12 @@ class DescribeCoalescer:
         deliveries, changes, absent = self._windows.answer(call, heads, now)
         self._notify_call_ended(call, now - sent_at, deliveries)
         seen_at = int(time.time() * 1000)
-        for job_id, before, after in changes:
-            self._observers.notify(_job_changed(heads[job_id], before, after, seen_at))
-        for job_id in absent:
-            self._observers.notify(JobMissing(job_id=job_id))
+        if changes and self._observers.want(JobChanged):
+            for job_id, before, after in changes:
+                self._observers.notify(_job_changed(heads[job_id], before, after, seen_at))
+        if absent and self._observers.want(JobMissing):
+            for job_id in absent:
+                self._observers.notify(JobMissing(job_id=job_id))
         for watch, outcome in deliveries:
             item = response.description(watch.job_id) if outcome is MATCHED or outcome is None else None
             if outcome is None:
@@ -308,7 +310,7 @@ class DescribeCoalescer:
     def _notify_wait_ended(
         self, watch: Watch, reason: Reason, head: JobHead | None = None, seen_at: int = 0
     ) -> None:
-        if self._observers.is_only_log:
+        if not self._observers.want(WaitEnded):
             return
         stopped_at = _milliseconds(head.stopped_at) if head and head.status in TERMINAL else None
         self._observers.notify(

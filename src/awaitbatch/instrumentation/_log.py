@@ -66,6 +66,11 @@ class LogObserver:
         self._lines: deque[_LogLine] = deque()
         self._has_lines = asyncio.Event()
 
+    @staticmethod
+    def wants(kind: type[Event]) -> bool:
+        """Whether events of a kind that comes once a job lead to a line."""
+        return kind is JobChanged and log.isEnabledFor(logging.INFO)
+
     def __call__(self, event: Event, /) -> None:
         """Write what the event is worth."""
         match event:

@@ -16,22 +16,20 @@ if TYPE_CHECKING:
 
 
 class Observers:
-    """The log, and whoever else wants to hear of events.
-
-    Attributes:
-        log: The log.
-        is_only_log: Whether nobody else listens, so that what the log does not use need not be worked out.
-    """
+    """The log, and whoever else wants to hear of events."""
 
     def __init__(self, log: LogObserver, others: Sequence[Observer]) -> None:
-        self.log = log
-        self.is_only_log = not others
+        self._log = log
         self._others = tuple(others)
         self._reported: set[tuple[int, type[BaseException]]] = set()
 
+    def want(self, kind: type[Event]) -> bool:
+        """Whether anybody would use events of a kind that comes once a job; if not, they need not be made."""
+        return bool(self._others) or self._log.wants(kind)
+
     def notify(self, event: Event) -> None:
         """Hand an event to all, one after the other; what one of them raises hurts nobody."""
-        self.log(event)
+        self._log(event)
         for number, observer in enumerate(self._others):
             try:
                 observer(event)
