@@ -310,11 +310,7 @@ class BatchClient:
             The description with the status that ended the wait.
 
         Raises:
-            MaxRetriesExceededError: ``max_retries`` + 1 checks did not see it run.
-            InvalidJobIdError: It cannot be a job's id.
-            JobNotFoundError: AWS Batch does not know the job, or no longer.
-            DescribeError: DescribeJobs failed for good.
-            ClientClosedError: The client is not open, or was closed meanwhile.
+            MaxRetriesExceededError: ``max_retries`` + 1 checks did not see it run; and the errors of `poll_job_status`.
         """
         awaited = (self.RUNNING_STATE, *self._terminal_states)
         return (await self._wait(job_id, self._pause(delay), awaited, **limits)).description()
@@ -356,11 +352,8 @@ class BatchClient:
             The final description.
 
         Raises:
-            MaxRetriesExceededError: ``max_retries`` + 1 checks did not see it run, or then end.
-            InvalidJobIdError: It cannot be a job's id.
-            JobNotFoundError: AWS Batch does not know the job, or no longer.
-            DescribeError: DescribeJobs failed for good.
-            ClientClosedError: The client is not open, or was closed meanwhile.
+            MaxRetriesExceededError: ``max_retries`` + 1 checks did not see it run, or then end; and the errors of
+                `poll_job_status`.
         """
         job = await self.poll_for_job_running(job_id, delay, **limits)
         job_id = job["jobId"]
@@ -389,11 +382,7 @@ class BatchClient:
         Raises:
             JobFailedError: It failed.
             JobNotCompleteError: It has not ended yet.
-            UnknownJobStatusError: It has a status that is not known.
-            InvalidJobIdError: It cannot be a job's id.
-            JobNotFoundError: AWS Batch does not know the job.
-            DescribeError: DescribeJobs failed.
-            ClientClosedError: The client is not open.
+            UnknownJobStatusError: It has a status that is not known; and the errors of `describe`.
         """
         return require_success(await self.describe(job_id))
 
@@ -436,17 +425,7 @@ class BatchClient:
         return await call("CancelJob", jobId=parse_job_id(job_id), reason=reason)
 
     async def terminate_job(self, job_id: str, reason: str) -> dict[str, Any]:
-        """End a job whatever its state; it will be FAILED.
-
-        Args:
-            job_id: A job's id or ARN.
-            reason: At most 1024 characters, for the job's record.
-
-        Raises:
-            InvalidJobIdError: It cannot be a job's id.
-            botocore.exceptions.ClientError: AWS refused it.
-            ClientClosedError: The client is not open.
-        """
+        """End a job whatever its state; it will be FAILED. Arguments and errors are those of `cancel_job`."""
         call = self._supervisor.operations.call
         return await call("TerminateJob", jobId=parse_job_id(job_id), reason=reason)
 

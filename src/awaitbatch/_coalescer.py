@@ -23,8 +23,6 @@ from awaitbatch._responses import DescribeJobsResponse
 from awaitbatch.instrumentation._events import CallEnded, JobChanged, JobMissing, Throttled, WaitEnded
 
 if TYPE_CHECKING:
-    from anyio.abc import TaskGroup
-
     from awaitbatch._core.backoff import Window
     from awaitbatch._core.requests import Call, Delivery
     from awaitbatch._jobs import JobHead
@@ -135,14 +133,17 @@ class DescribeCoalescer:
         """Take back a watch; it is no error if it has ended."""
         if watch.held_by is not None:
             self._windows.discard(watch)
-            self._notify_wait_ended(watch, Reason.CANCELLED)
+            if self._observers.want(WaitEnded):
+                self._notify_wait_ended(watch, Reason.CANCELLED)
 
     async def run(self) -> None:
         """Send calls until cancelled."""
         async with anyio.create_task_group() as calls:
             while True:
                 await self._sleep_until(self._next_departure())
-                self._send_due(calls)
+                call = self._take_due()
+                if call is not None:
+                    calls.start_soon(self._send, call)
 
     def close(self, error: BaseException | None = None) -> None:
         """End all watches with `Reason.CLOSED`, because of ``error`` if there is one, and all that are yet to come."""
@@ -152,7 +153,7 @@ class DescribeCoalescer:
             self._closed = Outcome(Reason.CLOSED, failure)
         for watch in list(self._windows):
             self._windows.discard(watch)
-            self._end(watch, self._closed)
+            self._deliver(watch, self._closed)
 
     def _next_departure(self) -> float:
         return max(self._windows.next_deadline(), self._throttle.ready_at)
@@ -182,11 +183,6 @@ class DescribeCoalescer:
         """Wake `run` if it would sleep for too long after what an answer has changed, and if it could send at all."""
         if self._in_flight < self._transport.max_in_flight and self._next_departure() < self._sleeps_until:
             self._wake()
-
-    def _send_due(self, calls: TaskGroup) -> None:
-        call = self._take_due()
-        if call is not None:
-            calls.start_soon(self._send, call)
 
     def _take_due(self) -> Call[Watch] | None:
         """The call that must leave now, if there is one, and a connection for it."""
@@ -251,11 +247,7 @@ class DescribeCoalescer:
             for job_id in absent:
                 self._observers.notify(JobMissing(job_id=job_id))
         for watch, outcome in deliveries:
-            item = response.description(watch.job_id) if outcome is MATCHED or outcome is None else None
-            if outcome is None:
-                watch.deliver(watch, None, item)
-            else:
-                self._end(watch, outcome, item, heads.get(watch.job_id), seen_at)
+            self._deliver(watch, outcome, response, seen_at)
 
     def _on_failure(self, call: Call[Watch], failure: Failure, sent_at: float) -> None:
         now = self._loop.time()
@@ -274,18 +266,21 @@ class DescribeCoalescer:
                 Throttled(operation="DescribeJobs", rate_before=rate_before, rate_after=self._throttle.rate)
             )
         for watch, outcome in deliveries:
-            if outcome is not None:
-                self._end(watch, outcome)
+            self._deliver(watch, outcome)
 
-    def _end(
+    def _deliver(
         self,
         watch: Watch,
-        outcome: Outcome,
-        item: bytes | None = None,
-        head: JobHead | None = None,
+        outcome: Outcome | None,
+        response: DescribeJobsResponse | None = None,
         seen_at: int = 0,
     ) -> None:
-        self._notify_wait_ended(watch, outcome.reason, head, seen_at)
+        item = None
+        if response is not None and (outcome is MATCHED or outcome is None):
+            item = response.description(watch.job_id)
+        if outcome is not None and self._observers.want(WaitEnded):
+            head = response.heads.get(watch.job_id) if response is not None else None
+            self._notify_wait_ended(watch, outcome.reason, head, seen_at)
         watch.deliver(watch, outcome, item)
 
     def _notify_call_ended(
@@ -310,8 +305,6 @@ class DescribeCoalescer:
     def _notify_wait_ended(
         self, watch: Watch, reason: Reason, head: JobHead | None = None, seen_at: int = 0
     ) -> None:
-        if not self._observers.want(WaitEnded):
-            return
         stopped_at = _milliseconds(head.stopped_at) if head and head.status in TERMINAL else None
         self._observers.notify(
             WaitEnded(

@@ -30,6 +30,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=random.seed)
 
 
+_CLIENT_SETTINGS: Final = (
+    *("region_name", "endpoint_url", "config", "verify"),
+    *("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConfig:
     """The arguments of `BatchClient`, which documents them.
@@ -96,16 +102,8 @@ class ClientConfig:
 
     def _client_settings(self) -> dict[str, Any]:
         """The arguments of ``session.create_client`` that were given."""
-        settings: dict[str, Any] = {
-            "region_name": self.region_name,
-            "endpoint_url": self.endpoint_url,
-            "aws_access_key_id": self.aws_access_key_id,
-            "aws_secret_access_key": self.aws_secret_access_key,
-            "aws_session_token": self.aws_session_token,
-            "config": self.config,
-            "verify": self.verify,
-            "use_ssl": None if self.use_ssl else False,
-        }
+        settings = {name: getattr(self, name) for name in _CLIENT_SETTINGS}
+        settings["use_ssl"] = None if self.use_ssl else False
         return {name: value for name, value in settings.items() if value is not None}
 
     def _refuse_contradictions(self) -> None:

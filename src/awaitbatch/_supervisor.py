@@ -158,7 +158,7 @@ class Supervisor:
             if not self._closing.is_set():
                 await self._work()
         except Exception as error:  # noqa: BLE001
-            self._note_failure(error)
+            self._record_failure(error)
         finally:
             self.state = State.CLOSING
             self.coalescer.close(self._failure)
@@ -195,7 +195,7 @@ class Supervisor:
             self._observers.notify(ClientClosed(region_name=self.transport.region_name, error=reason))
             await self._log.flush()
 
-    def _note_failure(self, error: Exception) -> None:
+    def _record_failure(self, error: Exception) -> None:
         while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
         self._failure = error
