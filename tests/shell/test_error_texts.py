@@ -137,8 +137,8 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
             "AWS Batch job (JOB) description error after 2 checks: "
             f"An error occurred (ExpiredTokenException) {CALLED}: "
             "The security token included in the request is expired; the credentials have expired and cannot renew "
-            "themselves, so no further call can succeed: create a new BatchClient with fresh ones, or with a profile or "
-            "role that renews them"
+            "themselves, so no further call can succeed: create a new BatchClient with fresh ones, or with a profile "
+            "or role that renews them"
         ),
     ),
     (
@@ -185,8 +185,8 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
         from_then_on(1, OUTAGE),
         (
             "AWS Batch job (JOB) status checks exceed max_retries: 6 checks, never seen, the last one failed (An error "
-            f"occurred (ServerException) {CALLED}: Internal failure; try again later); the job itself goes on, so raise "
-            "max_retries to wait longer"
+            f"occurred (ServerException) {CALLED}: Internal failure; try again later); the job itself goes on, "
+            "so raise max_retries to wait longer"
         ),
     ),
     (
