@@ -25,7 +25,7 @@ class Window(_Span):
 
     Raises:
         ValueError: It is not 0 <= earliest <= latest < math.inf.
-        TypeError: They are no numbers.
+        TypeError: They are not numbers.
     """
 
     __slots__ = ()
