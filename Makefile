@@ -32,11 +32,11 @@ lint: $(TEST)/installed  ## formatting, lint, types and the import contracts
 	@echo "== import contracts"
 	@$(TEST)/bin/lint-imports
 
-format: $(TEST)/installed  ## mend what ruff can mend
+format: $(TEST)/installed  ## fix what ruff can fix
 	@$(TEST)/bin/ruff format .
 	@$(TEST)/bin/ruff check --fix .
 
-docs: $(TEST)/installed  ## draw the table of docs/failures.md from the code
+docs: $(TEST)/installed  ## draw the tables of docs/failures.md from the code
 	@$(TEST)/bin/python -m docs.render
 
 bench: $(TEST)/installed  ## measure, the peers too: more than an hour (ARGS=herd, ARGS="peers --list", …)

@@ -1,4 +1,4 @@
-"""Draws the table of failures.md from the table in the code: ``make docs``, or ``python -m docs.render``."""
+"""Draws the tables of failures.md from the table in the code: ``make docs``, or ``python -m docs.render``."""
 
 from __future__ import annotations
 
@@ -14,41 +14,57 @@ if TYPE_CHECKING:
     from awaitbatch._failures import Row
 
 PAGE: Final = Path(__file__).parent / "failures.md"
-BEGIN: Final = "<!-- The table is drawn by `make docs`. -->\n\n"
-END: Final = "\n<!-- Here it ends. -->\n"
+BEGIN: Final = "<!-- The tables are drawn by `make docs`. -->\n\n"
+END: Final = "\n<!-- Here they end. -->\n"
 
 FATES: Final = {
     FailureKind.THROTTLED: (
-        "waits for its turn; a try is used up only while the rate cannot fall any further",
-        "waits for its turn; nothing is used up",
+        "stays in the queue; uses up a try only while the rate is at its minimum",
+        "stays in the queue; uses up nothing",
     ),
     FailureKind.TRANSIENT: (
-        "is tried `status_retries` times in all, then `DescribeError`",
+        "is tried `status_retries` times in all, then raises `DescribeError`",
         "goes on; it was a check without a result",
     ),
     FailureKind.REFUSED: (
-        "the call is parted until the id at fault is alone, and that one gets `DescribeError`",
+        "the call is split until the bad id is alone; only that id gets `DescribeError`",
         "the same",
     ),
-    FailureKind.PERMANENT: ("`DescribeError` at once, for the jobs of this call", "the same"),
-    FailureKind.EXPIRED: ("`DescribeError` at once, for every job that anybody waits for", "the same"),
+    FailureKind.PERMANENT: ("raises `DescribeError` at once, for the jobs of this call", "the same"),
+    FailureKind.EXPIRED: ("raises `DescribeError` at once, for every job that is awaited", "the same"),
 }
 """What becomes of a describe and of a poll."""
 
 
 def render() -> str:
-    """The table, in Markdown."""
-    rows = [("what happens", "how it is recognised", "a describe", "a poll", "what to do")]
-    rows += [
-        (row.what, "; ".join(_signs(row)), *FATES[row.kind], row.advice.format(operation="DescribeJobs"))
-        for row in TABLE
-    ]
-    lines = [f"| {' | '.join(row)} |\n" for row in rows]
-    return "".join([lines[0], "|---|---|---|---|---|\n", *lines[1:]])
+    """The tables, in Markdown, with what is said between them."""
+    return "\n".join(
+        [
+            _table(("kind", "a describe", "a poll"), [(kind.value, *fates) for kind, fates in FATES.items()]),
+            "The first row that fits decides:\n",
+            _table(
+                ("row", "what happens", "kind", "what to do"),
+                [
+                    (str(number), row.what, row.kind.value, row.advice.format(operation="DescribeJobs"))
+                    for number, row in enumerate(TABLE, start=1)
+                ],
+            ),
+            "A row is recognised by any of these:\n",
+            _table(
+                ("row", "HTTP status, error code of AWS, or Python error"),
+                [(str(number), "; ".join(_signs(row))) for number, row in enumerate(TABLE, start=1)],
+            ),
+        ]
+    )
+
+
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [heads, ("---",) * len(heads), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def drawn_into(page: str) -> str:
-    """The page, with the table in its place."""
+    """The page, with the tables in their place."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}{render()}{END}{after}"
@@ -56,13 +72,13 @@ def drawn_into(page: str) -> str:
 
 def _signs(row: Row) -> Iterator[str]:
     if row.statuses:
-        yield f"HTTP {', '.join(_spans(row.statuses))}{' without an error code of AWS' if row.bare else ''}"
+        yield f"HTTP {', '.join(_spans(row.statuses))}{', without an error code of AWS' if row.bare else ''}"
     if row.codes:
         yield _quoted(row.codes)
     if row.texts:
         yield _quoted(f"{text} …" for text in row.texts)
     if BaseException in row.errors:
-        yield "whatever no row above knows"
+        yield "anything that no other row fits"
     elif row.errors:
         around = f" around {_quoted(map(_name, row.around))}" if row.around else ""
         yield f"{_quoted(map(_name, row.errors))}{around}"

@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 
 
 class WaitLimits(TypedDict, total=False):
-    """What every wait may be given; None, or leaving it out, means the client's.
+    """Limits that each wait may set for itself; without one, or with None, the client's value applies.
 
     Attributes:
         backoff: When to check again.
-        max_retries: Checks after the first.
-        status_retries: How many answers in a row may lack the job; such checks do not count for ``max_retries``.
+        max_retries: Checks allowed after the first.
+        status_retries: How many answers in a row may lack the job; ``max_retries`` does not count these checks.
     """
 
     backoff: Backoff | None
@@ -54,7 +54,7 @@ class WaitLimits(TypedDict, total=False):
 
 
 class BatchClient:
-    """Awaits AWS Batch jobs; any number of them on one event loop, with as few DescribeJobs calls as can be.
+    """Awaits any number of AWS Batch jobs on one event loop, with as few DescribeJobs calls as possible.
 
     The methods have the names and meanings of Airflow's ``BatchClientHook``, as coroutines::
 
@@ -62,44 +62,46 @@ class BatchClient:
             job = await client.submit_job(jobName="hello", jobQueue="queue", jobDefinition="definition")
             job = await client.wait_for_job(job["jobId"])
 
-    Open it once and share it: all its waits travel together, up to 100 jobs a call. It may be opened and closed by
-    different tasks, and used by any task of the event loop that opened it.
+    Open it once and share it: all its waits share calls, with up to 100 jobs in each. Different tasks may open and
+    close it, and any task on the event loop that opened it may use it.
 
     Args:
-        region_name: As for boto3's client, as are those that follow; what is not given comes from the environment and
-            the AWS configuration files.
+        region_name: The AWS region, as for boto3's client. Like the credentials below, it comes from the environment or
+            the AWS configuration files if it is not given.
         endpoint_url: Where to send calls, such as a test server.
         aws_access_key_id: See boto3.
         aws_secret_access_key: See boto3.
         aws_session_token: See boto3.
         profile_name: The profile of the AWS configuration files to use.
-        config: An ``aiobotocore.config.AioConfig``. Its retries hold for all operations but DescribeJobs and SubmitJob.
+        config: An ``aiobotocore.config.AioConfig``. Its retries apply to all operations but DescribeJobs and
+            SubmitJob.
         verify: Whether to verify TLS certificates, or the path of a CA bundle.
         use_ssl: Whether to use TLS.
         session: An aiobotocore session to create the client with.
-        client: A ready aiobotocore Batch client. Its settings stay as they are, and it is not closed. Describes use all
-            connections of its pool but two; if several BatchClients share it, give it ``max_pool_connections`` for all.
-        transport: Something else than aiobotocore to send calls with, such as
+        client: An open aiobotocore Batch client. Its settings stay as they are, and it is not closed. DescribeJobs
+            calls use all but two connections of its pool; if several BatchClients share it, set
+            ``max_pool_connections`` high enough for all.
+        transport: Something other than aiobotocore that sends calls, such as
             ``awaitbatch.testing.BatchServer.transport()``.
-        max_retries: Checks after the first that a poll may make before `MaxRetriesExceededError`; ``math.inf`` for no
-            bound, None for `MAX_RETRIES`.
-        status_retries: How many answers in a row may lack the job, how often a describe is tried, and how often a
-            throttled SubmitJob is; None for `STATUS_RETRIES`.
+        max_retries: How many checks a poll may make after the first before it raises `MaxRetriesExceededError`;
+            ``math.inf`` for no limit, None for `MAX_RETRIES`.
+        status_retries: How many answers in a row may lack the job, and how often a describe or a throttled SubmitJob is
+            tried; None for `STATUS_RETRIES`.
         backoff: When a poll checks again: `ExponentialBackoff` (the default), `FixedInterval`, or a `Backoff` of yours.
-        max_calls_per_second: Never more DescribeJobs calls a second than so many. Below it the rate adapts to what AWS
+        max_calls_per_second: The most DescribeJobs calls to send per second. Below it, the rate adapts to what AWS
             allows.
-        call_timeout: Seconds after which a DescribeJobs call without an answer is given up.
-        close_timeout: Seconds that closing may take for log fetchers and connections that are still busy.
-        describe_window: Seconds that a describe may wait for others to share its call.
-        observers: Functions that hear of calls, jobs and waits, besides the log; see `awaitbatch.instrumentation`.
+        call_timeout: Seconds to wait for the answer to a DescribeJobs call.
+        close_timeout: Seconds that closing waits for log fetchers and connections that are still busy.
+        describe_window: Seconds that a describe may wait so that others can share its call.
+        observers: Functions to call with each event about calls, jobs and waits; see `awaitbatch.instrumentation`.
 
     Raises:
         ValueError: An argument makes no sense, or contradicts another.
-        TypeError: An argument is of a wrong type.
+        TypeError: An argument has the wrong type.
     """
 
     MAX_RETRIES: ClassVar[float] = 4200
-    """Checks after the first that a poll may make; with the default backoff ten to twenty days."""
+    """How many checks a poll may make after the first; with the default backoff they last ten to twenty days."""
     STATUS_RETRIES: ClassVar[float] = 10
     """How often to try to get a job's description."""
     DEFAULT_DELAY_MIN: ClassVar[float] = 1
@@ -195,15 +197,15 @@ class BatchClient:
         """Create the aiobotocore client and start to send; ``async with`` does it for you.
 
         Raises:
-            ClientClosedError: The client was closed; make another one.
-            RuntimeError: The client is open already.
+            ClientClosedError: The client was closed; create another one.
+            RuntimeError: The client is already open.
         """
         await self._supervisor.open()
 
     async def aclose(self) -> None:
-        """End all waits with `ClientClosedError`, and give back connections; to close twice is fine.
+        """End all waits with `ClientClosedError` and release connections; closing twice is fine.
 
-        Calls under way are given up. Log fetchers are stopped and get ``close_timeout`` seconds to end.
+        Calls under way are cancelled. Log fetchers are stopped and get ``close_timeout`` seconds to end.
         """
         await self._supervisor.aclose()
 
@@ -244,17 +246,17 @@ class BatchClient:
         return (await self._wait(job_id, self._config.window_of_describes(), None)).description()
 
     async def get_job_description(self, job_id: str) -> dict[str, Any]:
-        """The same as `describe`, by Airflow's name."""
+        """The same as `describe`, under Airflow's name."""
         return await self.describe(job_id)
 
     async def describe_jobs(self, jobs: Iterable[str]) -> dict[str, Any]:
-        """Describe any number of jobs, with as few calls as can be.
+        """Describe any number of jobs, with as few calls as possible.
 
         Args:
             jobs: Ids or ARNs of jobs.
 
         Returns:
-            ``{"jobs": [...]}`` as boto3 answers: descriptions in the order asked for, each job once, without jobs that
+            ``{"jobs": [...]}`` as boto3 does: descriptions in the order of ``jobs``, each job once, without jobs that
             AWS Batch does not know.
 
         Raises:
@@ -272,7 +274,7 @@ class BatchClient:
     async def poll_job_status(
         self, job_id: str, match_status: Collection[str], **limits: Unpack[WaitLimits]
     ) -> bool:
-        """Wait until the job has one of some states; the first check is made at once.
+        """Wait until the job has one of the given states; the first check is made at once.
 
         Args:
             job_id: A job's id or ARN.
@@ -298,7 +300,7 @@ class BatchClient:
     async def poll_for_job_running(
         self, job_id: str, delay: float | None = None, **limits: Unpack[WaitLimits]
     ) -> dict[str, Any]:
-        """Wait until the job runs or has ended already.
+        """Wait until the job runs or has already ended.
 
         Args:
             job_id: A job's id or ARN.
@@ -336,7 +338,7 @@ class BatchClient:
     ) -> dict[str, Any]:
         """Wait until the job runs, then until it has ended.
 
-        It does not raise for a job that failed: look at ``["status"]``, or call `check_job_success`.
+        A failed job raises no error: read ``["status"]``, or call `check_job_success`.
 
         Args:
             job_id: A job's id or ARN.
@@ -377,7 +379,7 @@ class BatchClient:
         """Check the job once.
 
         Returns:
-            True if it succeeded; all else raises.
+            True if it succeeded; anything else raises an error.
 
         Raises:
             JobFailedError: It failed.
@@ -391,8 +393,8 @@ class BatchClient:
     async def submit_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
         """Submit a job, at most once.
 
-        SubmitJob has no idempotency token, so it is sent again only when AWS has certainly not taken the job: after a
-        throttle, or when no connection was made. That is done ``status_retries`` times in all.
+        SubmitJob has no idempotency token. So it is sent again only if AWS has certainly not accepted the job: after
+        it was throttled, or if no connection was made. It is tried at most ``status_retries`` times.
 
         Args:
             kwargs: As for boto3's ``submit_job``: ``jobName``, ``jobQueue``, ``jobDefinition`` and so on.
@@ -410,7 +412,7 @@ class BatchClient:
         return await submit_job(operations, kwargs, tries=self.status_retries, pause=self.exponential_delay)
 
     async def cancel_job(self, job_id: str, reason: str) -> dict[str, Any]:
-        """Cancel a job that has not started; one that has goes on, and that is no error.
+        """Cancel a job that has not started; a job that has started goes on, which is no error.
 
         Args:
             job_id: A job's id or ARN.
@@ -425,7 +427,7 @@ class BatchClient:
         return await call("CancelJob", jobId=parse_job_id(job_id), reason=reason)
 
     async def terminate_job(self, job_id: str, reason: str) -> dict[str, Any]:
-        """End a job whatever its state; it will be FAILED. Arguments and errors are those of `cancel_job`."""
+        """End a job in whatever state it is; its status becomes FAILED. Arguments as for `cancel_job`."""
         call = self._supervisor.operations.call
         return await call("TerminateJob", jobId=parse_job_id(job_id), reason=reason)
 
@@ -450,8 +452,8 @@ class BatchClient:
         A job of several containers has a stream for each of them and attempt.
 
         Returns:
-            Items as of `get_job_awslogs_info`; none, with a warning in the log that says why, for jobs on Amazon EKS,
-            jobs with another log driver than awslogs, and jobs that have not come to RUNNING yet.
+            Items like that of `get_job_awslogs_info`. The list is empty, and a warning in the log says why, for jobs on
+            Amazon EKS, jobs with a log driver other than awslogs, and jobs that have not been RUNNING yet.
 
         Raises:
             JobNotFoundError: And the other errors of `describe`.

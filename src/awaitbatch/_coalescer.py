@@ -38,11 +38,11 @@ class Statistics:
         pending: Describes and polls that wait at present.
         in_flight: DescribeJobs calls under way.
         calls: DescribeJobs calls sent.
-        jobs_described: Jobs that good answers held.
+        jobs_described: Jobs found in good answers.
         ids_per_call: Mean number of ids in a call; 0.0 before the first.
         throttled: Calls that AWS rejected for coming too fast.
         failed: Calls that failed for any other reason.
-        rate: Calls a second that may be sent at present.
+        rate: Calls per second that may be sent at present.
     """
 
     pending: int

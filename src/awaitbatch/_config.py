@@ -136,7 +136,7 @@ def check_limits(
         expected = "at least 1, or math.inf for no bound"
         require(lambda bound: bound >= 1, "status_retries", status_retries, expected)
     if backoff is not None:
-        require(_is_backoff, "backoff", backoff, "an object with window(tries), as FixedInterval(5)")
+        require(_is_backoff, "backoff", backoff, "an object with window(tries), such as FixedInterval(5)")
 
 
 def require(holds: Callable[[Any], bool], name: str, value: object, expected: str) -> None:

@@ -76,9 +76,9 @@ _EXPIRY_CODES: Final = ("ExpiredToken", "ExpiredTokenException")
 
 TABLE: Final = (
     Row(
-        what="AWS rejects the call because the account makes too many",
+        what="The account makes too many calls, so AWS rejects this one",
         kind=FailureKind.THROTTLED,
-        advice="let other programs of this account make fewer calls, or try again later",
+        advice="have other programs on this account make fewer calls, or try again later",
         statuses=(429,),
         codes=(
             "TooManyRequestsException",
@@ -92,16 +92,16 @@ TABLE: Final = (
         ),
     ),
     Row(
-        what="AWS Batch, or something on the way to it, is in trouble",
+        what="A server error, from AWS Batch or from something between here and AWS",
         kind=FailureKind.TRANSIENT,
         advice="try again later",
         statuses=(408, *range(500, 600)),
         leaves_open=True,
     ),
     Row(
-        what="AWS does not accept the time at which the call was signed",
+        what="The time at which the call was signed is too far from AWS's clock",
         kind=FailureKind.TRANSIENT,
-        advice="set the clock of this machine right",
+        advice="correct the clock of this machine",
         codes=("RequestTimeTooSkewed", "RequestExpired"),
         texts=(
             "InvalidSignatureException: Signature expired",
@@ -109,28 +109,28 @@ TABLE: Final = (
         ),
     ),
     Row(
-        what="The credentials have expired, and are of a kind that renews itself",
+        what="The credentials have expired, but they renew themselves",
         kind=FailureKind.TRANSIENT,
         advice="find out why these credentials were not renewed",
         codes=_EXPIRY_CODES,
         renewed=True,
     ),
     Row(
-        what="The credentials have expired, and do not renew themselves",
+        what="The credentials have expired and cannot renew themselves",
         kind=FailureKind.EXPIRED,
-        advice="the credentials have expired and do not renew themselves, so no call can succeed any more: "
-        "make a new BatchClient with fresh ones, or with a profile or role, which renews them",
+        advice="the credentials have expired and cannot renew themselves, so no further call can succeed: "
+        "create a new BatchClient with fresh ones, or with a profile or role that renews them",
         codes=_EXPIRY_CODES,
         renewed=False,
     ),
     Row(
-        what="AWS Batch refuses what the call asks for, such as a malformed id",
+        what="AWS Batch refuses the content of the call, such as a malformed id",
         kind=FailureKind.REFUSED,
         advice="check the job's id",
         codes=("ClientException", "ValidationException"),
     ),
     Row(
-        what="AWS does not know the credentials, or the secret key or the session token does not go with them",
+        what="AWS does not know the access key, or the secret key or session token does not match it",
         kind=FailureKind.PERMANENT,
         advice="check the access key, the secret key, the session token and the region",
         codes=(
@@ -143,16 +143,16 @@ TABLE: Final = (
         ),
     ),
     Row(
-        what="What answers is not AWS Batch",
+        what="The server that answers is not AWS Batch",
         kind=FailureKind.PERMANENT,
         advice="check endpoint_url",
         statuses=(404,),
         codes=("UnknownOperationException",),
     ),
     Row(
-        what="Something on the way to AWS refuses the call, such as a proxy or a page to sign in to a network",
+        what="Something between here and AWS refuses the call, such as a proxy or a network's login page",
         kind=FailureKind.TRANSIENT,
-        advice="check what stands between here and AWS, such as a proxy",
+        advice="check what is between here and AWS, such as a proxy",
         statuses=range(400, 500),
         bare=True,
     ),
@@ -164,9 +164,9 @@ TABLE: Final = (
         codes=("AccessDeniedException", "AccessDenied"),
     ),
     Row(
-        what="There are no credentials, or only a new login brings them back",
+        what="There are no credentials, or they need a new login",
         kind=FailureKind.PERMANENT,
-        advice="give credentials as boto3 takes them, or log in again",
+        advice="configure credentials as for boto3, or log in again",
         errors=(
             botocore_errors.NoCredentialsError,
             botocore_errors.PartialCredentialsError,
@@ -176,31 +176,31 @@ TABLE: Final = (
     Row(
         what="The provider of the credentials does not answer",
         kind=FailureKind.TRANSIENT,
-        advice="check whether this machine reaches the provider of its credentials",
+        advice="check that this machine can reach the provider of its credentials",
         errors=(botocore_errors.CredentialRetrievalError, botocore_errors.MetadataRetrievalError),
     ),
     Row(
-        what="aiobotocore fails in itself, as it does once it is closed",
+        what="aiobotocore itself fails, as it does after it has been closed",
         kind=FailureKind.PERMANENT,
-        advice="if nobody closed the aiobotocore client, this is a defect: report it",
+        advice="if nobody closed the aiobotocore client, this is a bug: please report it",
         errors=(botocore_errors.HTTPClientError,),
         around=(AttributeError, RuntimeError, TypeError),
     ),
     Row(
-        what="TLS fails: there is no trust in the other side, or no common language",
+        what="TLS fails: the certificate is not trusted, or the two sides share no protocol version or cipher",
         kind=FailureKind.TRANSIENT,
         advice="check verify=, the CA bundle and the proxy",
         errors=(botocore_errors.SSLError, ssl.SSLError),
     ),
     Row(
-        what="There is no answer in time",
+        what="No answer arrives in time",
         kind=FailureKind.TRANSIENT,
         advice="check the network, or raise call_timeout",
         errors=(TimeoutError, botocore_errors.ConnectTimeoutError, botocore_errors.ReadTimeoutError),
         leaves_open=True,
     ),
     Row(
-        what="The connection is not made, or is lost",
+        what="The connection cannot be made, or is lost",
         kind=FailureKind.TRANSIENT,
         advice="check the network, the region and endpoint_url",
         errors=(
@@ -215,14 +215,14 @@ TABLE: Final = (
     Row(
         what="The body of the answer cannot be read",
         kind=FailureKind.TRANSIENT,
-        advice="check what stands between here and AWS, such as a proxy",
+        advice="check what is between here and AWS, such as a proxy",
         errors=(UnreadableResponseError, botocore.parsers.ResponseParserError),
         leaves_open=True,
     ),
     Row(
         what="Anything else",
         kind=FailureKind.PERMANENT,
-        advice="if that does not say what to do, it may be a defect: report it",
+        advice="if this does not tell you what to do, it may be a bug: please report it",
         errors=(BaseException,),
     ),
 )

@@ -53,10 +53,10 @@ def parse_job_id(job_id: object) -> str:
     arn = _JOB_ARN.fullmatch(job_id)
     bare = arn["job_id"] if arn else job_id
     if not _JOB_ID.fullmatch(bare):
-        hint = "; pass one id a call, or a list to describe_jobs" if "," in bare else ""
+        hint = "; pass one id, or a list of ids to describe_jobs" if "," in bare else ""
         message = (
-            f"not an AWS Batch job id: {_shown(job_id)} (expected letters, digits, '-' and '_', at most 128, "
-            f"optionally with ':n' or '#n', or the ARN of a job{hint})"
+            f"not an AWS Batch job id: {_shown(job_id)} (expected at most 128 letters, digits, '-' and '_', "
+            f"optionally followed by ':n' or '#n', or the ARN of a job{hint})"
         )
         raise InvalidJobIdError(message)
     return bare
@@ -70,7 +70,7 @@ def parse_job_ids(job_ids: Iterable[object]) -> list[str]:
         InvalidJobIdError: One of them cannot be a job's id.
     """
     if isinstance(job_ids, str):
-        message = f"a list of job ids is needed, not a str: {_shown(job_ids)}"
+        message = f"job ids must be a list, not a str: {_shown(job_ids)}"
         raise TypeError(message)
     return list(dict.fromkeys(map(parse_job_id, job_ids)))
 

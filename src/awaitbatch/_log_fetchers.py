@@ -118,11 +118,11 @@ class LogFetchers:
             ending.cancel()
             write_log(
                 logging.WARNING,
-                "a log fetcher did not end within %g s and was left behind",
+                "a log fetcher did not end within %g s and was abandoned",
                 self._close_timeout,
             )
         elif not ending.cancelled() and (error := ending.exception()) is not None:
-            write_log(logging.WARNING, "a log fetcher failed to end: %s", error_line(error))
+            write_log(logging.WARNING, "a log fetcher failed while it was stopped: %s", error_line(error))
 
     async def _stop_and_join(self, fetcher: BatchLogFetcher) -> None:
         try:

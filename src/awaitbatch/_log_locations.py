@@ -78,10 +78,10 @@ def find_log_locations(job: Json, region_name: str | None) -> LogLocations:
     if status in TERMINAL:
         return LogLocations([], f"it is {status} and left no log stream; it may never have run")
     if status == JobStatus.RUNNING:
-        hint = "AWS Batch has not named it, ask again later"
+        hint = "AWS Batch has not named it, so ask again later"
     else:
         hint = "streams exist from RUNNING on"
-    return LogLocations([], f"it has no log stream yet; {hint}, it is {status}")
+    return LogLocations([], f"it is {status} and has no log stream yet; {hint}")
 
 
 def _containers(holder: Json) -> Iterator[tuple[str, Json]]:

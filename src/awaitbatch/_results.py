@@ -60,7 +60,7 @@ class WaitResult(NamedTuple):
         # Out here, or it would refer to the error of decoding, which may hold what it could not decode.
         message = (
             f"AWS Batch job ({self.watch.job_id}) description error{self._after_checks()}: {problem}; "
-            "describe it again, or report this as a defect"
+            "describe it again, or report this as a bug"
         )
         raise DescribeError(message, job_id=self.watch.job_id, code="UnreadableJob", http_status=200)
 
@@ -75,7 +75,7 @@ class WaitResult(NamedTuple):
                 cause = f" by {failure.code}" if failure else ""
                 message = (
                     f"AWS Batch job ({job_id}): the client was closed{cause}{self._after_checks()}, before the wait "
-                    "for it had ended; the job itself goes on, wait for it with another BatchClient"
+                    "ended; the job itself goes on, so wait for it with another BatchClient"
                 )
                 raise ClientClosedError(message) from (failure.error if failure else None)
         if failure is None:
@@ -95,8 +95,8 @@ class WaitResult(NamedTuple):
             history = "it was never seen; check the id, the region and the account, or raise status_retries"
         else:
             history = (
-                f"it was seen, last as {status}, and has vanished; AWS keeps ended jobs for a week, "
-                "look for its outcome in its log"
+                f"it was last seen as {status} and has vanished; AWS keeps ended jobs for a week, "
+                "so look for its outcome in its log"
             )
         answers = quantity(self.watch.absences, "answer", "answers in a row")
         checks = "" if self.watch.one_shot else self._after_checks()
@@ -109,9 +109,9 @@ class WaitResult(NamedTuple):
         seen = f"last seen as {status}" if status else "never seen"
         last = f", the last one failed ({_explained(failure)})" if failure else ""
         outlook = (
-            "the job has ended, so waiting for longer would not help"
+            "the job has ended, so waiting longer would not help"
             if status in TERMINAL
-            else "the job itself goes on, raise max_retries to wait for longer"
+            else "the job itself goes on, so raise max_retries to wait longer"
         )
         message = (
             f"AWS Batch job ({job_id}) status checks exceed max_retries: {quantity(checks, 'check', 'checks')}, {seen}"

@@ -76,7 +76,7 @@ class Supervisor:
             RuntimeError: It is open already.
         """
         if self.state in {State.OPENING, State.OPEN}:
-            message = f"this BatchClient is {self.state.value} already"
+            message = f"this BatchClient is already {self.state.value}"
             raise RuntimeError(message)
         if self.state is not State.NEW:
             raise self.closed_error()
@@ -142,7 +142,7 @@ class Supervisor:
             return ClientClosedError(
                 f"{job}the BatchClient is not open yet: use 'async with', or await open()"
             )
-        error = ClientClosedError(f"{job}the BatchClient is {self.state.value}; make another one")
+        error = ClientClosedError(f"{job}the BatchClient is {self.state.value}; create another one")
         error.__cause__ = self._failure
         return error
 

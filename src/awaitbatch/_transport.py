@@ -100,7 +100,7 @@ class AiobotocoreTransport:
         )
         service = "batch" if client is None else client.meta.service_model.service_name
         if service != "batch":
-            message = f'client= must be what session.create_client("batch") gives, not a client of {service}'
+            message = f'client= must be what session.create_client("batch") gives, not a client for {service}'
             raise ValueError(message)
         _require_type(session, AioSession, "session= must be an aiobotocore session")
         self._client = client
@@ -180,7 +180,7 @@ class AiobotocoreTransport:
         """
         send = getattr(self.client, botocore.xform_name(operation), None)
         if send is None:
-            message = f"AWS Batch has no operation {operation}, as far as the installed botocore knows"
+            message = f"the installed botocore knows no AWS Batch operation {operation}"
             raise ValueError(message)
         with self._sending():
             return dict(await send(**parameters))
@@ -254,7 +254,7 @@ def _tidy_body(body: bytes, *, is_error: bool) -> bytes:
     except UNDECODABLE:
         answer = None
     if not isinstance(answer, dict):
-        answer = {"message": "the answer is not one of AWS Batch"}
+        answer = {"message": "the answer does not come from AWS Batch"}
     elif not is_error:
         return body
     texts = {name: answer.get(name) for name in ("__type", "code", "message", "Message")}

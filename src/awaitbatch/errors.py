@@ -54,8 +54,8 @@ class JobNotFoundError(AwaitBatchError):
     def in_response(cls, job_id: str, found: int) -> Self:
         """The error of a response in which a job was found so many times, and not once."""
         message = (
-            f"AWS Batch job ({one_line(job_id)}) description error: {found} jobs of that id in the response; "
-            "describe it again, or use BatchClient.describe, which does"
+            f"AWS Batch job ({one_line(job_id)}) description error: {found} jobs with that id in the response; "
+            "describe it again, or use BatchClient.describe, which does so by itself"
         )
         return cls(message, job_id=job_id, seen=bool(found))
 
@@ -136,7 +136,7 @@ class JobFailedError(_JobError):
         attempts = len(cls(job=job).attempts)
         if attempts:
             history = f"after {quantity(attempts, 'attempt', 'attempts')}"
-            advice = "get_job_awslogs_info tells where its log is"
+            advice = "get_job_awslogs_info says where its log is"
         else:
             history, advice = "before its first attempt", "fix what is wrong and submit it again"
         reason = one_line(str(job.get("statusReason") or "AWS Batch gives no reason")).rstrip(". ")
@@ -155,7 +155,7 @@ class JobNotCompleteError(_JobError):
         """The error of a job that has not ended, from its description."""
         message = (
             f"AWS Batch job ({one_line(job['jobId'])}) is not complete: it is {job['status']}; "
-            "wait_for_job waits for its end"
+            "use wait_for_job to wait for its end"
         )
         return cls(message, job=job)
 

@@ -12,10 +12,10 @@ from awaitbatch.cli import main
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["demo", "--jobs", "0"], "--jobs: must be a whole number from 1 on, not '0'"),
-        (["demo", "--jobs", "-5"], "--jobs: must be a whole number from 1 on, not '-5'"),
-        (["demo", "--jobs", "1.5"], "--jobs: must be a whole number from 1 on, not '1.5'"),
-        (["demo", "--jobs", "many"], "--jobs: must be a whole number from 1 on, not 'many'"),
+        (["demo", "--jobs", "0"], "--jobs: must be a whole number of at least 1, not '0'"),
+        (["demo", "--jobs", "-5"], "--jobs: must be a whole number of at least 1, not '-5'"),
+        (["demo", "--jobs", "1.5"], "--jobs: must be a whole number of at least 1, not '1.5'"),
+        (["demo", "--jobs", "many"], "--jobs: must be a whole number of at least 1, not 'many'"),
         (["demo", "--server", "aws"], "--server: invalid choice: 'aws'"),
         (["demo", "--seconds", "30:5"], "--seconds: must be LOW:HIGH with 0 <= LOW <= HIGH, not '30:5'"),
         (["demo", "--seconds", "5:"], "--seconds: not a number: ''"),

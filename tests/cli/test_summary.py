@@ -74,7 +74,7 @@ def test_few_checks() -> None:
     [
         ({"a": "FAILED"}, {}, "job a: its wait returned SUCCEEDED, the server lists it as FAILED"),
         ({}, {"a": 11.5}, "job a: its wait returned 0.500 s before the job ended"),
-        ({"d": "FAILED"}, {}, "job d: the server ran it, nobody awaited it"),
+        ({"d": "FAILED"}, {}, "job d: the server ran it, but nobody awaited it"),
     ],
 )
 def test_disagreements(statuses: dict[str, str], ended: dict[str, float], disagreement: str) -> None:
@@ -90,7 +90,7 @@ def test_a_job_without_a_record() -> None:
     summary = summary_of((Wait("x", "FAILED", 1.0),), ServerRecord({}, {}))
     assert summary.disagreements == (
         "job x: its wait returned FAILED, the server lists it as not ended",
-        "job x: its wait returned, the server has no end of it",
+        "job x: its wait returned, but the server has no record of its end",
     )
     assert math.isnan(summary.median_delay)
 

@@ -174,7 +174,7 @@ class TestNoStream:
     def test_running_without_a_stream(self) -> None:
         """A job that runs is not told to wait until it runs."""
         assert obstacle({"status": "RUNNING", "container": {}}) == (
-            "it has no log stream yet; AWS Batch has not named it, ask again later, it is RUNNING"
+            "it is RUNNING and has no log stream yet; AWS Batch has not named it, so ask again later"
         )
 
     @pytest.mark.parametrize("driver", ["splunk", "fluentd", "json-file"])

@@ -55,8 +55,8 @@ async def test_static_credentials_that_expire_end_every_wait_at_once() -> None:
         assert isinstance(outcome, DescribeError)
         assert (outcome.job_id, outcome.code, outcome.http_status) == (job_id, "ExpiredTokenException", 403)
         assert f"({job_id})" in str(outcome)
-        assert "the credentials have expired and do not renew themselves" in str(outcome)
-        assert "make a new BatchClient with fresh ones" in str(outcome)
+        assert "the credentials have expired and cannot renew themselves" in str(outcome)
+        assert "create a new BatchClient with fresh ones" in str(outcome)
 
 
 async def test_what_is_asked_afterwards_is_sent() -> None:

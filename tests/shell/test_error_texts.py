@@ -30,12 +30,12 @@ def describe(client: BatchClient, job_id: str) -> Awaitable[Any]:
 
 
 def wait(client: BatchClient, job_id: str) -> Awaitable[Any]:
-    """Looks until the job has ended, the first of them at once."""
+    """Checks until the job has ended, the first time at once."""
     return client.poll_job_status(job_id, ["SUCCEEDED", "FAILED"])
 
 
 def wait_in_vain(client: BatchClient, job_id: str) -> Awaitable[Any]:
-    """Looks for a state that the job has left behind."""
+    """Waits for a state that the job has left behind."""
     return client.poll_job_status(job_id, ["RUNNING"])
 
 
@@ -136,9 +136,9 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
         (
             "AWS Batch job (JOB) description error after 2 checks: "
             f"An error occurred (ExpiredTokenException) {CALLED}: "
-            "The security token included in the request is expired; the credentials have expired and do not renew "
-            "themselves, so no call can succeed any more: make a new BatchClient with fresh ones, or with a profile or "
-            "role, which renews them"
+            "The security token included in the request is expired; the credentials have expired and cannot renew "
+            "themselves, so no further call can succeed: create a new BatchClient with fresh ones, or with a profile "
+            "or role that renews them"
         ),
     ),
     (
@@ -147,7 +147,7 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
         from_then_on(1, b'{"jobs": [{"jobId": "JOB", "status": "FAILED", "x": "\xff"}]}'),
         (
             "AWS Batch job (JOB) description error: unreadable: 'utf-8' codec can't decode byte 0xff in position 0: "
-            "invalid start byte; describe it again, or report this as a defect"
+            "invalid start byte; describe it again, or report this as a bug"
         ),
     ),
     (
@@ -165,8 +165,8 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
         forget,
         (
             "AWS Batch job (JOB) not found in 10 answers in a row after 2 checks: "
-            "it was seen, last as SUBMITTED, and has "
-            "vanished; AWS keeps ended jobs for a week, look for its outcome in its log"
+            "it was last seen as SUBMITTED and has "
+            "vanished; AWS keeps ended jobs for a week, so look for its outcome in its log"
         ),
     ),
     (
@@ -176,7 +176,7 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
         (
             "AWS Batch job (JOB) status checks exceed max_retries: "
             "6 checks, last seen as RUNNABLE; the job itself goes "
-            "on, raise max_retries to wait for longer"
+            "on, so raise max_retries to wait longer"
         ),
     ),
     (
@@ -185,8 +185,8 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
         from_then_on(1, OUTAGE),
         (
             "AWS Batch job (JOB) status checks exceed max_retries: 6 checks, never seen, the last one failed (An error "
-            f"occurred (ServerException) {CALLED}: Internal failure; try again later); the job itself goes on, raise "
-            "max_retries to wait for longer"
+            f"occurred (ServerException) {CALLED}: Internal failure; try again later); the job itself goes on, "
+            "so raise max_retries to wait longer"
         ),
     ),
     (
@@ -196,8 +196,8 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
         (
             "AWS Batch job (JOB) status checks exceed max_retries: "
             "6 checks, never seen, the last one failed (the answer "
-            "holds the job without a status; check what stands between here and AWS, such as a proxy); the job itself "
-            "goes on, raise max_retries to wait for longer"
+            "has the job without a status; check what is between here and AWS, such as a proxy); the job itself "
+            "goes on, so raise max_retries to wait longer"
         ),
     ),
     (
@@ -206,7 +206,7 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
         from_then_on(1, status("SUCCEEDED")),
         (
             "AWS Batch job (JOB) status checks exceed max_retries: 6 checks, last seen as SUCCEEDED; "
-            "the job has ended, so waiting for longer would not help"
+            "the job has ended, so waiting longer would not help"
         ),
     ),
     (
@@ -215,7 +215,7 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
         from_then_on(1, b'{"jobs": [{"jobId": "JOB", "status": "FAILED", "attempts": [{}, {}]}]}'),
         (
             "AWS Batch job (JOB) failed after 2 attempts: "
-            "AWS Batch gives no reason; get_job_awslogs_info tells where its "
+            "AWS Batch gives no reason; get_job_awslogs_info says where its "
             "log is"
         ),
     ),
@@ -234,7 +234,7 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
         "JobNotCompleteError",
         check,
         from_then_on(1, status("RUNNING")),
-        "AWS Batch job (JOB) is not complete: it is RUNNING; wait_for_job waits for its end",
+        "AWS Batch job (JOB) is not complete: it is RUNNING; use wait_for_job to wait for its end",
     ),
     (
         "UnknownJobStatusError",
@@ -247,9 +247,9 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
         close,
         from_then_on(99, None),
         (
-            "AWS Batch job (JOB): the client was closed after 5 checks, before the wait for "
-            "it had ended; the job itself "
-            "goes on, wait for it with another BatchClient"
+            "AWS Batch job (JOB): the client was closed after 5 checks, before the wait "
+            "ended; the job itself "
+            "goes on, so wait for it with another BatchClient"
         ),
     ),
     (
@@ -257,9 +257,8 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
         malformed,
         from_then_on(99, None),
         (
-            "not an AWS Batch job id: 'a job' (expected letters, digits, '-' and '_', at "
-            "most 128, optionally with ':n' or "
-            "'#n', or the ARN of a job)"
+            "not an AWS Batch job id: 'a job' (expected at most 128 letters, digits, '-' "
+            "and '_', optionally followed by ':n' or '#n', or the ARN of a job)"
         ),
     ),
     (

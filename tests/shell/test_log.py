@@ -108,7 +108,12 @@ async def test_closing_cuts_no_line_off(caplog: pytest.LogCaptureFixture) -> Non
 @pytest.mark.parametrize(
     ("fault", "begin", "still", "end"),
     [
-        (Fault.TOO_MANY_REQUESTS, "throttles DescribeJobs: from", "still throttles", "no longer throttles"),
+        (
+            Fault.TOO_MANY_REQUESTS,
+            "throttles DescribeJobs: slowing from",
+            "still throttles",
+            "no longer throttles",
+        ),
         (Fault.CONNECTION_REFUSED, "DescribeJobs failed, polls go on", "keeps failing", "works again"),
     ],
 )

@@ -59,7 +59,7 @@ async def test_use_before_open_and_after_close_raises() -> None:
     with pytest.raises(ClientClosedError):
         client.statistics()
     async with client:
-        with pytest.raises(RuntimeError, match="open already"):
+        with pytest.raises(RuntimeError, match="already open"):
             await client.open()
     for method in all_methods(client).values():
         with pytest.raises(ClientClosedError, match="closed"):

@@ -206,7 +206,7 @@ async def test_a_job_that_vanishes_says_so() -> None:
         wait = asyncio.create_task(client.poll_for_job_complete(job_id, 0))
         await asyncio.sleep(10)
         server.forget_job(job_id)
-        with pytest.raises(JobNotFoundError, match="was seen, last as RUNNING, and has vanished") as caught:
+        with pytest.raises(JobNotFoundError, match="was last seen as RUNNING and has vanished") as caught:
             await wait
         assert caught.value.seen
 

@@ -128,7 +128,7 @@ async def test_wait_for_job_remembers_what_it_saw() -> None:
         wait = asyncio.create_task(client.wait_for_job(job_id, 2))
         await asyncio.sleep(4.2)
         server.forget_job(job_id)
-        with pytest.raises(JobNotFoundError, match="last as RUNNING") as absent:
+        with pytest.raises(JobNotFoundError, match="last seen as RUNNING") as absent:
             await wait
         assert absent.value.seen
     job_id = server.add_job(life_cycle=LONG)

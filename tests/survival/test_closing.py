@@ -59,7 +59,7 @@ async def test_tasks_come_and_go() -> None:
     outcomes = await asyncio.gather(*(asyncio.create_task(visit(number)) for number in range(100)))
     assert set(outcomes) == {"SUCCEEDED"}
     await asyncio.create_task(client.aclose())
-    with pytest.raises(ClientClosedError, match="make another one"):
+    with pytest.raises(ClientClosedError, match="create another one"):
         await client.describe("a")
 
 

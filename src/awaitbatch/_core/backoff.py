@@ -25,7 +25,7 @@ class Window(_Span):
 
     Raises:
         ValueError: It is not 0 <= earliest <= latest < math.inf.
-        TypeError: They are no numbers.
+        TypeError: They are not numbers.
     """
 
     __slots__ = ()
@@ -40,7 +40,7 @@ class Window(_Span):
         except ArithmeticError:
             # Of an integer that no float can hold, or a Decimal that is no number.
             pass
-        message = f"a window has 0 <= earliest <= latest < math.inf, not {earliest!r} and {latest!r}"
+        message = f"a window needs 0 <= earliest <= latest < math.inf, not {earliest!r} and {latest!r}"
         raise ValueError(message)
 
     @classmethod
@@ -101,7 +101,7 @@ class ExponentialBackoff:
 
 @dataclass(frozen=True, slots=True)
 class FixedInterval:
-    """Look at the job at least every ``seconds`` seconds.
+    """Check the job at least every ``seconds`` seconds.
 
     The window is [s/2, s]: the early half is what lets jobs share calls.
 

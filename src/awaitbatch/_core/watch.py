@@ -17,9 +17,9 @@ _LACKS_STATUS: Final = Failure(
     FailureKind.TRANSIENT,
     "UnreadableJob",
     200,
-    "the answer holds the job without a status",
+    "the answer has the job without a status",
     None,
-    advice="check what stands between here and AWS, such as a proxy",
+    advice="check what is between here and AWS, such as a proxy",
 )
 
 

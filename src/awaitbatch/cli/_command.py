@@ -104,39 +104,39 @@ def _parser() -> argparse.ArgumentParser:
         "--server",
         choices=("moto", "builtin"),
         default="moto",
-        help="who plays AWS Batch: moto, which is not ours and so an independent witness, or awaitbatch's own, which "
-        "is faster (%(default)s)",
+        help="which server plays AWS Batch: moto, which is independent of this project, or awaitbatch's own, which is "
+        "faster (%(default)s)",
     )
     demo.add_argument(
         "--seconds",
         type=_range,
         default=(5.0, 30.0),
         metavar="LOW:HIGH",
-        help="how long a job takes from its submission to its end (5:30)",
+        help="how long a job takes from submission to end (5:30)",
     )
     demo.add_argument(
         "--failing",
         type=_share,
         default=0.08,
         metavar="SHARE",
-        help="share of the jobs that fail, 0 to 1 (%(default)s)",
+        help="share of jobs that fail, 0 to 1 (%(default)s)",
     )
     demo.add_argument(
         "--interval",
         type=_positive,
         default=4.0,
         metavar="SECONDS",
-        help="check each job at least so often: less sees ends sooner, and takes more calls (%(default)s)",
+        help="check each job at least this often; fewer seconds notice ends sooner but take more calls (%(default)s)",
     )
     demo.add_argument(
         "--max-calls-per-second",
         type=_positive,
         default=10.0,
         metavar="CALLS",
-        help="never send more DescribeJobs calls than so many a second (%(default)s)",
+        help="the most DescribeJobs calls to send in a second (%(default)s)",
     )
     demo.add_argument(
-        "--seed", type=int, metavar="N", help="plan the same jobs as the last run with this seed"
+        "--seed", type=int, metavar="N", help="plan the same jobs as an earlier run with this seed"
     )
     return parser
 
@@ -154,7 +154,7 @@ def _number(text: str) -> float:
 
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdecimal()) or int(text) < 1:
-        message = f"must be a whole number from 1 on, not {text!r}"
+        message = f"must be a whole number of at least 1, not {text!r}"
         raise argparse.ArgumentTypeError(message)
     return int(text)
 

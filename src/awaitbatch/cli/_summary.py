@@ -179,12 +179,12 @@ def _disagreements(waits: Sequence[Wait], record: ServerRecord) -> Iterator[str]
         if status != wait.status:
             yield f"job {wait.job_id}: its wait returned {wait.status}, the server lists it as {status or 'not ended'}"
         if ended is None:
-            yield f"job {wait.job_id}: its wait returned, the server has no end of it"
+            yield f"job {wait.job_id}: its wait returned, but the server has no record of its end"
         elif wait.returned_at < ended:
             yield f"job {wait.job_id}: its wait returned {ended - wait.returned_at:.3f} s before the job ended"
     awaited = Counter(wait.job_id for wait in waits)
     for job_id in record.statuses.keys() - awaited.keys():
-        yield f"job {job_id}: the server ran it, nobody awaited it"
+        yield f"job {job_id}: the server ran it, but nobody awaited it"
 
 
 def _megabytes(number: int) -> str:

@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Something that a client did or saw.
 
-    More kinds may come, and kinds may gain members, so observers ignore what they do not know. All texts are fit for a
-    line of text. Labels of metrics should be none of the job ids and free texts.
+    More kinds may come, and kinds may gain members, so observers ignore what they do not know. All texts fit into
+    one line. Do not use job ids or free texts as labels of metrics.
     """
 
 
 class Observer(Protocol):
     """Whatever can be called with an event: a function, or an object with ``__call__``.
 
-    It is called on the event loop, in the midst of the client's work and in the order of events. So it has to return
-    soon, and it cannot be a coroutine function; to do more, let it put the event into a queue. What it raises is logged
-    once for each kind of error, and hurts nobody.
+    It is called on the event loop, in the middle of the client's work and in the order of events. So it must return
+    soon, and it cannot be a coroutine function; to do more, let it put the event into a queue. If it raises, each kind
+    of error is logged once, and nothing else happens.
     """
 
     def __call__(self, event: Event, /) -> None:
@@ -117,7 +117,7 @@ class JobChanged(Event, frozen=True, kw_only=True, gc=False):
     """A poll has seen a job in another state than before.
 
     It comes once for each job and state, however many waits there are, one after the other too (as long as the job is
-    one of the last 20,000 that were awaited). What only a describe has seen is no event.
+    one of the last 20,000 that were awaited). What only a describe has seen makes no event.
 
     Attributes:
         job_id: The job.

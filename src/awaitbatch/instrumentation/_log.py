@@ -170,7 +170,7 @@ class LogObserver:
         extra = {"operation": event.operation, "rate": event.rate_after}
         line = self._throttling.occurred(now)
         if line is Line.BEGIN:
-            text = "AWS throttles DescribeJobs: from %.2f down to %.2f calls/s; no wait is lost, answers come later"
+            text = "AWS throttles DescribeJobs: slowing from %.2f to %.2f calls/s; no wait is lost, answers come later"
             self._write(logging.WARNING, extra, text, event.rate_before, event.rate_after)
         elif line is Line.SUMMARY:
             text = "AWS still throttles DescribeJobs at times: %d calls in %.0f s, now %.2f calls/s"

@@ -43,6 +43,6 @@ class Observers:
         kind = (number, type(error))
         if kind not in self._reported:
             self._reported.add(kind)
-            text = "the observer %s raised at a %s: %s; more of these errors are not logged"
+            text = "the observer %s failed on a %s: %s; more errors like this are not logged"
             shown = one_line(getattr(observer, "__qualname__", type(observer).__qualname__))
             write_log(logging.WARNING, text, shown, type(event).__name__, error_line(error))

@@ -59,15 +59,17 @@ def _parser() -> argparse.ArgumentParser:
         option(f"--{state}", text, type=_range, default=f"{low:g}:{high:g}", metavar="LOW:HIGH")
     option("--attempts", "how often a job is tried", type=_whole_range, default="1", metavar="LOW:HIGH")
     option("--failing", "share of jobs that fail, 0 to 1", type=float, default=0.0, metavar="SHARE")
-    text = "calls a second that the account may make, and at once (by default those of a second); with the name of an "
-    text += "operation, that one alone; may be given again"
+    text = "the most calls per second, and the most at once (by default those of one second), for the whole account or "
+    text += "for one operation; may be repeated"
     option("--rate", text, type=_rate, action="append", metavar="[OPERATION=]CALLS[:BURST]")
-    text = f"hits so large a share of all calls that it can; may be given again; of {', '.join(Fault)}"
+    text = (
+        f"let a fault hit a share of the calls that it can hit; may be repeated; faults: {', '.join(Fault)}"
+    )
     option("--fault", text, type=_fault, action="append", metavar="FAULT=SHARE")
     text = "least size of a job's description"
     option("--description-bytes", text, type=int, default=2500, metavar="BYTES")
-    option("--latency", "time that every call takes at least", type=float, default=0.0, metavar="SECONDS")
-    option("--seed", "makes ids and life cycles repeat", type=int)
+    option("--latency", "least time that a call takes", type=float, default=0.0, metavar="SECONDS")
+    option("--seed", "makes ids and life cycles reproducible", type=int)
     option("--until-input-ends", "stop also when standard input ends", action="store_true")
     return parser
 

@@ -43,7 +43,7 @@ class BatchServer(BatchService):
 
     Args:
         clock: Gives the time in seconds; epoch seconds make the times in descriptions real ones.
-        default_life_cycle: What becomes of jobs for which nothing is said; a callable gets a `random.Random`.
+        default_life_cycle: The life cycle of jobs that are given none; a callable gets a `random.Random`.
         bucket: Throttles the account, all operations together; or a mapping throttles single operations, each by its
             own bucket. Calls beyond it get HTTP 429, ``TooManyRequestsException``.
         description_bytes: The least size of a job's description; real ones have 2,400 to 3,500 bytes.
@@ -96,7 +96,7 @@ class BatchServer(BatchService):
         Args:
             latency: Seconds from a call to its response, or a callable that gives them.
             max_in_flight: How many calls a client should have in flight at most.
-            refreshes_credentials: Whether a client should take its credentials for such as renew themselves.
+            refreshes_credentials: Whether a client should expect its credentials to renew themselves.
         """
         return InProcessTransport(
             self, latency=latency, max_in_flight=max_in_flight, refreshes_credentials=refreshes_credentials
@@ -116,7 +116,7 @@ class BatchServer(BatchService):
 
     @property
     def client_arguments(self) -> ClientArguments:
-        """What an AWS client has to be made with: the endpoint, the region, and credentials that are none.
+        """Arguments for an AWS client: the endpoint, the region, and made-up credentials.
 
         Raises:
             RuntimeError: It does not listen.

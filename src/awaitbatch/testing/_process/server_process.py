@@ -57,7 +57,7 @@ class ServerProcess:
 
     @property
     def client_arguments(self) -> ClientArguments:
-        """What an AWS client has to be made with: the endpoint, the region, and credentials that are none.
+        """Arguments for an AWS client: the endpoint, the region, and made-up credentials.
 
         Raises:
             RuntimeError: The server does not run.
