@@ -141,7 +141,7 @@ async def _show(plan: Plan) -> Summary:
                 await stack.enter_async_context(server)
             except RuntimeError as error:
                 raise DemoError(str(error)) from error
-            jobs = JobCounts(display.say)
+            jobs = JobCounts()
             client = BatchClient(
                 **server.client_arguments, max_calls_per_second=plan.max_calls_per_second, observers=[jobs]
             )
@@ -229,7 +229,11 @@ class _Run:
         return Wait(job_id, job["status"], time.time())
 
     async def _keep_showing(self) -> None:
+        said = 0
         while True:
+            for line in self._jobs.failures[said:]:
+                self._display.say(line)
+            said = len(self._jobs.failures)
             self._display.show(self._progress())
             await asyncio.sleep(self._display.period)
 

@@ -9,26 +9,21 @@ from awaitbatch import JobStatus
 from awaitbatch.instrumentation import CallEnded, JobChanged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from awaitbatch.instrumentation import Event
 
 
 class JobCounts:
     """An observer that counts jobs by the state in which the client saw them last.
 
-    Args:
-        say: Gets a line about each kind of failed call, once.
-
     Attributes:
         counts: State to number of jobs.
+        failures: A line about each kind of failed call, in the order in which they came.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        self.failures: list[str] = []
         self._statuses: dict[str, str] = {}
-        self._say = say
-        self._said: set[str] = set()
 
     def submitted(self, job_id: str) -> None:
         """A job was submitted, which is all that is known of it until the client checks it."""
@@ -41,9 +36,8 @@ class JobCounts:
                 self._enter(job_id, status)
             case CallEnded(operation=operation, error_message=str(text)):
                 line = f"{operation} failed ({event.outcome}): {text}"
-                if line not in self._said:
-                    self._said.add(line)
-                    self._say(line)
+                if line not in self.failures:
+                    self.failures.append(line)
 
     def _enter(self, job_id: str, status: str) -> None:
         before = self._statuses.get(job_id)
