@@ -62,7 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     text = "the most calls per second, and the most at once (by default those of one second), for the whole account or "
     text += "for one operation; may be repeated"
     option("--rate", text, type=_rate, action="append", metavar="[OPERATION=]CALLS[:BURST]")
-    text = f"let a fault hit a share of the calls that it can hit; may be repeated; faults: {', '.join(fault for fault in Fault if fault is not Fault.CONNECTION_REFUSED)}"
+    faults = ", ".join(fault for fault in Fault if fault is not Fault.CONNECTION_REFUSED)
+    text = f"let a fault hit a share of the calls that it can hit; may be repeated; faults: {faults}"
     option("--fault", text, type=_fault, action="append", metavar="FAULT=SHARE")
     text = "least size of a job's description"
     option("--description-bytes", text, type=int, default=2500, metavar="BYTES")
