@@ -8,6 +8,7 @@ import pytest
 
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.cli._job_counts import JobCounts
+from awaitbatch.instrumentation import CallEnded
 from awaitbatch.testing import BatchServer, Fault, LifeCycle
 
 
@@ -29,3 +30,26 @@ async def test_follows_what_the_client_sees() -> None:
             await client.poll_for_job_complete(awaited, delay=0, backoff=FixedInterval(0.05))
     assert +jobs.counts == {"FAILED": 1}
     assert lines == ["DescribeJobs failed (transient): " + lines[0].partition(": ")[2]]
+
+
+def test_a_call_that_was_given_up() -> None:
+    """A call that ended with the demo is no failure to tell of."""
+    lines: list[str] = []
+    JobCounts(lines.append)(failed_call("CancelledError"))
+    assert lines == []
+
+
+def test_nobody_reads_any_more() -> None:
+    """A line that cannot be written is left out, and nothing is raised in the midst of the client's work."""
+
+    def say(_: str) -> None:
+        raise BrokenPipeError
+
+    JobCounts(say)(failed_call("TimeoutError"))
+
+
+def failed_call(code: str) -> CallEnded:
+    """A submission that failed."""
+    return CallEnded(
+        operation="SubmitJob", ids=0, seconds=0.1, outcome="transient", error_code=code, error_message=code
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from awaitbatch import JobStatus
@@ -39,11 +40,16 @@ class JobCounts:
         match event:
             case JobChanged(job_id=job_id, after=status) if job_id in self._statuses:
                 self._enter(job_id, status)
+            case CallEnded(error_code="CancelledError"):
+                # It was given up, by Ctrl-C or at the end, and has not failed.
+                pass
             case CallEnded(operation=operation, error_message=str(text)):
                 line = f"{operation} failed ({event.outcome}): {text}"
                 if line not in self._said:
                     self._said.add(line)
-                    self._say(line)
+                    # An observer cannot end the demo; the display's next line will.
+                    with suppress(BrokenPipeError):
+                        self._say(line)
 
     def _enter(self, job_id: str, status: str) -> None:
         before = self._statuses.get(job_id)
