@@ -3,7 +3,7 @@
 .PHONY: help demo test soak lint format docs bench bench-quick load-moto simulate profile plots clean
 
 IS_NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
-PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3, \
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3, \
 	$(shell $(name) -c '$(IS_NEW_ENOUGH)' >/dev/null 2>&1 && echo $(name))))
 
 DEMO := .venvs/demo

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -14,10 +15,16 @@ from awaitbatch._core.outcomes import FailureKind
 from docs.render import BEGIN, END, FATES, PAGE, drawn_into, render
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
-ROOT = PAGE.parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+ROOT: Final = Path(__file__).parents[1]
+FOLDERS: Final = (".", "benchmarks/**", "docs/**", "src/**", "tests/**")
+PAGES: Final = sorted(
+    {str(page.relative_to(ROOT)) for folder in FOLDERS for page in ROOT.glob(f"{folder}/*.md")}
+)
+WIDEST_PROSE: Final = 120
+# Nothing but a link or a picture, which Markdown keeps in one piece.
+UNBREAKABLE: Final = re.compile(r"\s*(?:(?:[-*]|[0-9]+\.) )?!?\[.*\]\(\S+\)\S*")
 
 
 def test_the_page_has_the_tables_of_the_code() -> None:
@@ -57,26 +64,19 @@ def test_the_first_example_of_a_page_runs(page: str) -> None:
     assert output.stderr == ""
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_cells_of_tables_are_short(page: Path) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_cells_of_tables_are_short(page: str) -> None:
     """A reader sees a cell at a glance: it has 200 characters at most."""
-    rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    rows = [line for line in (ROOT / page).read_text(encoding="utf-8").splitlines() if line.startswith("|")]
     assert [cell for row in rows for cell in row.split("|") if len(cell.strip()) > 200] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_lines_of_prose_are_short(page: Path) -> None:
-    """Lines of text have 120 columns at most; rows of tables and images may have more."""
-    text = page.read_text(encoding="utf-8")
-    lines = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE).splitlines()
-    assert [line for line in lines if len(line) > 120 and not line.startswith(("|", "!["))] == []
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
     """Files that a page links to are there, and so are the headings in them."""
-    for file, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8")):
-        target = page.parent / file if file else page
+    path = ROOT / page
+    for file, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", path.read_text(encoding="utf-8")):
+        target = path.parent / file if file else path
         assert target.exists(), file
         if anchor:
             headings = re.findall(r"^#+ (.*)", target.read_text(encoding="utf-8"), re.MULTILINE)
@@ -89,3 +89,77 @@ def test_drawing_is_not_for_run_time() -> None:
     """Whoever uses the package does not load what draws its pages."""
     script = "import sys, awaitbatch; assert not [name for name in sys.modules if name.startswith('docs')]"
     subprocess.run((sys.executable, "-c", script), check=True)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_prose_is_not_too_wide(page: str) -> None:
+    """No line of prose has more than 120 columns; tables, code and pictures may."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert [number for number, line in prose(text) if len(line) > WIDEST_PROSE] == []
+
+
+def test_what_is_prose() -> None:
+    """Code, tables, and lines that are nothing but a link are not; whatever is in a list or a paragraph is."""
+    text = """\
+# Heading
+
+A paragraph
+    with an odd second line.
+
+- an item
+
+  ```python
+  code()
+
+  ```
+1. [a link](of/its/own).
+
+    more code
+
+    and more
+prose again
+| a | table |
+![a picture](image.svg)
+The [last](line).
+"""
+    assert [number for number, line in prose(text) if line] == [1, 3, 4, 6, 17, 20]
+
+
+def test_every_page_is_found() -> None:
+    """The pages that are tested are those of the repository, and no more."""
+    assert {"README.md", "CONTRIBUTING.md", "benchmarks/README.md", "docs/failures.md"} <= set(PAGES)
+    assert not [page for page in PAGES if page.startswith(".")]
+
+
+def test_contributors_are_shown_every_room() -> None:
+    """The table of CONTRIBUTING.md has each module and each package of awaitbatch."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    _, _, section = page.partition("\n## The rooms\n")
+    section, _, _ = section.partition("\n## ")
+    named = {
+        name
+        for row in section.splitlines()
+        if row.startswith("| `")
+        for name in re.findall(r"`([^`]+)`", row)
+    }
+    package = ROOT / "src" / "awaitbatch"
+    rooms = {path.name for path in package.glob("*.py")}
+    rooms |= {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    assert rooms - named == set()
+    assert {name for name in named if name.endswith((".py", "/"))} - rooms == set()
+
+
+def prose(text: str) -> Iterator[tuple[int, str]]:
+    """The lines of a page that could be broken elsewhere, with their numbers."""
+    is_fenced = is_indented = False
+    before = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.lstrip().startswith("```"):
+            is_fenced = not is_fenced
+        else:
+            # Only a blank line begins such code, and blank lines do not end it.
+            is_indented = line.startswith("    ") and (is_indented or not before) if line else is_indented
+            is_code = is_fenced or is_indented
+            if not is_code and not line.startswith("|") and not UNBREAKABLE.fullmatch(line):
+                yield number, line
+        before = line

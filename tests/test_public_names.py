@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+from importlib import import_module
 from types import ModuleType
 
 import pytest
@@ -11,18 +13,21 @@ import awaitbatch
 import awaitbatch.errors
 import awaitbatch.instrumentation
 import awaitbatch.testing
+from tests.imports import HEAVY, imported_by
 
 MODULES = [awaitbatch, awaitbatch.instrumentation, awaitbatch.testing]
 NAMES = [(module, name) for module in MODULES for name in module.__all__]
 
-pytestmark = pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+each_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 
 
+@each_module
 def test_all_is_sorted_and_names_each_thing_once(module: ModuleType) -> None:
     """A reader finds a name where the alphabet puts it."""
     assert module.__all__ == sorted(set(module.__all__))
 
 
+@each_module
 def test_all_is_complete(module: ModuleType) -> None:
     """What the module holds without an underscore is public, and what is public it holds."""
     found = {
@@ -33,6 +38,7 @@ def test_all_is_complete(module: ModuleType) -> None:
     assert found - {"annotations", "TYPE_CHECKING"} == set(module.__all__) - {"__version__"}
 
 
+@each_module
 def test_what_is_public_is_documented(module: ModuleType) -> None:
     """Every public name and every public method has a docstring that somebody wrote."""
     undocumented = []
@@ -48,6 +54,41 @@ def test_what_is_public_is_documented(module: ModuleType) -> None:
         ]
         undocumented += [path for path, thing in things if not _is_documented(thing, name)]
     assert undocumented == []
+
+
+def test_lazy_names_come_from_where_type_checkers_find_them() -> None:
+    """In `awaitbatch/__init__.py`, `__all__`, the imports for type checkers and the table of lazy names agree."""
+    source = ast.parse(inspect.getsource(awaitbatch))
+    for_type_checkers = {
+        alias.asname or alias.name: str(imported.module)
+        for block in source.body
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for imported in block.body
+        if isinstance(imported, ast.ImportFrom)
+        for alias in imported.names
+    }
+    assert for_type_checkers.keys() == set(awaitbatch.__all__) - {"__version__"}
+    lazy = {name: f"awaitbatch.{awaitbatch._MODULES.get(name, 'errors')}" for name in for_type_checkers}
+    assert lazy == for_type_checkers
+    assert awaitbatch._MODULES.keys() <= for_type_checkers.keys()
+    for name, module in for_type_checkers.items():
+        assert getattr(awaitbatch, name) is getattr(import_module(module), name)
+
+
+def test_an_unknown_name() -> None:
+    """A name that is not public is refused as Python refuses it, also if a module of the package has it."""
+    for name in ("Nothing", "Watch", "TERMINAL"):
+        with pytest.raises(AttributeError, match=f"module 'awaitbatch' has no attribute '{name}'"):
+            getattr(awaitbatch, name)
+    assert not hasattr(awaitbatch, "nothing")
+
+
+def test_importing_it_alone_is_quick() -> None:
+    """`import awaitbatch` waits for none of the packages that its names need."""
+    imported = imported_by("-c", "import awaitbatch")
+    assert "awaitbatch" in imported
+    assert not imported & HEAVY
+    assert "aiobotocore" in imported_by("-c", "from awaitbatch import BatchClient")
 
 
 def _is_documented(thing: object, name: str) -> bool:

@@ -23,6 +23,8 @@ from awaitbatch._responses import DescribeJobsResponse
 from awaitbatch.instrumentation._events import CallEnded, JobChanged, JobMissing, Throttled, WaitEnded
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from awaitbatch._core.backoff import Window
     from awaitbatch._core.requests import Call, Delivery
     from awaitbatch._jobs import JobHead
@@ -219,6 +221,7 @@ class DescribeCoalescer:
             response = DescribeJobsResponse(body, call.job_ids)
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                self._notify_call_ended(call, "cancelled", sent_at)
                 raise
             if isinstance(error, TimeoutError) and not str(error):
                 error = TimeoutError(f"no answer within {self._call_timeout:g} s")
@@ -238,7 +241,7 @@ class DescribeCoalescer:
         heads = response.heads
         self._jobs_described += len(heads)
         deliveries, changes, absent = self._windows.answer(call, heads, now)
-        self._notify_call_ended(call, now - sent_at, deliveries)
+        self._notify_call_ended(call, "answered", sent_at, deliveries)
         seen_at = int(time.time() * 1000)
         if changes and self._observers.want(JobChanged):
             for job_id, before, after in changes:
@@ -260,7 +263,7 @@ class DescribeCoalescer:
             self._failed += 1
         settle = self._windows.refuse if failure.kind is FailureKind.REFUSED else self._windows.fail
         deliveries = settle(call, failure, now)
-        self._notify_call_ended(call, now - sent_at, deliveries, failure)
+        self._notify_call_ended(call, failure, sent_at, deliveries)
         if failure.kind is FailureKind.THROTTLED:
             self._observers.notify(
                 Throttled(operation="DescribeJobs", rate_before=rate_before, rate_after=self._throttle.rate)
@@ -286,16 +289,16 @@ class DescribeCoalescer:
     def _notify_call_ended(
         self,
         call: Call[Watch],
-        seconds: float,
-        deliveries: list[Delivery[Watch]],
-        failure: Failure | None = None,
+        how: Failure | str,
+        sent_at: float,
+        deliveries: Sequence[Delivery[Watch]] = (),
     ) -> None:
         self._observers.notify(
             CallEnded.of(
                 "DescribeJobs",
-                failure,
+                how,
                 ids=len(call.job_ids),
-                seconds=seconds,
+                seconds=self._loop.time() - sent_at,
                 rate=self._throttle.rate,
                 pending=len(self._windows),
                 ended=sum(outcome is not None for _, outcome in deliveries),

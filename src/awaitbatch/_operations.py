@@ -11,6 +11,7 @@ from awaitbatch.instrumentation._events import CallEnded
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from awaitbatch._core.outcomes import Failure
     from awaitbatch._transport import BatchTransport
     from awaitbatch.instrumentation._observers import Observers
 
@@ -45,14 +46,15 @@ class Operations:
         job_id = parameters.get("jobId")
         self._check_open(job_id)
         loop = asyncio.get_running_loop()
-        began, failure = loop.time(), None
+        began, how = loop.time(), "cancelled"
+        failure: Failure | None = None
         try:
-            return await self._transport.call(operation, **parameters)
-        except (Exception, asyncio.CancelledError) as error:
+            answer = await self._transport.call(operation, **parameters)
+            how = "answered"
+        except Exception as error:
             failure = classify(error, refreshes_credentials=self._transport.refreshes_credentials)
             raise
         finally:
-            seconds = loop.time() - began
-            self._observers.notify(
-                CallEnded.of(operation, failure, ids=int(job_id is not None), seconds=seconds)
-            )
+            ids, seconds = int(job_id is not None), loop.time() - began
+            self._observers.notify(CallEnded.of(operation, failure or how, ids=ids, seconds=seconds))
+        return answer

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from awaitbatch.cli import main
+from tests.imports import HEAVY, imported_by
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,14 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert not end.value.code
     assert capsys.readouterr().out.startswith("awaitbatch ")
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_quick_answers(option: str) -> None:
+    """Neither --version nor --help waits for a package that only the demo needs."""
+    imported = imported_by("-m", "awaitbatch", option)
+    assert {"argparse", "awaitbatch"} <= imported
+    assert not imported & HEAVY
 
 
 def test_help_names_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:

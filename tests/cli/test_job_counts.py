@@ -8,6 +8,7 @@ import pytest
 
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.cli._job_counts import JobCounts
+from awaitbatch.instrumentation import CallEnded
 from awaitbatch.testing import BatchServer, Fault, LifeCycle
 
 
@@ -28,3 +29,11 @@ async def test_follows_what_the_client_sees() -> None:
             await client.poll_for_job_complete(awaited, delay=0, backoff=FixedInterval(0.05))
     assert +jobs.counts == {"FAILED": 1}
     assert [line.partition(": ")[0] for line in jobs.failures] == ["DescribeJobs failed (transient)"]
+
+
+def test_a_call_that_was_given_up() -> None:
+    """A call that ended with the demo is no failure to tell of."""
+    jobs = JobCounts()
+    for outcome in ("cancelled", "transient"):
+        jobs(CallEnded(operation="SubmitJob", ids=0, seconds=0.1, outcome=outcome, error_message="text"))
+    assert jobs.failures == ["SubmitJob failed (transient): text"]

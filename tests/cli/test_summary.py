@@ -62,6 +62,12 @@ def test_words() -> None:
     assert rows["Server's record"] == "agrees with the outcome of every wait"
 
 
+def test_memory_that_nobody_counts() -> None:
+    """A system that does not count memory is said not to, and no figure is made up."""
+    summary = dataclasses.replace(summary_of(), peak_memory=None, memory_before=None)
+    assert dict(summary.rows())["Memory"] == "not counted on this system"
+
+
 def test_few_checks() -> None:
     """A small factor keeps a digit, and one call is no plural."""
     summary = dataclasses.replace(summary_of(), calls=1, checks=3)

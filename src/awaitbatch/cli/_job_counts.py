@@ -34,6 +34,9 @@ class JobCounts:
         match event:
             case JobChanged(job_id=job_id, after=status) if job_id in self._statuses:
                 self._enter(job_id, status)
+            case CallEnded(outcome="cancelled"):
+                # By Ctrl-C, say, which is no failure.
+                pass
             case CallEnded(operation=operation, error_message=str(text)):
                 line = f"{operation} failed ({event.outcome}): {text}"
                 if line not in self.failures:

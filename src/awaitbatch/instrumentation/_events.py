@@ -60,11 +60,13 @@ class CallEnded(Event, frozen=True, kw_only=True, gc=False):
         ids: The number of job ids that it carried; 0 for SubmitJob.
         seconds: How long it took, its wait for a connection included; of calls that botocore retries, all tries
             together.
-        outcome: ``"answered"``, or how it failed: ``"throttled"``, ``"transient"`` (it may go away), ``"refused"`` (for
-            what it asked for), ``"permanent"`` (it would come again) or ``"expired"`` (no call can succeed any more).
-        error_code: AWS's code, such as ``"AccessDeniedException"``, or the name of the error's class; None if answered.
-        error_message: What the error says; None if answered.
-        advice: What to do about it; None if answered.
+        outcome: ``"answered"``; ``"cancelled"`` (nobody wanted the answer any more); or how it failed:
+            ``"throttled"``, ``"transient"`` (it may go away), ``"refused"`` (for what it asked for), ``"permanent"``
+            (it would come again) or ``"expired"`` (no call can succeed any more).
+        error_code: AWS's code, such as ``"AccessDeniedException"``, or the name of the error's class; None if it
+            did not fail.
+        error_message: What the error says, likewise.
+        advice: What to do about it, likewise.
         http_status: The HTTP status of the answer; None if there was none.
         rate: Calls a second that the operation may be sent from now on; None for operations that are not paced.
         pending: Describes and polls that wait for DescribeJobs when the call has ended.
@@ -84,17 +86,18 @@ class CallEnded(Event, frozen=True, kw_only=True, gc=False):
     ended: int = 0
 
     @classmethod
-    def of(cls, operation: str, failure: Failure | None, **members: Any) -> Self:  # noqa: ANN401
-        """The event of a call that failed like this, or that was answered."""
-        if failure is None:
-            return cls(operation=operation, outcome="answered", http_status=200, **members)
+    def of(cls, operation: str, how: Failure | str, **members: Any) -> Self:  # noqa: ANN401
+        """The event of a call that failed like this, or that had another outcome."""
+        if isinstance(how, str):
+            http_status = 200 if how == "answered" else None
+            return cls(operation=operation, outcome=how, http_status=http_status, **members)
         return cls(
             operation=operation,
-            outcome=failure.kind.value,
-            error_code=failure.code,
-            error_message=failure.message,
-            advice=failure.advice,
-            http_status=failure.http_status,
+            outcome=how.kind.value,
+            error_code=how.code,
+            error_message=how.message,
+            advice=how.advice,
+            http_status=how.http_status,
             **members,
         )
 

@@ -78,7 +78,7 @@ class LogObserver:
                 self._on_job_changed(event)
             case CallEnded(operation="DescribeJobs"):
                 self._on_describe_ended(event)
-            case CallEnded() if event.outcome != "answered":
+            case CallEnded(error_message=str()):
                 self._write_call(logging.DEBUG, event, "%s failed: %s", event.operation, event.error_message)
             case Throttled(operation="DescribeJobs"):
                 self._on_throttled(event)
@@ -128,8 +128,8 @@ class LogObserver:
         match event.outcome:
             case "answered":
                 self._on_answered(event, now)
-            case "throttled":
-                # `Throttled` says more.
+            case "throttled" | "cancelled":
+                # `Throttled` says more, and what nobody wanted any more is no news.
                 pass
             case "refused":
                 text = "AWS Batch refused to describe %d jobs: %s"
