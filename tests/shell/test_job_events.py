@@ -154,6 +154,16 @@ async def test_odd_times_hurt_nobody(odd: object) -> None:
     assert [event.lag for event in of_kind(WaitEnded, events)] == [None]
 
 
+async def test_a_stop_of_a_job_that_runs_is_no_end() -> None:
+    """A job that runs has no lag, even if AWS gives a time at which it stopped."""
+    body = msgspec.json.encode({"jobs": [{"jobId": "j", "status": "RUNNING", "stoppedAt": 7}]})
+    events: list[Event] = []
+    transport = FaultyTransport(make_server(), lambda *_: body)
+    async with make_client(transport, observers=[events.append]) as client:
+        assert await client.poll_job_status("j", ["RUNNING"])
+    assert [event.lag for event in of_kind(WaitEnded, events)] == [None]
+
+
 @pytest.mark.parametrize("moment", [0, -1, 2**63, -(2**63), 10**30])
 async def test_far_times_hurt_nobody(moment: int) -> None:
     """A time may be as far away as a number can say."""
