@@ -1,4 +1,4 @@
-"""What tests of several directories share: servers and clients without a network, jobs, and how to wait and look."""
+"""What tests of several directories share: servers and clients without a network, jobs, and how to wait."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENDED: Final = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running
 
 
 class PromptClient(BatchClient):
-    """A client whose polls check at once unless they are told otherwise."""
+    """A client whose polls check at once unless they are asked otherwise."""
 
     # A delay of 0 seconds would not do: as in Airflow, it means up to one.
     DEFAULT_DELAY_MIN = 0

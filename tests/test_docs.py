@@ -18,7 +18,7 @@ def test_the_page_has_the_table_of_the_code() -> None:
     assert drawn_into(page) == page
 
 
-def test_every_trouble_is_explained() -> None:
+def test_every_failure_is_explained() -> None:
     """What becomes of a describe and of a poll is said for each kind of failure."""
     assert FATES.keys() == set(FailureKind)
 

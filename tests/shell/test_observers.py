@@ -81,7 +81,7 @@ async def test_the_log_is_written_beside_an_observer_that_raises(caplog: pytest.
     assert f"AWS Batch job ({job_id}) is SUCCEEDED, was RUNNING" in caplog.messages
 
 
-async def test_an_observer_may_look_at_the_client_and_cancel() -> None:
+async def test_an_observer_may_ask_the_client_and_cancel() -> None:
     """An observer may use what does not wait: the client's statistics, and tasks' `cancel`."""
     server = make_server()
     job_ids = [server.add_job(life_cycle=QUICK) for _ in range(20)]
