@@ -234,6 +234,25 @@ async def test_who_was_discarded_in_anothers_delivery_gets_nothing(
     assert sorted(len(stream.delivered) for stream in streams) == [0, 0, 0, 0, 1]
 
 
+@pytest.mark.xfail(
+    strict=True, reason="there is no description to deliver, and the KeyError stops the client"
+)
+async def test_a_delivery_without_the_job_stops_nobody(
+    server: BatchServer, client: BatchClient, coalescer: DescribeCoalescer
+) -> None:
+    """A watch that wants a delivery although the answer lacks its job does not stop the waits of others."""
+
+    class Absent(Stream):
+        def on_absent(self) -> Decision:
+            return Deliver(self.window)
+
+    absent = Absent("absent")
+    coalescer.add(absent, AT_ONCE)
+    job = await client.wait_for_job(server.add_job(life_cycle=SLOW))
+    coalescer.discard(absent)
+    assert job["status"] == "SUCCEEDED"
+
+
 async def test_streams_and_waits_share_calls(
     server: BatchServer, client: BatchClient, coalescer: DescribeCoalescer, events: list[Event]
 ) -> None:
