@@ -90,6 +90,7 @@ async def test_why_a_poll_ended(
     server = make_server()
     events: list[Event] = []
     async with prompt(server, events) as client:
+        await asyncio.sleep(100)
         await asyncio.gather(wait(client, server), return_exceptions=True)
     (ended,) = of_kind(WaitEnded, events)
     assert (ended.job_id, ended.kind, ended.reason) == ("j", "poll", reason)
