@@ -1,7 +1,7 @@
 """How long each callback holds an event loop, in CPU time of its thread.
 
-CPU time and not the clock on the wall, or the figures would tell how busy the machine is with other programs. For the
-same reason collections of garbage are told apart, since how long one takes depends on all that the process holds; and
+CPU time and not the clock on the wall, or the figures would show how busy the machine is with other programs. For the
+same reason collections of garbage are kept apart, since how long one takes depends on all that the process holds; and
 who traces lines, as coverage does, has to pause.
 """
 

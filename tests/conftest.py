@@ -111,7 +111,7 @@ async def _clean_loop() -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(report)
     yield
-    # A task that was told to end may need a few turns, and an unretrieved exception shows when its task is collected:
+    # A task that is to end may need a few turns, and an unretrieved exception shows when its task is collected:
     # the young generations are enough for what the test has just made, and far cheaper than all.
     for _ in range(3):
         await asyncio.sleep(0)

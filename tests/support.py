@@ -1,19 +1,22 @@
-"""What tests of several directories share: servers and clients without a network, jobs, and how to wait and look."""
+"""What tests of several directories share: servers and clients without a network, jobs, and how to wait."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from awaitbatch import BatchClient
+from awaitbatch.instrumentation import Event
 from awaitbatch.testing import BatchServer, Fault, LifeCycle
 from awaitbatch.testing._model.faults import DEFAULT_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from awaitbatch import BatchTransport
+
+E = TypeVar("E", bound=Event)
 
 LONG: Final = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=float("inf"))
 """A job that runs from the start and does not end by itself."""
@@ -23,7 +26,7 @@ ENDED: Final = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running
 
 
 class PromptClient(BatchClient):
-    """A client whose polls check at once unless they are told otherwise."""
+    """A client whose polls check at once unless they are asked otherwise."""
 
     # A delay of 0 seconds would not do: as in Airflow, it means up to one.
     DEFAULT_DELAY_MIN = 0
@@ -67,6 +70,11 @@ def make_client(server: BatchServer | BatchTransport, **settings: Any) -> BatchC
 def lasting(fault: Fault, seconds: float) -> dict[str, Any]:
     """An order for a fault, by which it takes that long if it takes any time."""
     return {"seconds": seconds} if fault in DEFAULT_SECONDS else {}
+
+
+def of_kind(kind: type[E], events: Iterable[Event]) -> list[E]:
+    """The events of one kind, in their order."""
+    return [event for event in events if isinstance(event, kind)]
 
 
 async def until(holds: Callable[[], bool]) -> None:

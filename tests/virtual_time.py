@@ -4,7 +4,7 @@ A test that waits an hour takes a millisecond, and sees every timer fire at its 
 
 - Sockets and child processes live in real time. A real socket times out at once; test those on a real loop.
 - While a function runs in a thread that `loop.run_in_executor`, `asyncio.to_thread` or `anyio.to_thread` started, the
-  clock stands still, until the thread is done. Other threads it does not know: who waits for one is told of a deadlock.
+  clock stands still, until the thread is done. Other threads it does not know: who waits for one gets a DeadlockError.
 - A thread that is started but no longer awaited, as its waiter was cancelled, does not hold the clock.
 """
 
@@ -102,7 +102,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._threads -= 1
 
     def _employs(self, thread: threading.Thread) -> bool:
-        # anyio starts its workers past the loop, so that only their queues tell whether they have work.
+        # anyio starts its workers past the loop, so that only their queues show whether they have work.
         queue = getattr(thread, "queue", None)
         return getattr(thread, "loop", None) is self and queue is not None and queue.unfinished_tasks > 0
 

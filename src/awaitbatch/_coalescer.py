@@ -8,7 +8,7 @@ import math
 import time
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import anyio
 
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from awaitbatch._jobs import JobHead
     from awaitbatch._transport import BatchTransport
     from awaitbatch.instrumentation._observers import Observers
+
+
+_LAST_MOMENT: Final = 1 << 53
+"""In epoch milliseconds. Greater numbers are no times, and might not fit into a float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,7 @@ class DescribeCoalescer:
         """Check the watch's job for the first time in ``window``, in seconds from now."""
         watch.began = now = self._loop.time()
         if self._closed is not None:
-            watch.deliver(watch, self._closed, None)
+            self._deliver(watch, self._closed)
             return
         self._windows.add(watch, window, now)
         if max(watch.latest, self._throttle.ready_at) < self._sleeps_until:
@@ -278,8 +282,15 @@ class DescribeCoalescer:
         response: DescribeJobsResponse | None = None,
         seen_at: int = 0,
     ) -> None:
+        if outcome is None and watch.held_by is None:
+            # The owner of another watch, who heard before, has taken it back.
+            return
         item = None
-        if response is not None and (outcome is MATCHED or outcome is None):
+        if (
+            response is not None
+            and (outcome is MATCHED or outcome is None)
+            and watch.job_id in response.heads
+        ):
             item = response.description(watch.job_id)
         if outcome is not None and self._observers.want(WaitEnded):
             head = response.heads.get(watch.job_id) if response is not None else None
@@ -337,7 +348,8 @@ def _job_changed(head: JobHead, before: str | None, after: str, seen_at: int) ->
 
 
 def _milliseconds(value: object) -> int | None:
-    return value if type(value) is int else None
+    """A time as AWS gives it, if it is one."""
+    return value if type(value) is int and abs(value) < _LAST_MOMENT else None
 
 
 def _is_being_cancelled() -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +13,7 @@ from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
 from awaitbatch._transport import AiobotocoreTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from aiobotocore.config import AioConfig
     from aiobotocore.session import AioSession
@@ -168,6 +167,11 @@ def _is_backoff(given: object) -> bool:
 
 
 def _are_observers(given: object) -> bool:
-    return isinstance(given, Sequence) and all(
-        callable(observer) and not inspect.iscoroutinefunction(observer) for observer in given
-    )
+    return isinstance(given, list | tuple) and all(map(_is_observer, given))
+
+
+def _is_observer(given: object) -> bool:
+    if isinstance(given, type) or not callable(given):
+        return False
+    # Of an object, its method is what may be a coroutine function.
+    return not (inspect.iscoroutinefunction(given) or inspect.iscoroutinefunction(type(given).__call__))

@@ -52,7 +52,7 @@ def find_log_locations(job: Json, region_name: str | None) -> LogLocations:
     }
     infos: dict[str, dict[str, str]] = {}
     drivers = {str(configuration.get("logDriver") or "awslogs") for configuration in configurations.values()}
-    # The latest attempt is told by the job itself while it runs, and by its attempts once it has ended.
+    # The job itself names the latest attempt's while it runs, and its attempts do once it has ended.
     for runs in (*(job.get("attempts") or ()), job):
         for name, container in _containers(runs):
             configuration = configurations.get(name, {})

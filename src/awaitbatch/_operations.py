@@ -51,7 +51,9 @@ class Operations:
         try:
             answer = await self._transport.call(operation, **parameters)
             how = "answered"
-        except Exception as error:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
             failure = classify(error, refreshes_credentials=self._transport.refreshes_credentials)
             raise
         finally:

@@ -72,7 +72,7 @@ def test_the_numbers_of_a_row() -> None:
     assert (row["cpu_us_per_job_seen"], row["kb_per_job"], row["longest_stall_ms"]) == (1000, 2500, 500)
 
 
-def test_an_end_that_is_told_too_early_is_a_death() -> None:
+def test_an_end_that_is_reported_too_early_is_a_death() -> None:
     """Who guesses has not waited."""
     row = measured(found(ended={"x": 9.0}), STATISTICS, {"x": 10.0}, ["x"], None)
     assert (row["died"], row["left"], row["delay_p50"]) == (1, 0, None)
@@ -87,7 +87,7 @@ def test_an_end_that_is_told_too_early_is_a_death() -> None:
     ],
 )
 def test_the_fate_of_the_missing_id(changes: dict[str, Any], fate: str) -> None:
-    """It is told apart from the waits for jobs that exist."""
+    """It is kept apart from the waits for jobs that exist."""
     row = measured(found(**changes), STATISTICS, {}, ["x"], "none")
     assert (row["missing_id"], row["died"]) == (fate, 0)
 
@@ -137,7 +137,7 @@ def test_unknown_names_are_refused(option: str, capsys: pytest.CaptureFixture[st
 def test_who_waits_only_for_the_missing_id_is_cut_off(
     seconds: float, settled: set[str], expected: bool
 ) -> None:
-    """After a while, and only if all jobs are told of."""
+    """After a while, and only if all jobs are reported."""
     one = harness.Harness.__new__(harness.Harness)
     one.settings, one.jobs, one._begin = {"missing_deadline": 60.0}, 2, time.monotonic() - seconds
     one._ended = dict.fromkeys(settled & {"x"}, 0.0)

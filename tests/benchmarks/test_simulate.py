@@ -174,7 +174,7 @@ def test_counting_anew() -> None:
     assert (herd.calls, herd.ids, len(herd.unseen)) == (1, 100, 100)
 
 
-def test_a_short_interval_that_can_not_be_kept_comes_to_the_same_as_a_shorter_one() -> None:
+def test_a_short_interval_that_cannot_be_kept_comes_to_the_same_as_a_shorter_one() -> None:
     """So one of them is enough."""
     one, other = simulated(600, 1, 5), simulated(600, 1, 1)
     assert one.unseen_p50 == pytest.approx(other.unseen_p50, rel=0.03)
@@ -237,7 +237,7 @@ def test_of_each_kind_the_worst_figure_is_shown() -> None:
     assert worst == {"x the best, long rounds": 1.3, "% of the ids that calls can carry": 50.0}
 
 
-def test_the_verdict_says_how_many_and_how_long() -> None:
+def test_the_conclusion_says_how_many_and_how_long() -> None:
     """100 ids x 10 calls/s x 60 s by the worst multiple, 1.2: 50,000 jobs for a minute."""
     scenarios = [
         a_scenario(unseen_max=120.0),
@@ -377,14 +377,14 @@ def test_ctrl_c_ends_it_quietly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert capsys.readouterr().err.endswith("interrupted\n")
 
 
-def test_progress_is_told_now_and_then(
+def test_progress_is_shown_now_and_then(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A line in five seconds at most."""
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    told = progress.Progress()
+    shown = progress.Progress()
     for step in range(12):
         now = 100.0 + step
-        told.write_log(f"step {step}")
+        shown.write_log(f"step {step}")
     assert capsys.readouterr().err.splitlines() == ["[   0 s] step 0", "[   5 s] step 5", "[  10 s] step 10"]

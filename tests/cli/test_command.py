@@ -59,7 +59,7 @@ def test_quick_answers(option: str) -> None:
 
 
 def test_help_names_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
-    """--help says what happens unless told otherwise, and what the exit codes mean."""
+    """--help says what happens without options, and what the exit codes mean."""
     with pytest.raises(SystemExit):
         main(["demo", "--help"])
     text = capsys.readouterr().out

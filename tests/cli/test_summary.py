@@ -84,7 +84,7 @@ def test_few_checks() -> None:
     ],
 )
 def test_disagreements(statuses: dict[str, str], ended: dict[str, float], disagreement: str) -> None:
-    """Whatever the server has on record that the waits do not say is told, with the job."""
+    """Whatever the server has on record that the waits do not say is shown, with the job."""
     record = ServerRecord({**RECORD.statuses, **statuses}, {**RECORD.ended, **ended})
     summary = summary_of(record=record)
     assert summary.disagreements == (disagreement,)

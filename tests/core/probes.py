@@ -22,7 +22,7 @@ LATER = Window(1000, 2000)
 
 
 def failure(kind: FailureKind, message: str = "no", *, costs_attempt: bool = True) -> Failure:
-    """A call that failed for this kind of trouble."""
+    """A failure of this kind."""
     return Failure(kind, "Code", 400, message, None, costs_attempt)
 
 
@@ -39,7 +39,7 @@ def seen(status: str | None, attempts: int = 0) -> JobHead:
 
 
 class Probe(Request):
-    """A request that writes down what it hears and does as it is told.
+    """A request that writes down what it hears, and answers as it is made to.
 
     Args:
         job_id: The job.

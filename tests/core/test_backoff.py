@@ -128,7 +128,7 @@ def test_jitter_draws_as_airflow_does(delay: float, width: float, minima: float,
 
 
 def test_jitter_defaults() -> None:
-    """Jitter is one second either way, and never below zero, unless told otherwise."""
+    """Jitter is one second either way, and never below zero, unless asked otherwise."""
     assert jitter_bounds(3) == (2, 4)
     assert jitter_bounds(0.25) == (0, 1.25)
     assert add_jitter(HIGHEST, 3) == 4
@@ -148,7 +148,7 @@ NO_WINDOWS: list[tuple[Any, Any]] = [
 
 
 @pytest.mark.parametrize(("earliest", "latest"), NO_WINDOWS, ids=str)
-def test_a_window_that_makes_no_sense_can_not_be_made(earliest: Any, latest: Any) -> None:
+def test_a_window_that_makes_no_sense_cannot_be_made(earliest: Any, latest: Any) -> None:
     """Not even out of one that does."""
     with pytest.raises(ValueError, match="0 <= earliest <= latest"):
         Window(earliest, latest)

@@ -77,7 +77,7 @@ def windows() -> Windows[Probe]:
 
 
 @pytest.mark.parametrize("place", [0, 1, 37, 49, 50, 63, 98, 99])
-def test_one_culprit_hurts_nobody(place: int) -> None:
+def test_one_bad_id_hurts_nobody(place: int) -> None:
     """One bad id among a hundred is found within 14 more calls, and everybody else is answered."""
     job_ids = names(MAX_IDS_PER_CALL)
     outcome = run(job_ids, {job_ids[place]: "malformed"})
@@ -86,8 +86,8 @@ def test_one_culprit_hurts_nobody(place: int) -> None:
     assert outcome.calls <= MOST_CALLS
 
 
-def test_only_the_culprits_requesters_fail(windows: Windows[Probe]) -> None:
-    """All who rode for the bad id get the error itself, and not who waits for it with a closed window."""
+def test_only_the_bad_ids_requesters_fail(windows: Windows[Probe]) -> None:
+    """All whose bad id the call carried get the error itself, and not who waits for it with a closed window."""
     for job_id in ("a", "bad_id", "bad_id", "b"):
         added(windows, one_shot(job_id))
     waiting = added(windows, Probe("bad_id"), LATER)
@@ -103,14 +103,14 @@ def test_only_the_culprits_requesters_fail(windows: Windows[Probe]) -> None:
 
 
 def test_refused_alone(windows: Windows[Probe]) -> None:
-    """A call of one job needs no parting: its requesters get the error at once."""
+    """A call of one id is not split: its requesters get the error at once."""
     added(windows, one_shot("bad_id"))
     assert ended_ids(windows.refuse(departs(windows, 0), REFUSED, 0)) == ["bad_id"]
     assert windows.take(1e9) is None
 
 
 def test_every_set_in_small_calls() -> None:
-    """Five bad ids refused with the same words hurt nobody else, wherever they sit in calls of up to 10."""
+    """Five bad ids refused with the same words hurt nobody else, wherever they are in calls of up to 10."""
     for size in range(1, 11):
         job_ids = names(size)
         for count in range(1, SUSPICIOUS + 1):
@@ -122,7 +122,7 @@ def test_every_set_in_small_calls() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(size=st.integers(SUSPICIOUS, MAX_IDS_PER_CALL), data=st.data())
-def test_some_culprits_hurt_nobody_else(size: int, data: st.DataObject) -> None:
+def test_some_bad_ids_hurt_nobody_else(size: int, data: st.DataObject) -> None:
     """Up to five bad ids refused with the same words hurt nobody else, and cost each no more calls than one alone."""
     job_ids = names(size)
     bad_ids = data.draw(st.sets(st.sampled_from(job_ids), min_size=1, max_size=SUSPICIOUS))
@@ -134,7 +134,7 @@ def test_some_culprits_hurt_nobody_else(size: int, data: st.DataObject) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(size=st.integers(1, MAX_IDS_PER_CALL), data=st.data())
-def test_culprits_with_words_of_their_own_hurt_nobody(size: int, data: st.DataObject) -> None:
+def test_bad_ids_with_words_of_their_own_hurt_nobody(size: int, data: st.DataObject) -> None:
     """Any number of bad ids that are each refused with other words hurt nobody else."""
     job_ids = names(size)
     bad_ids = data.draw(st.sets(st.sampled_from(job_ids)))
@@ -151,7 +151,7 @@ def test_culprits_with_words_of_their_own_hurt_nobody(size: int, data: st.DataOb
     most_are_bad=st.booleans(),
 )
 def test_one_good_half_saves_everybody(half: slice, places: set[int], *, most_are_bad: bool) -> None:
-    """Culprits refused with the same words, as many as there are, hurt nobody if one half of the call is good."""
+    """Bad ids refused with the same words, as many as there are, hurt nobody if one half of the call is good."""
     suspects = enumerate(names(MAX_IDS_PER_CALL)[half])
     bad_ids = {job_id for place, job_id in suspects if (place in places) is not most_are_bad}
     outcome = run(names(MAX_IDS_PER_CALL), dict.fromkeys(bad_ids, "malformed"))
@@ -203,7 +203,7 @@ def test_other_requests_are_no_part_of_a_general_refusal(windows: Windows[Probe]
     assert (refused, answered) == (set(names(4, "mine")), set(names(3, "other")))
 
 
-def test_a_culprit_that_left_blames_no_neighbour(windows: Windows[Probe]) -> None:
+def test_a_bad_id_that_left_blames_no_neighbour(windows: Windows[Probe]) -> None:
     """When the bad id's waiter leaves while the call is under way, the one that stays is tried again."""
     bad_id, neighbour = added(windows, one_shot("bad_id")), added(windows, one_shot("b"))
     call = departs(windows, 0)
@@ -229,7 +229,7 @@ def test_a_refused_call_whose_waiters_have_all_left(windows: Windows[Probe]) -> 
     assert list(windows) == [later]
 
 
-def test_who_leaves_between_the_parts_takes_no_seat(windows: Windows[Probe]) -> None:
+def test_who_leaves_between_the_parts_is_not_carried(windows: Windows[Probe]) -> None:
     """A part carries those who still wait when it leaves."""
     probes = [added(windows, one_shot(job_id)) for job_id in names(6)]
     windows.refuse(departs(windows, 0), REFUSED, 0)
@@ -310,7 +310,7 @@ def test_a_throttled_part_keeps_nothing_in_flight(windows: Windows[Probe]) -> No
 
 
 def test_a_part_that_fails_goes_back_to_the_queue(windows: Windows[Probe]) -> None:
-    """Riders of a part that was lost hear of it and wait for a new window; the other part goes on."""
+    """The requests of a part that was lost hear of it and wait for a new window; the other part goes on."""
     probes = [added(windows, Probe(job_id, on_failure=Window(5, 6))) for job_id in names(4)]
     windows.refuse(departs(windows, 0), REFUSED, 0)
     lost, other = departs(windows, 0), departs(windows, 0)

@@ -54,7 +54,7 @@ class Ticket:
     Attributes:
         added: When it was added, in events.
         state: How far its job had come then.
-        call: The number of the call that it rides, or None while it waits.
+        call: The number of the call that carries it, or None while it waits.
         passed_over: Calls that left without it after its `latest`.
     """
 
@@ -85,11 +85,11 @@ class Herd(RuleBasedStateMachine):
     # What the model knows.
 
     def waiting(self) -> dict[Watch, Ticket]:
-        """The requests that ride no call."""
+        """The requests that no call carries."""
         return {watch: ticket for watch, ticket in self.tickets.items() if ticket.call is None}
 
     def carried(self, call: Call[Watch]) -> list[Watch]:
-        """The requests that ride a call."""
+        """The requests that a call carries."""
         return [watch for watch, ticket in self.tickets.items() if ticket.call == call.number]
 
     def between_parts(self) -> list[Watch]:
@@ -243,7 +243,7 @@ class Herd(RuleBasedStateMachine):
         self.departures.append(self.now)
         self.events += 1
         if call.bisection is None:
-            self.check_seats(call)
+            self.check_ids(call)
         else:
             self.check_part(call)
         states = {job_id: self.states[job_id] for job_id in call.job_ids}
@@ -261,29 +261,29 @@ class Herd(RuleBasedStateMachine):
 
     # What must hold.
 
-    def check_seats(self, call: Call[Watch]) -> None:
-        """All who may share a boarded place ride; the rest of the places went by deadline, but for early places."""
+    def check_ids(self, call: Call[Watch]) -> None:
+        """All who may share an id are carried; the ids were chosen by deadline, but for one-shots that go first."""
         waiting = {watch: ticket for watch, ticket in self.waiting().items() if watch.earliest <= self.now}
         assert any(watch.latest <= self.now for watch in waiting), "nobody had to leave"
         soonest: dict[str, float] = {}
-        express: dict[str, float] = {}
+        one_shots: dict[str, float] = {}
         for watch in waiting:
             job_id, latest = watch.job_id, watch.latest
             soonest[job_id] = min(latest, soonest.get(job_id, math.inf))
             if watch.one_shot and latest <= self.now:
-                express[job_id] = min(latest, express.get(job_id, math.inf))
-        boarded = set(call.job_ids)
-        left = soonest.keys() - boarded
+                one_shots[job_id] = min(latest, one_shots.get(job_id, math.inf))
+        carried = set(call.job_ids)
+        left = soonest.keys() - carried
         if left:
-            assert len(boarded) == MAX_IDS_PER_CALL, "places stayed empty"
-            jumped = {job_id for job_id in boarded if soonest[job_id] > min(soonest[other] for other in left)}
+            assert len(carried) == MAX_IDS_PER_CALL, "places stayed empty"
+            jumped = {job_id for job_id in carried if soonest[job_id] > min(soonest[other] for other in left)}
             assert len(jumped) <= MAX_ONE_SHOTS_FIRST
-            assert jumped <= express.keys()
-        if overdue := [express[job_id] for job_id in left & express.keys()]:
-            assert len(boarded & express.keys()) >= MAX_ONE_SHOTS_FIRST
-            assert sorted(express[job_id] for job_id in boarded & express.keys())[9] <= min(overdue)
+            assert jumped <= one_shots.keys()
+        if overdue := [one_shots[job_id] for job_id in left & one_shots.keys()]:
+            assert len(carried & one_shots.keys()) >= MAX_ONE_SHOTS_FIRST
+            assert sorted(one_shots[job_id] for job_id in carried & one_shots.keys())[9] <= min(overdue)
         for watch, ticket in waiting.items():
-            if watch.job_id in boarded:
+            if watch.job_id in carried:
                 ticket.call, ticket.passed_over = call.number, 0
             elif watch.latest <= self.now:
                 ticket.passed_over += 1
@@ -318,7 +318,7 @@ class Herd(RuleBasedStateMachine):
             assert before is None or STATES.index(JobStatus(before)) < STATES.index(JobStatus(after))
 
     def leave(self, carried: Iterable[Watch], ended: Iterable[Delivery[Watch]]) -> None:
-        """The carried of a call that has ended wait again, those who are done are gone."""
+        """The requests of a call that has ended wait again; those that are done are gone."""
         for watch in carried:
             self.tickets[watch].call = None
         for watch, _ in ended:

@@ -44,15 +44,15 @@ def test_first_line() -> None:
 
 
 def test_message_of_an_error() -> None:
-    """An error is told by its first line, by its class if it says nothing, and by both where the class matters."""
+    """An error is shown by its first line, by its class if it says nothing, and by both where the class matters."""
     assert message_of(ValueError("a\nb")) == "a"
     assert message_of(TimeoutError()) == "TimeoutError"
     assert error_line(ValueError("a\x1b\nb")) == r"ValueError: 'a\x1b'"
     assert error_line(TimeoutError()) == "TimeoutError"
 
 
-def test_an_error_that_can_not_be_shown() -> None:
-    """An error whose text raises is told by its class."""
+def test_an_error_that_cannot_be_shown() -> None:
+    """An error whose text raises is shown by its class."""
 
     class Mute(Exception):  # noqa: N818
         def __str__(self) -> str:

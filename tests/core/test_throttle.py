@@ -468,7 +468,7 @@ def test_rest_respects_the_limit() -> None:
 
 
 def test_repr() -> None:
-    """The representation tells the rate, the limit and the phase."""
+    """The representation shows the rate, the limit and the phase."""
     throttle = AdaptiveThrottle(50, STEADY)
     throttle.rate = 12.345
     assert repr(throttle).endswith("12.35 of at most 50 calls/s, until first congestion>")

@@ -26,7 +26,7 @@ FREELY_THROTTLED = failure(FailureKind.THROTTLED, costs_attempt=False)
 
 
 class Schedule:
-    """A backoff whose window tells the number of tries that it was asked for."""
+    """A backoff whose window shows the number of tries that it was asked for."""
 
     def window(self, tries: int) -> Window:
         """Open after as many seconds as there were tries, for one second."""
@@ -145,7 +145,7 @@ class TestTheJob:
         assert outcome.reason is Reason.FAILED
 
     def test_repr(self) -> None:
-        """The representation tells how far it has come."""
+        """The representation shows how far it has come."""
         request = poll()
         assert repr(request) == "<Watch a not seen yet, 0 checks>"
         request.on_seen(seen("RUNNING"))
@@ -241,7 +241,7 @@ class TestAbsent:
             assert request.absences == 0
 
     def test_seen_then_gone(self) -> None:
-        """A job that was seen and has vanished is told from one that never was."""
+        """A job that was seen and has vanished is distinguished from one that never was."""
         request = poll(status_retries=1)
         request.on_seen(seen("RUNNING"))
         assert request.on_absent() == Outcome(Reason.ABSENT)
@@ -293,7 +293,7 @@ class TestForGood:
 
     @pytest.mark.parametrize("make", [describe, poll])
     def test_an_expiry_is_no_check(self, make: Any) -> None:
-        """It may come from a call that the request did not ride, so it uses up nothing."""
+        """It may come from a call that did not carry the request, so it uses up nothing."""
         request = make()
         request.on_failure(EXPIRED)
         assert (request.failures, request.checks) == (0, 0)
@@ -311,7 +311,7 @@ class Raises:
 
 
 class Gives:
-    """A backoff that gives whatever it is told to."""
+    """A backoff that gives whatever it is made with."""
 
     def __init__(self, window: Any) -> None:
         self._window = window

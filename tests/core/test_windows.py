@@ -1,4 +1,4 @@
-"""Request windows: who travels in which call, and who is told of its answer."""
+"""Request windows: which call carries which ids, and who hears its answer."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class TestDeparture:
         assert departs(windows, 105).due == 105
 
     def test_deadline_moves_on(self, windows: Windows[Probe]) -> None:
-        """Whoever rides or has left has no deadline any more."""
+        """A request that is under way or has left has no deadline any more."""
         added(windows, Probe("a"), Window(0, 1))
         gone = added(windows, Probe("b"), Window(5, 6))
         added(windows, Probe("c"), Window(8, 9))
@@ -82,8 +82,8 @@ class TestDeparture:
         assert (early.earliest, early.latest) == (101, 102)
         assert (late.earliest, late.latest) == (104, 105)
 
-    def test_open_windows_fill_the_seats(self, windows: Windows[Probe]) -> None:
-        """Requests whose window is open travel with the one that must, those whose window is closed do not."""
+    def test_open_windows_fill_the_call(self, windows: Windows[Probe]) -> None:
+        """Requests whose window is open go with the one that must, those whose window is closed do not."""
         added(windows, Probe("due"), Window(0, 10))
         added(windows, Probe("open"), Window(10, 500))
         added(windows, Probe("closed"), Window(10.001, 500))
@@ -105,7 +105,7 @@ class TestDeparture:
         assert order == list(reversed(range(350)))
 
     @pytest.mark.parametrize("count", [1, 2, 37, 99, 100])
-    def test_small_herds_travel_together(self, windows: Windows[Probe], count: int) -> None:
+    def test_small_herds_go_together(self, windows: Windows[Probe], count: int) -> None:
         """With up to 100 jobs every call carries them all."""
         for number, job_id in enumerate(names(count)):
             added(windows, Probe(job_id, reply=Window(5, 10)), Window(0, number / 100))
@@ -117,7 +117,7 @@ class TestDeparture:
             now = windows.next_deadline()
 
     def test_never_more_than_a_hundred(self, windows: Windows[Probe]) -> None:
-        """A call has 100 places at most, each for another job, whoever wants to travel."""
+        """A call carries at most 100 ids, each of another job, however many requests wait."""
         for number in range(1000):
             added(windows, Probe(f"{number % 300}", one_shot=number % 3 == 0))
         for _ in range(3):
@@ -125,8 +125,8 @@ class TestDeparture:
             assert len(job_ids) == len(set(job_ids)) == MAX_IDS_PER_CALL
         assert windows.take(5) is None
 
-    def test_companions_share_a_seat(self, windows: Windows[Probe]) -> None:
-        """All open requests for one job share a place and hear the one answer as their own."""
+    def test_requests_for_one_job_share_an_id(self, windows: Windows[Probe]) -> None:
+        """All open requests for one job share its id in the call, and hear the one answer as their own."""
         probes = [added(windows, Probe("a"), Window(0, 1 + number)) for number in range(50)]
         call = departs(windows, 1)
         assert call.job_ids == ("a",)
@@ -134,7 +134,7 @@ class TestDeparture:
         assert all(probe.heard == ["RUNNING"] for probe in probes)
         assert windows.next_deadline() == 2 + LATER.latest
 
-    def test_the_late_one_of_two_shares_no_seat(self, windows: Windows[Probe]) -> None:
+    def test_the_late_one_of_two_shares_no_id(self, windows: Windows[Probe]) -> None:
         """A request for the same job whose window is closed keeps its own deadline."""
         added(windows, Probe("a"))
         added(windows, Probe("a"), Window(3, 4))
@@ -142,22 +142,22 @@ class TestDeparture:
         assert windows.next_deadline() == 4
 
     def test_repr(self, windows: Windows[Probe]) -> None:
-        """The representation tells requests from jobs, and a call how many it carries."""
+        """The representation counts requests and jobs, and that of a call the ids that it carries."""
         added(windows, Probe("a"))
         added(windows, Probe("a"))
         assert repr(windows) == "<Windows 2 requests for 1 jobs>"
         assert repr(departs(windows, 0)).endswith("of 1 jobs>")
 
     def test_iterates_over_all(self, windows: Windows[Probe]) -> None:
-        """Iteration and length cover those that wait and those that ride."""
-        riding = added(windows, Probe("a"))
+        """Iteration and length cover those that wait and those under way."""
+        carried = added(windows, Probe("a"))
         departs(windows, 0)
         waiting = added(windows, Probe("b"), LATER)
-        assert set(windows) == {riding, waiting}
+        assert set(windows) == {carried, waiting}
         assert len(windows) == 2
 
 
-class TestExpressSeats:
+class TestOneShotsFirst:
     """One-shot requests that are due pass a few overdue polls, not all of them."""
 
     def test_up_to_ten_go_first(self, windows: Windows[Probe]) -> None:
@@ -181,7 +181,7 @@ class TestExpressSeats:
         ]
         assert polls == names(180, "poll")
 
-    def test_other_seats_go_by_deadline(self, windows: Windows[Probe]) -> None:
+    def test_other_places_go_by_deadline(self, windows: Windows[Probe]) -> None:
         """Beyond the early places a one-shot competes by its deadline like everybody."""
         for job_id in names(50, "poll"):
             added(windows, Probe(job_id), Window(0, 3))
@@ -207,10 +207,10 @@ class TestExpressSeats:
 
 
 class TestAnswers:
-    """Who is told of an answer."""
+    """Who hears an answer."""
 
-    def test_counts_for_those_who_ride(self, windows: Windows[Probe]) -> None:
-        """Riders hear the answer, and their next window counts from the answer."""
+    def test_counts_for_those_carried(self, windows: Windows[Probe]) -> None:
+        """Requests of the call hear the answer, and their next window counts from it."""
         probe = added(windows, Probe("a", reply=Window(3, 7)))
         call = departs(windows, 0)
         assert windows.answer(call, everybody(call), now=50) == ([], [StatusChange("a", None, "RUNNING")], [])
@@ -281,7 +281,7 @@ class TestAnswers:
         assert windows.next_deadline() == math.inf
 
     def test_news_for_who_came_meanwhile(self, windows: Windows[Probe]) -> None:
-        """Whoever asks for the job since all who rode have left gets no answer, but the log gets the news."""
+        """Whoever came after all whom the call carries had left gets no answer, but the log gets the news."""
         before = added(windows, Probe("a"))
         call = departs(windows, 0)
         windows.discard(before)
@@ -299,7 +299,7 @@ class TestAnswers:
         assert departs(windows, 0).job_ids == ("a",)
 
     def test_added_again_is_made_again(self, windows: Windows[Probe]) -> None:
-        """A request that was taken back and added again is not answered by the call that it rode before."""
+        """A request that was taken back and added again is not answered by the call that carried it before."""
         probe = added(windows, Probe("a", otherwise=MATCHED))
         call = departs(windows, 0)
         windows.discard(probe)
@@ -309,7 +309,7 @@ class TestAnswers:
         assert probe.heard == []
 
     def test_an_answer_to_an_earlier_window_does_not_count(self, windows: Windows[Probe]) -> None:
-        """Once a request has a new window, the call that it rode for the old one is another's."""
+        """Once a request has a new window, the call that carried it for the old one is another's."""
         probe = added(windows, Probe("a", otherwise=Window(3, 4)))
         slow = departs(windows, 0)
         added(windows, one_shot("a"))
@@ -322,7 +322,7 @@ class TestAnswers:
         assert windows.next_deadline() == 5
 
     def test_a_failure_of_an_earlier_window_is_ignored(self, windows: Windows[Probe]) -> None:
-        """Once a request has a new window, a failure of the call that it rode for the old one is not its own."""
+        """Once a request has a new window, a failure of the call that carried it for the old one is not its own."""
         probe = added(windows, Probe("a", otherwise=Window(3, 4)))
         slow = departs(windows, 0)
         added(windows, one_shot("a"))
@@ -333,7 +333,7 @@ class TestAnswers:
         assert probe.heard == ["(RUNNING)"]
 
     def test_two_calls_for_one_job(self, windows: Windows[Probe]) -> None:
-        """A request that an overtaking call told nothing decisive still gets its own answer."""
+        """A request to which an overtaking call brought nothing decisive still gets its own answer."""
         probe = added(windows, Probe("a"))
         slow = departs(windows, 0)
         added(windows, one_shot("a"))
@@ -357,7 +357,7 @@ class TestAnswers:
         assert waiting.heard == []
 
     def test_missing_jobs(self, windows: Windows[Probe]) -> None:
-        """Riders whose job is missing hear so, and their neighbours get their answers."""
+        """Requests whose job is missing hear so, and their neighbours get their answers."""
         probes = [added(windows, Probe(job_id)) for job_id in "abc"]
         call = departs(windows, 0)
         windows.answer(call, {"a": seen("RUNNING"), "c": seen("FAILED")}, 1)
@@ -371,8 +371,8 @@ class TestAnswers:
         assert windows.answer(call, everybody(call), 1) == ([], [], [])
 
     @pytest.mark.parametrize("count", [2, 3, 50])
-    def test_all_companions_are_told(self, windows: Windows[Probe], count: int) -> None:
-        """Companions that end while the answer is handed round keep nobody from hearing it."""
+    def test_all_requests_for_a_job_hear(self, windows: Windows[Probe], count: int) -> None:
+        """Requests that end while the answer is handed round keep no other from hearing it."""
         probes = [added(windows, one_shot("a")) for _ in range(count)]
         call = departs(windows, 0)
         ended, _, _ = windows.answer(call, everybody(call), 1)
@@ -380,17 +380,17 @@ class TestAnswers:
 
 
 class TestFailures:
-    """What a failed call does to its carried."""
+    """What a failed call does to the requests that it carries."""
 
-    def test_only_riders_hear(self, windows: Windows[Probe]) -> None:
-        """A failure is told to those who rode, not to others who wait for the same job."""
+    def test_only_those_carried_hear(self, windows: Windows[Probe]) -> None:
+        """The requests of the call hear of its failure, others for the same job do not."""
         request = added(windows, Probe("a", on_failure=Window(2, 3)))
         other = added(windows, Probe("a"), LATER)
         windows.fail(departs(windows, 0), TRANSIENT, now=10)
         assert (request.heard, other.heard) == (["transient"], [])
         assert windows.next_deadline() == 13
 
-    def test_riders_of_another_call_hear_nothing(self, windows: Windows[Probe]) -> None:
+    def test_requests_of_another_call_hear_nothing(self, windows: Windows[Probe]) -> None:
         """Of two calls under way for one job, the failure of one is not that of the other."""
         first = added(windows, Probe("a"))
         failing = departs(windows, 0)
@@ -401,7 +401,7 @@ class TestFailures:
         windows.answer(other, everybody(other), 2)
         assert second.heard == ["RUNNING"]
 
-    def test_throttled_riders_keep_their_deadline(self, windows: Windows[Probe]) -> None:
+    def test_throttled_requests_keep_their_deadline(self, windows: Windows[Probe]) -> None:
         """Whoever is left as it was goes back into the queue with the deadline that it had."""
         probe = added(windows, Probe("a"), Window(0, 5))
         windows.fail(departs(windows, 5), THROTTLED, now=9)
@@ -412,7 +412,7 @@ class TestFailures:
         assert probe.heard == ["throttled", "RUNNING"]
 
     def test_throttled_one_shots_keep_their_privilege(self, windows: Windows[Probe]) -> None:
-        """A one-shot that was throttled still gets an early place."""
+        """A one-shot that was throttled still goes first."""
         added(windows, one_shot("shot"), Window(0, 5))
         call = departs(windows, 5)
         for job_id in names(MAX_IDS_PER_CALL, "poll"):
@@ -420,7 +420,7 @@ class TestFailures:
         windows.fail(call, THROTTLED, now=9)
         assert departs(windows, 9).job_ids[0] == "shot"
 
-    def test_fatal_ends_all_riders(self, windows: Windows[Probe]) -> None:
+    def test_fatal_ends_all_carried(self, windows: Windows[Probe]) -> None:
         """Every request that says so ends, with the outcome that it gave."""
         for job_id in "ab":
             added(windows, Probe(job_id))
@@ -430,22 +430,22 @@ class TestFailures:
         assert len(windows) == 0
 
     def test_expired_ends_all(self, windows: Windows[Probe]) -> None:
-        """When no call can succeed any more, who rides another call, who waits and who came later end as well."""
-        added(windows, Probe("rides"))
+        """When no call can succeed any more, requests of other calls, those that wait and later ones end as well."""
+        added(windows, Probe("of the call"))
         failing = departs(windows, 0)
-        added(windows, Probe("rides another"))
+        added(windows, Probe("of another call"))
         other = departs(windows, 0)
         added(windows, Probe("waits"), LATER)
         added(windows, one_shot("is due"))
-        added(windows, Probe("rides"), LATER)
+        added(windows, Probe("of the call"), LATER)
         ended = windows.fail(failing, EXPIRED, now=1)
-        assert ended_ids(ended) == ["rides", "rides", "rides another", "waits", "is due"]
+        assert ended_ids(ended) == ["of the call", "of the call", "of another call", "waits", "is due"]
         assert all(outcome and outcome.failure is EXPIRED for _, outcome in ended)
         assert (len(windows), windows.next_deadline(), windows.take(1e9)) == (0, math.inf, None)
         assert windows.answer(other, everybody(other), 2) == ([], [], [])
 
     def test_expired_ends_nobody_yet_to_come(self, windows: Windows[Probe]) -> None:
-        """Requests that are added afterwards travel as ever."""
+        """Requests that are added afterwards are sent as ever."""
         added(windows, Probe("a"))
         windows.fail(departs(windows, 0), EXPIRED, now=1)
         probe = added(windows, Probe("a"), Window(0, 5), now=2)
@@ -458,7 +458,7 @@ class TestDiscard:
     """Taking back one's own request and nothing else."""
 
     def test_while_waiting(self, windows: Windows[Probe]) -> None:
-        """A companion for the same job stays where it is."""
+        """Another request for the same job stays where it is."""
         first, second = added(windows, Probe("a")), added(windows, Probe("a"))
         windows.discard(first)
         assert list(windows) == [second]
@@ -466,7 +466,7 @@ class TestDiscard:
         windows.answer(call, everybody(call), 1)
         assert (first.heard, second.heard) == ([], ["RUNNING"])
 
-    def test_while_riding(self, windows: Windows[Probe]) -> None:
+    def test_while_under_way(self, windows: Windows[Probe]) -> None:
         """A request that leaves hears nothing; the others of the call get their answers."""
         first, second, neighbour = (added(windows, Probe(job_id)) for job_id in "aab")
         call = departs(windows, 0)
@@ -505,8 +505,8 @@ class TestDiscard:
             windows.discard(added(windows, Probe(job_id, one_shot=True), LATER))
         assert max(heap_lengths(windows)) <= MAX_IDS_PER_CALL + 1
 
-    def test_a_storm_of_riders_leaves_nothing_behind(self, windows: Windows[Probe]) -> None:
-        """Whoever cancels while riding leaves nothing in the heaps either."""
+    def test_a_storm_under_way_leaves_nothing_behind(self, windows: Windows[Probe]) -> None:
+        """Cancellations while calls are under way leave nothing in the heaps either."""
         for _ in range(50):
             probes = [added(windows, Probe(job_id, one_shot=True)) for job_id in names(50)]
             departs(windows, 0)
@@ -549,7 +549,7 @@ class TestDiscard:
 
 
 class TestChanges:
-    """News of a job is told once."""
+    """A change of a job is heard of once."""
 
     @pytest.fixture
     def watched(self, windows: Windows[Probe]) -> Windows[Probe]:
@@ -571,7 +571,7 @@ class TestChanges:
         assert self.check(watched, "RUNNING") == []
 
     def test_stale_observations_are_no_news(self, watched: Windows[Probe]) -> None:
-        """An answer that shows the past is no news, and what comes after is told against the present."""
+        """An answer that shows the past is no news, and what comes after is compared with the present."""
         self.check(watched, "RUNNING")
         assert self.check(watched, "STARTING") == []
         assert self.check(watched, "SUCCEEDED", 1) == [StatusChange("a", "RUNNING", "SUCCEEDED")]
@@ -588,14 +588,14 @@ class TestChanges:
         assert self.check(watched, "RUNNING") == [StatusChange("a", None, "RUNNING")]
 
     def test_describes_make_no_news(self, windows: Windows[Probe]) -> None:
-        """Who describes a job sees it himself; it is news to the first who waits."""
+        """What only a describe has seen is no news; it is news to the first poll."""
         added(windows, one_shot())
         assert self.check(windows, "RUNNING") == []
         added(windows, Probe("a"))
         assert self.check(windows, "RUNNING") == [StatusChange("a", None, "RUNNING")]
 
     def test_an_unknown_state_is_news(self, watched: Windows[Probe]) -> None:
-        """A state that AWS invented yesterday is told as it came."""
+        """A state that AWS invented yesterday is passed on as it came."""
         self.check(watched, "RUNNING")
         assert self.check(watched, "HIBERNATING") == [StatusChange("a", "RUNNING", "HIBERNATING")]
 
@@ -687,7 +687,7 @@ def test_windows_open_with_their_tick(windows: Windows[Probe]) -> None:
 
 
 def test_a_window_that_never_opens(windows: Windows[Probe]) -> None:
-    """Windows may be as far away as a number can tell."""
+    """Windows may be as far away as a number can say."""
     never = added(windows, Probe("never"), Window(sys.float_info.max, sys.float_info.max))
     other = added(windows, Probe("other"), AT_ONCE)
     assert departs(windows, 0).job_ids == ("other",)

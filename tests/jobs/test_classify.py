@@ -149,7 +149,7 @@ def test_answers_without_a_body(status: int) -> None:
     ("refreshes", "kind"), [(True, TRANSIENT), (False, EXPIRED)], ids=["refreshable", "static"]
 )
 def test_expired_credentials(code: str, refreshes: bool, kind: FailureKind) -> None:
-    """Expired credentials are a passing trouble if they will be replaced, and the end of all waits if they will not."""
+    """Expired credentials are a transient failure if they will be replaced, else the end of all waits."""
     error = http_error(403, code)
     assert classify(error, refreshes_credentials=refreshes).kind is kind
 
@@ -161,7 +161,7 @@ def test_fresh_credentials_do_not_heal_everything(code: str) -> None:
 
 
 @pytest.mark.parametrize("response", [{}, {"Error": {}}, {"ResponseMetadata": {}}], ids=str)
-def test_an_answer_that_tells_nothing(response: Any) -> None:
+def test_an_answer_that_says_nothing(response: Any) -> None:
     """An error of a test double, without code and status, does not break the classifier."""
     failure = classify(botocore_errors.ClientError(response, "DescribeJobs"))
     assert (failure.kind, failure.code, failure.http_status) == (PERMANENT, "Unknown", None)
@@ -235,14 +235,14 @@ def test_the_tracebacks_of_causes_are_dropped() -> None:
 
 
 def test_a_stray_cancellation_is_a_lost_call() -> None:
-    """A CancelledError out of aiobotocore that nobody asked for is a passing trouble."""
+    """A CancelledError out of aiobotocore that nobody asked for is a transient failure."""
     assert classify(asyncio.CancelledError()).kind is TRANSIENT
 
 
 @pytest.mark.parametrize(
     "error", [RuntimeError("Session is closed"), AttributeError("get"), TypeError("NoneType")], ids=class_name
 )
-def test_a_defect_is_no_network_trouble(error: Exception) -> None:
+def test_a_defect_is_no_network_failure(error: Exception) -> None:
     """A programming error that aiobotocore wraps like a lost connection ends the waits, and leaves nothing open."""
     raised = as_aiobotocore_raises(error)
     assert isinstance(raised, botocore_errors.HTTPClientError)
@@ -252,14 +252,14 @@ def test_a_defect_is_no_network_trouble(error: Exception) -> None:
 
 
 def test_throttles() -> None:
-    """A throttle is told from every other failure."""
+    """A throttle is distinguished from every other failure."""
     assert classify(http_error(429, None)).kind is THROTTLED
     assert classify(http_error(400, "ThrottlingException")).kind is THROTTLED
     assert classify(http_error(500, "ServerException")).kind is not THROTTLED
     assert classify(TimeoutError()).kind is not THROTTLED
 
 
-# What aiohttp raises, and what is known then of the request: it was not sent, or nobody can tell.
+# What aiohttp raises, and what is known then of the request: it was not sent, or nobody knows.
 _HOST: Any = SimpleNamespace(host="batch.us-east-1.amazonaws.com", port=443, ssl=True, is_ssl=True)
 _INFO: Any = SimpleNamespace(real_url=URL)
 
@@ -339,7 +339,7 @@ def test_no_trust(error: Exception) -> None:
 
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 599])
 def test_answers_that_leave_it_open(status: int) -> None:
-    """After a 5xx nobody can tell what was done."""
+    """After a 5xx nobody knows what was done."""
     error = http_error(status, None)
     assert classify(error).may_be_done
     assert classify(error).was_sent
@@ -354,7 +354,7 @@ def test_answers_that_leave_nothing_open(status: int) -> None:
 
 
 def test_an_unreadable_answer_leaves_it_open() -> None:
-    """An answer that came but cannot be read may tell of something that was done."""
+    """An answer that came but cannot be read may be about something that was done."""
     assert classify(ResponseParserError("Unable to parse response")).may_be_done
 
 

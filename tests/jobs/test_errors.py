@@ -114,7 +114,7 @@ def test_errors_can_be_made_bare(error: type[errors.AwaitBatchError]) -> None:
 
 
 class TestFailedJob:
-    """What JobFailedError tells of the job."""
+    """What JobFailedError says of the job."""
 
     def test_a_whole_description(self) -> None:
         """Reason, attempts and id are read from the description."""
@@ -163,13 +163,13 @@ def result(
     return WaitResult(watch, outcome, item)
 
 
-def raised(ending: WaitResult) -> Exception:
-    """The error that an ending raises."""
+def raised(ended: WaitResult) -> Exception:
+    """The error that a result raises."""
     try:
-        ending.description()
+        ended.description()
     except Exception as error:  # noqa: BLE001
         return error
-    pytest.fail(f"{ending} raised nothing")
+    pytest.fail(f"{ended} raised nothing")
 
 
 def failed(message: str = "no", error: Exception | None = None) -> Failure:
@@ -177,14 +177,14 @@ def failed(message: str = "no", error: Exception | None = None) -> Failure:
     return Failure(FailureKind.PERMANENT, "AccessDeniedException", 403, message, error)
 
 
-class TestEndings:
-    """How a wait that ended is told."""
+class TestResults:
+    """How a wait that ended reaches its caller."""
 
     def test_seen_as_awaited(self) -> None:
         """The description is decoded when somebody wants it."""
-        ending = result(MATCHED, item=b'{"jobId":"a-1","status":"SUCCEEDED","stoppedAt":null}')
-        assert ending.description() == {"jobId": "a-1", "status": "SUCCEEDED"}
-        assert not ending.is_error
+        ended = result(MATCHED, item=b'{"jobId":"a-1","status":"SUCCEEDED","stoppedAt":null}')
+        assert ended.description() == {"jobId": "a-1", "status": "SUCCEEDED"}
+        assert not ended.is_error
 
     def test_unreadable(self) -> None:
         """A description that cannot be read is an error of the description, not a wrong answer."""
@@ -194,17 +194,17 @@ class TestEndings:
 
     def test_never_seen(self) -> None:
         """Who waits for a job that never appears reads its id, that it was never seen, and what to check."""
-        ending = result(Outcome(Reason.ABSENT), absences=10)
-        error = raised(ending)
+        ended = result(Outcome(Reason.ABSENT), absences=10)
+        error = raised(ended)
         assert isinstance(error, errors.JobNotFoundError)
         assert (error.job_id, error.seen) == ("a-1", False)
         assert "(a-1)" in str(error)
         assert "never seen" in str(error)
         assert "10 answers" in str(error)
-        assert not ending.is_error
+        assert not ended.is_error
 
     def test_seen_and_gone(self) -> None:
-        """A job that was seen and has vanished is told from one that never was."""
+        """A job that was seen and has vanished is distinguished from one that never was."""
         error = raised(result(Outcome(Reason.ABSENT), absences=10, last_status="RUNNING"))
         assert isinstance(error, errors.JobNotFoundError)
         assert error.seen
@@ -216,15 +216,15 @@ class TestEndings:
     def test_exhausted(self, cause: Exception | None) -> None:
         """The error keeps Airflow's phrase, names the job, counts the checks and has the last failure as its cause."""
         failure = failed("slow", cause) if cause else None
-        ending = result(Outcome(Reason.EXHAUSTED, failure), checks=5, last_status="RUNNABLE")
-        error = raised(ending)
+        ended = result(Outcome(Reason.EXHAUSTED, failure), checks=5, last_status="RUNNABLE")
+        error = raised(ended)
         assert isinstance(error, errors.MaxRetriesExceededError)
         assert (error.job_id, error.checks, error.last_status) == ("a-1", 5, "RUNNABLE")
         assert "status checks exceed max_retries" in str(error)
         assert "(a-1)" in str(error)
         assert "RUNNABLE" in str(error)
         assert error.__cause__ is cause
-        assert ending.is_error
+        assert ended.is_error
 
     def test_exhausted_unseen(self) -> None:
         """A wait that never saw the job says so."""
@@ -234,15 +234,15 @@ class TestEndings:
     def test_failed(self) -> None:
         """The error carries code and status, quotes the cause, and names the job."""
         cause = RuntimeError("User is not authorized")
-        ending = result(Outcome(Reason.FAILED, failed(str(cause), cause)), checks=3)
-        error = raised(ending)
+        ended = result(Outcome(Reason.FAILED, failed(str(cause), cause)), checks=3)
+        error = raised(ended)
         assert isinstance(error, errors.DescribeError)
         assert (error.job_id, error.code, error.http_status) == ("a-1", "AccessDeniedException", 403)
         assert "(a-1)" in str(error)
         assert "User is not authorized" in str(error)
         assert "after 3 checks" in str(error)
         assert error.__cause__ is cause
-        assert ending.is_error
+        assert ended.is_error
 
     def test_broken(self) -> None:
         """What the user's own backoff raised is raised as it is."""
@@ -257,5 +257,5 @@ class TestEndings:
 
     @pytest.mark.parametrize("reason", [Reason.MATCHED, Reason.FAILED, Reason.BROKEN])
     def test_impossible(self, reason: Reason) -> None:
-        """An ending that cannot be is a bug that shows itself, not a wrong answer."""
+        """A result that cannot be is a bug that shows itself, not a wrong answer."""
         assert isinstance(raised(result(Outcome(reason))), RuntimeError)

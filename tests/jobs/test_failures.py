@@ -15,7 +15,7 @@ def codes() -> list[tuple[Row, str]]:
     return [(row, code) for row in TABLE for code in row.codes]
 
 
-def test_every_trouble_has_a_row() -> None:
+def test_every_failure_has_a_row() -> None:
     """No meaning of a failure is without a failure."""
     assert {row.kind for row in TABLE} == set(FailureKind)
 
@@ -45,8 +45,8 @@ def test_a_code_is_judged_by_its_row(row: Row, code: str) -> None:
     assert len(fitting) == 1 or {other.renewed for other in fitting} == {True, False}
 
 
-def test_a_status_of_trouble_outweighs_a_code_of_refusal() -> None:
-    """A server in trouble is not taken at its word: rows of a wait that goes on come before rows that end it."""
+def test_a_status_of_the_server_outweighs_a_code_of_refusal() -> None:
+    """A server that fails is not taken at its word: rows of a wait that goes on come before rows that end it."""
     order = [row.kind for row in TABLE if row.statuses and not row.bare]
     assert order == [
         FailureKind.THROTTLED,

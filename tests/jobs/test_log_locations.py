@@ -57,7 +57,7 @@ class TestOneContainer:
     """Jobs of one container."""
 
     def test_running(self) -> None:
-        """The first attempt is told by the job itself."""
+        """The stream of the first attempt is in the job itself."""
         job = {"status": "RUNNING", "container": {**options("/group", "us-west-2"), **stream("s0")}}
         assert found(job) == [("s0", "/group", "us-west-2")]
 
@@ -102,7 +102,7 @@ class TestOneContainer:
         assert found(job) == [(f"s{number}", "/group", REGION) for number in range(3)]
 
     def test_the_attempt_that_runs_is_the_latest(self) -> None:
-        """While the third attempt runs the job tells of it, and the attempts of those before."""
+        """While the third attempt runs, the job has its stream, and the attempts have those before."""
         job = {"status": "RUNNING", "container": stream("s2"), "attempts": attempts("s0", "s1")}
         assert stream_names(job) == ["s0", "s1", "s2"]
 
@@ -117,7 +117,7 @@ class TestOneContainer:
         assert stream_names(job) == ["s2"]
 
     def test_realistic(self) -> None:
-        """The streams of a whole description of a job that was tried three times are told."""
+        """All streams are found in a whole description of a job that was tried three times."""
         jobs = {job["jobId"]: job for job in msgspec.json.decode(describe_jobs())["jobs"]}
         names = stream_names(jobs["retried"])
         assert len(names) == len(set(names)) == 3
@@ -138,13 +138,13 @@ class TestNoStream:
 
     @pytest.mark.parametrize("status", ["FAILED", "SUCCEEDED"])
     def test_never(self, status: str) -> None:
-        """A job that has ended without a stream is not told to have one yet."""
+        """The reason for a job that has ended without a stream does not say that one may still come."""
         reason = obstacle({"status": status, "container": options("/group"), "attempts": []})
         assert status in reason
         assert "yet" not in reason
 
     def test_array(self) -> None:
-        """An array's parent is told from a child, which may have a stream yet."""
+        """An array's parent is distinguished from a child, which may have a stream yet."""
         assert "children" in obstacle({"status": "PENDING", "arrayProperties": {"size": 2}})
         assert "yet" in obstacle({"status": "RUNNABLE", "arrayProperties": {"index": 1}})
 
@@ -152,7 +152,7 @@ class TestNoStream:
         "job", [{}, {"container": None, "attempts": None}, {"container": {}, "attempts": []}], ids=str
     )
     def test_nothing_at_all(self, job: dict[str, Any]) -> None:
-        """A description that tells nothing has no stream."""
+        """A description that says nothing has no stream."""
         assert obstacle(job)
 
     @pytest.mark.parametrize("properties", [{"podProperties": {"containers": []}}, {"podProperties": {}}])
@@ -172,7 +172,7 @@ class TestNoStream:
         assert "EKS" in obstacle(job)
 
     def test_running_without_a_stream(self) -> None:
-        """A job that runs is not told to wait until it runs."""
+        """The reason for a job that runs does not ask to wait until it runs."""
         assert obstacle({"status": "RUNNING", "container": {}}) == (
             "it is RUNNING and has no log stream yet; AWS Batch has not named it, so ask again later"
         )
@@ -261,7 +261,7 @@ class TestMultiNode:
         assert found(node(2, group("0", "/main"), group("2", "/two"), main=0)) == [("n2", "/two", REGION)]
 
     def test_a_child_without_node_properties(self) -> None:
-        """A child whose description leaves the groups out tells its own options."""
+        """A child whose description leaves the groups out has its own options."""
         job = {"nodeDetails": {"nodeIndex": 1}, "container": {**options("/own"), **stream("n1")}}
         assert found(job) == [("n1", "/own", REGION)]
 
@@ -307,7 +307,7 @@ class TestSeveralContainers:
         assert found(self.job()) == [("main1", "/main", "us-east-2"), ("side1", "/side", REGION)]
 
     def test_attempts(self) -> None:
-        """Attempts name containers in any order; every stream is told once, the latest attempt last."""
+        """Attempts name containers in any order; every stream is given once, the latest attempt last."""
         past = [
             {"name": name, **stream(f"{name}{number}")}
             for number in (0,)
@@ -322,7 +322,7 @@ class TestSeveralContainers:
         ]
 
     def test_ended(self) -> None:
-        """The last attempt and the job itself tell of the same streams, which are given once."""
+        """The last attempt and the job itself have the same streams, which are given once."""
         ended = self.job("SUCCEEDED")
         last = ended["ecsProperties"]["taskProperties"]
         assert stream_names({**ended, "attempts": [{"taskProperties": last}]}) == ["main1", "side1"]

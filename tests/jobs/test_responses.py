@@ -99,7 +99,7 @@ def test_an_odd_job_with_an_id_is_not_absent(odd: Any) -> None:
 
 @pytest.mark.parametrize("odd", ODD_JOBS[4:], ids=str)
 def test_an_odd_job_without_an_id_may_be_any(odd: Any) -> None:
-    """While a job cannot be told by its id, none of those asked for counts as absent."""
+    """While a job's id cannot be read, none of those asked for counts as absent."""
     heads = DescribeJobsResponse(body_of(odd, {"jobId": "b", "status": "FAILED"}), ("a", "b")).heads
     assert heads["a"].status is None
     assert heads["b"].status == "FAILED"

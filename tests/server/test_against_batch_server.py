@@ -122,7 +122,7 @@ async def test_malformed_ids_that_pass_our_check_hurt_nobody(
 
 @pytest.mark.usefixtures("_no_slow_start")
 async def test_a_throttled_account_fails_no_wait(session: AioSession) -> None:
-    """Behind a bucket of 10 calls/s nobody told us of, hundreds of waits end well."""
+    """Behind a bucket of 10 calls/s that nobody mentioned, hundreds of waits end well."""
     async with BatchServer(default_life_cycle=FAST, bucket=TokenBucket(10, 2), seed=1) as server:
         job_ids = [server.add_job() for _ in range(500)]
         async with PromptClient(
@@ -193,7 +193,7 @@ async def test_no_socket_outlives_the_client(session: AioSession) -> None:
                 waits = [asyncio.create_task(client.poll_for_job_complete(job_id)) for _ in range(3)]
                 await until(lambda: client.statistics().calls >= 3)
             await asyncio.gather(*waits, return_exceptions=True)
-            # A transport that was told to close does so in the next turns of the loop.
+            # A transport that is to close does so in the next turns of the loop.
             deadline = time.monotonic() + 20
             while open_sockets() > before:
                 assert time.monotonic() < deadline, fault

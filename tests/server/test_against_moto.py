@@ -46,7 +46,7 @@ def moto() -> Iterator[MotoServer]:
 
 @pytest.fixture
 async def client(moto: MotoServer, session: AioSession) -> AsyncIterator[BatchClient]:
-    """A client of it that looks often."""
+    """A client of it that checks often."""
     async with PromptClient(
         session=session, **moto.client_arguments, backoff=FixedInterval(0.3), status_retries=2
     ) as opened:

@@ -64,7 +64,7 @@ def logging_to_nowhere() -> Iterator[None]:
 
 
 def time_to_read(body: bytes) -> float:
-    """CPU time that Python's own `json` takes for a body, which tells how fast this machine is just now."""
+    """CPU time that Python's own `json` takes for a body, which shows how fast this machine is just now."""
     took = []
     for _ in range(21):
         begin = time.thread_time()

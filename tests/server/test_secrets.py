@@ -55,7 +55,7 @@ def description(job_id: str, status: str) -> dict[str, Any]:
 
 
 class Server:
-    """Answers DescribeJobs and SubmitJob as it is told, and otherwise well."""
+    """Answers DescribeJobs and SubmitJob as a test wants, and otherwise well."""
 
     def __init__(self) -> None:
         self.status = "RUNNING"
@@ -226,7 +226,7 @@ async def test_describing(client: BatchClient, server: Server, heard: Heard, fau
 @pytest.mark.parametrize(
     "fault", [name for name, (status, _, _) in FAULTS.items() if status == 502 and name != "half of one"]
 )
-async def test_odd_error_answers_are_only_trouble(client: BatchClient, server: Server, fault: str) -> None:
+async def test_odd_error_answers_are_only_failures(client: BatchClient, server: Server, fault: str) -> None:
     """A gateway that answers 502 with whatever it likes ends no wait; botocore's parser would break at some."""
     server.faults = [FAULTS[fault]]
     server.status = "SUCCEEDED"

@@ -38,7 +38,7 @@ def expiring(
 
 
 async def test_static_credentials_that_expire_end_every_wait_at_once() -> None:
-    """The first refusal ends all: who rides the call, who rides another, and who waits for the next."""
+    """The first refusal ends all: the waits of the call, those of another, and those for the next."""
     server = make_server()
     transport = expiring(server, since=20, refreshes=False)
     loop = asyncio.get_running_loop()
@@ -109,7 +109,7 @@ def test_which_credentials_are_renewed(credentials: object, renewed: bool) -> No
 
 
 @pytest.mark.parametrize("refreshes", [True, False])
-async def test_the_log_tells_it(caplog: pytest.LogCaptureFixture, refreshes: bool) -> None:
+async def test_the_log_says_it(caplog: pytest.LogCaptureFixture, refreshes: bool) -> None:
     """One line, at ERROR if it is the end of all waits, also when calls failed before."""
     server = make_server()
     transport = expiring(server, since=10, until=20, refreshes=refreshes)
@@ -130,7 +130,7 @@ async def test_the_log_tells_it(caplog: pytest.LogCaptureFixture, refreshes: boo
 
 @pytest.mark.parametrize("operation", ["submit_job", "cancel_job", "terminate_job"])
 async def test_other_operations_end_no_wait(operation: str) -> None:
-    """Credentials that a submission, a cancellation or a termination finds expired are told to its caller alone."""
+    """Credentials that a submission, a cancellation or a termination finds expired concern its caller alone."""
     calls: dict[str, Callable[[], object]] = {}
     server = make_server()
     job_id = server.add_job(life_cycle=LONG)

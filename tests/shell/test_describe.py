@@ -44,7 +44,7 @@ async def test_describes_at_the_same_time_share_a_call() -> None:
         assert client.statistics().calls == 1
 
 
-async def test_an_id_that_can_not_be_one_is_refused_before_it_is_sent() -> None:
+async def test_an_id_that_cannot_be_one_is_refused_before_it_is_sent() -> None:
     """A malformed id raises at once, and nothing is sent."""
     async with make_client(make_server()) as client:
         for ask in (
@@ -128,7 +128,7 @@ async def test_a_describe_survives_what_may_heal(fault: Fault) -> None:
         assert client.statistics().calls == 20
 
 
-async def test_what_can_not_heal_is_told_at_once() -> None:
+async def test_what_cannot_heal_is_raised_at_once() -> None:
     """Access denied ends every request of the call, with botocore's error as the cause."""
     server = make_server()
     job_ids = [server.add_job() for _ in range(3)]

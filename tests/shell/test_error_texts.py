@@ -30,12 +30,12 @@ def describe(client: BatchClient, job_id: str) -> Awaitable[Any]:
 
 
 def wait(client: BatchClient, job_id: str) -> Awaitable[Any]:
-    """Checks until the job has ended, the first time at once."""
+    """Wait until the job has ended; the first check is made at once."""
     return client.poll_job_status(job_id, ["SUCCEEDED", "FAILED"])
 
 
 def wait_in_vain(client: BatchClient, job_id: str) -> Awaitable[Any]:
-    """Waits for a state that the job has left behind."""
+    """Wait for a state that the job has left behind."""
     return client.poll_job_status(job_id, ["RUNNING"])
 
 

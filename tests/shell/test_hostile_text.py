@@ -142,7 +142,7 @@ async def test_in_what_the_caller_gives(caplog: pytest.LogCaptureFixture) -> Non
 
 
 async def test_in_what_ends_the_client(caplog: pytest.LogCaptureFixture) -> None:
-    """An error that breaks the client, or its closing, is told in one line."""
+    """An error that breaks the client, or its closing, is logged in one line."""
 
     class Broken(FaultyTransport):
         async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""What the log tells, and what it does not."""
+"""What the log says, and what it does not."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_one_line_a_job_and_state(caplog: pytest.LogCaptureFixture) -> Non
 
 
 async def test_one_line_in_waits_that_follow_each_other(caplog: pytest.LogCaptureFixture) -> None:
-    """What one wait has told of a job no later wait says again."""
+    """What the log has said of a job for one wait it does not say again for a later one."""
     server = make_server()
     job_id = server.add_job(life_cycle=replace(QUICK, runnable=0, starting=0))
     with caplog.at_level(logging.INFO, "awaitbatch"):
@@ -95,14 +95,14 @@ async def test_lines_in_portions() -> None:
 
 
 async def test_closing_cuts_no_line_off(caplog: pytest.LogCaptureFixture) -> None:
-    """Who closes as soon as all his waits have ended finds the end of each job in the log."""
+    """A client that is closed as soon as all waits have ended has the end of each job in its log."""
     server = make_server()
     job_ids = [server.add_job(life_cycle=ENDED) for _ in range(100)]
     with caplog.at_level(logging.INFO, "awaitbatch"):
         async with make_client(server) as client:
             await asyncio.gather(*(client.poll_for_job_complete(job_id, 0) for job_id in job_ids))
-    told = [line for line in lines(caplog, logging.INFO) if "is SUCCEEDED" in line]
-    assert sorted(told) == sorted(f"AWS Batch job ({job_id}) is SUCCEEDED" for job_id in job_ids)
+    ends = [line for line in lines(caplog, logging.INFO) if "is SUCCEEDED" in line]
+    assert sorted(ends) == sorted(f"AWS Batch job ({job_id}) is SUCCEEDED" for job_id in job_ids)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ async def test_closing_cuts_no_line_off(caplog: pytest.LogCaptureFixture) -> Non
         (Fault.CONNECTION_REFUSED, "DescribeJobs failed, polls go on", "keeps failing", "works again"),
     ],
 )
-async def test_trouble_does_not_flood_the_log(
+async def test_failures_do_not_flood_the_log(
     caplog: pytest.LogCaptureFixture, fault: Fault, begin: str, still: str, end: str
 ) -> None:
     """A ten-minute outage: a WARNING at first, at most one a minute, and one line when it is over."""

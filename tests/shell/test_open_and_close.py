@@ -327,7 +327,7 @@ async def test_what_is_due_goes_in_the_task_of_the_call_before() -> None:
     job_ids = [server.add_job(life_cycle=LONG) for _ in range(1000)]
     async with make_client(transport, backoff=FixedInterval(1)) as client:
         waits = [asyncio.create_task(client.poll_for_job_complete(job_id, 0)) for job_id in job_ids]
-        # The states of the first answers are told in the log, which ends the task.
+        # The states of the first answers are logged, which ends the task.
         await asyncio.sleep(30)
         senders.clear()
         await asyncio.sleep(60)
@@ -339,7 +339,7 @@ async def test_what_is_due_goes_in_the_task_of_the_call_before() -> None:
 
 
 async def test_what_else_is_due_does_not_wait_for_the_call_that_goes_on() -> None:
-    """Of two waits of one answer the first may ride a call that takes long; the other has its own in time."""
+    """Of two waits of one answer the first may be in a call that takes long; the other has its own in time."""
     server = make_server()
     transport = server.transport(latency=0.3)
     inner = transport.describe_jobs
@@ -458,7 +458,7 @@ async def test_a_client_begins_at_the_rate_of_its_parameters() -> None:
 
 
 async def test_repr_and_statistics_show_the_state() -> None:
-    """The repr and the statistics tell what a client does."""
+    """The repr and the statistics show what a client does."""
     server = make_server()
     job_ids = [server.add_job(life_cycle=LONG) for _ in range(10)]
     client = make_client(server)

@@ -233,7 +233,7 @@ async def test_a_schedule_that_raises_ends_its_own_wait_alone() -> None:
         assert (await good)["status"] == "SUCCEEDED"
 
 
-async def test_waits_for_one_job_share_its_seat() -> None:
+async def test_waits_for_one_job_share_its_id() -> None:
     """Twenty waits for one job cost as many checks as one, and all end."""
     server = make_server()
     job_id = server.add_job(life_cycle=QUICK)

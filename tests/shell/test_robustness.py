@@ -95,7 +95,7 @@ async def test_opening_ends_whatever_ends_it() -> None:
         await opening
 
 
-async def test_a_transport_that_can_not_close(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_transport_that_cannot_close(caplog: pytest.LogCaptureFixture) -> None:
     """Closing is closing: an error of the transport is logged, and masks nothing."""
 
     class Sticky(FaultyTransport):
@@ -112,7 +112,7 @@ async def test_a_transport_that_can_not_close(caplog: pytest.LogCaptureFixture) 
 
 
 async def test_repr_never_raises() -> None:
-    """The repr tells the state also of a client that was closed unopened."""
+    """The repr shows the state also of a client that was closed unopened."""
     client = make_client(make_server())
     await client.aclose()
     assert repr(client) == "<BatchClient, closed>"
@@ -161,7 +161,7 @@ async def test_garbled_answers_are_checks_without_a_result(body: bytes) -> None:
         assert (await client.wait_for_job(job_id, 0))["status"] == "SUCCEEDED"
 
 
-async def test_a_description_that_can_not_be_decoded() -> None:
+async def test_a_description_that_cannot_be_decoded() -> None:
     """A job whose own text is garbled is a DescribeError of that job."""
     body = b'{"jobs":[{"jobId":"j","status":"SUCCEEDED","x":"\xff"}]}'
     async with make_client(FaultyTransport(make_server(), lambda *_: body)) as client:

@@ -1,4 +1,4 @@
-"""The long tests tell how far they have come."""
+"""The long tests report how far they have come."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from .support import Tell, Telling
+    from .support import Report, Reporting
 
 EVERY = 10.0
 
 
 @pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
+def report(capsys: pytest.CaptureFixture[str]) -> Report:
     """Write a line for whoever waits for the tests."""
 
     def write(line: str) -> None:
@@ -29,17 +29,17 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
 
 
 @pytest.fixture
-def telling(tell: Tell) -> Telling:
+def reporting(report: Report) -> Reporting:
     """Write how far things are, every ten seconds during the body."""
 
     @asynccontextmanager
-    async def tell_now_and_then(line: Callable[[], str]) -> AsyncIterator[None]:
+    async def report_now_and_then(line: Callable[[], str]) -> AsyncIterator[None]:
         begin = time.monotonic()
 
         async def write() -> None:
             while True:
                 await asyncio.sleep(EVERY)
-                tell(f"{time.monotonic() - begin:4.0f} s: {line()}")
+                report(f"{time.monotonic() - begin:4.0f} s: {line()}")
 
         writing = asyncio.create_task(write())
         try:
@@ -48,4 +48,4 @@ def telling(tell: Tell) -> Telling:
             writing.cancel()
             await asyncio.wait([writing])
 
-    return tell_now_and_then
+    return report_now_and_then

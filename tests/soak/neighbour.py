@@ -31,7 +31,7 @@ def end_with_input() -> None:
     _exit(1)
 
 
-async def tell(client: BatchClient) -> None:
+async def report(client: BatchClient) -> None:
     """Write once a second what was done so far."""
     while True:
         now = client.statistics()
@@ -53,9 +53,9 @@ async def main() -> None:
     async with BatchClient(
         **arguments, backoff=FixedInterval(INTERVAL), max_calls_per_second=100, max_retries=1e9
     ) as client:
-        telling = asyncio.create_task(tell(client))
+        reporting = asyncio.create_task(report(client))
         jobs = await asyncio.gather(*(client.wait_for_job(job_id, 0) for job_id in job_ids))
-        telling.cancel()
+        reporting.cancel()
         write(outcomes={job["jobId"]: job["status"] for job in jobs})
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from awaitbatch.testing import LifeCycle, ServerProcess
 
-Tell: TypeAlias = Callable[[str], None]
-Telling: TypeAlias = Callable[[Callable[[], str]], AbstractAsyncContextManager[None]]
+Report: TypeAlias = Callable[[str], None]
+Reporting: TypeAlias = Callable[[Callable[[], str]], AbstractAsyncContextManager[None]]
 
 
 async def add_jobs(server: ServerProcess, lives: Sequence[LifeCycle]) -> list[str]:

@@ -14,12 +14,12 @@ import pytest
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.testing import Fault, ServerProcess
 from tests.support import lasting
-from tests.survival.support import SURVIVED, count_ends, lives_at_random, trouble, wait_for_all
+from tests.survival.support import SURVIVED, count_ends, fault_shares, lives_at_random, wait_for_all
 
 from .support import add_jobs, recorded_outcomes, refreshing_session
 
 if TYPE_CHECKING:
-    from .support import Tell, Telling
+    from .support import Report, Reporting
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +45,15 @@ SHORT = Plan(jobs=2000, running=(2, 6), each_until=25, outages=((10, 14), (25, 3
 
 @pytest.mark.soak
 async def test_every_wait_ends_with_the_truth(
-    monkeypatch: pytest.MonkeyPatch, tell: Tell, telling: Telling
+    monkeypatch: pytest.MonkeyPatch, report: Report, reporting: Reporting
 ) -> None:
     """Of 5,000 jobs, retries among them, each wait ends once, with the outcome on record, and not before it."""
     plan = LONG if isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop) else SHORT
     random = Random(1)
-    ends = count_ends(monkeypatch)
+    counts = count_ends(monkeypatch)
     async with ServerProcess("--seed", "1") as server:
         job_ids = await add_jobs(server, [lives_at_random(random, *plan.running) for _ in range(plan.jobs)])
-        for fault, probability in trouble(0.2):
+        for fault, probability in fault_shares(0.2):
             often = {"fault": fault, "probability": probability, **lasting(fault, 40)}
             await server.control("POST", "faults", often)
         # Each at least once, however chance has it.
@@ -79,8 +79,8 @@ async def test_every_wait_ends_with_the_truth(
                     f"{now.throttled} throttled, now {now.rate:.1f} calls/s"
                 )
 
-            async with telling(state):
-                endings = await wait_for_all(client, job_ids, time.time, delay=0)
+            async with reporting(state):
+                ends = await wait_for_all(client, job_ids, time.time, delay=0)
             numbers = client.statistics()
         at_random = (await server.control("GET", "faults"))[: len(SURVIVED)]
         await server.control("DELETE", "faults")
@@ -88,23 +88,23 @@ async def test_every_wait_ends_with_the_truth(
         ended = await server.ended()
         counts = await server.control("GET", "statistics")
 
-    late = [ending.at - ended[job_id] for job_id, ending in endings.items()]
+    late = [end.at - ended[job_id] for job_id, end in ends.items()]
     hit, arrived = counts["faults"], counts["calls"]["DescribeJobs"] - len(job_ids) / 100
     share = sum(rule["hits"] for rule in at_random) / arrived
-    tell(
+    report(
         f"{plan.jobs} waits ended, {statistics.median(late):.1f} s after their jobs (median), {max(late):.1f} s at "
         f"most; {numbers.calls} calls of {numbers.ids_per_call:.0f} jobs, {numbers.calls - arrived:.0f} of them while "
         f"the server was gone; of the others {share:.0%} failed by chance; in all {hit}"
     )
     wrong = {
-        job_id: (ending, outcomes[job_id], ended[job_id])
-        for job_id, ending in endings.items()
-        if ending.outcome != outcomes[job_id] or ending.at < ended[job_id]
+        job_id: (end, outcomes[job_id], ended[job_id])
+        for job_id, end in ends.items()
+        if end.outcome != outcomes[job_id] or end.at < ended[job_id]
     }
-    assert not wrong, f"{len(wrong)} of {len(endings)} waits: {[*wrong.items()][:3]}"
-    assert set(ends.values()) == {1}
-    # Each wait looks for the start, and unless that showed the end, for the end.
-    assert plan.jobs <= len(ends) <= 2 * plan.jobs
+    assert not wrong, f"{len(wrong)} of {len(ends)} waits: {[*wrong.items()][:3]}"
+    assert set(counts.values()) == {1}
+    # Each wait checks for the start, and unless that showed the end, for the end.
+    assert plan.jobs <= len(counts) <= 2 * plan.jobs
     assert (numbers.pending, numbers.in_flight) == (0, 0)
     assert set(SURVIVED) <= hit.keys()
     assert 0.1 < share < 0.35

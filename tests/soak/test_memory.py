@@ -13,13 +13,13 @@ import pytest
 from tests.survival.memory import Sample, growth
 
 if TYPE_CHECKING:
-    from .support import Tell
+    from .support import Report
 
 JOBS, CHECKS = 10_000, 1_000_000
 
 
 @pytest.mark.soak
-async def test_a_million_checks(tell: Tell) -> None:
+async def test_a_million_checks(report: Report) -> None:
     """Memory is flat within 2 % over the last half, objects within 1 %, and no body of an answer stays alive."""
     command = (sys.executable, "-m", "tests.soak.memory", str(JOBS), str(CHECKS))
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
@@ -29,7 +29,7 @@ async def test_a_million_checks(tell: Tell) -> None:
         async for line in process.stdout:
             samples.append(Sample(**json.loads(line)))
             last = samples[-1]
-            tell(
+            report(
                 f"{last.seen} checks, {last.waits} waits have ended: {last.objects} objects, "
                 f"{last.resident / 2**20:.1f} MiB, {last.bodies} bodies held"
             )
@@ -39,7 +39,7 @@ async def test_a_million_checks(tell: Tell) -> None:
             process.kill()
         await process.wait()
     resident, objects = ([getattr(one, what) for one in samples] for what in ("resident", "objects"))
-    tell(f"over the last half memory differed by {growth(resident):.2%}, objects by {growth(objects):.2%}")
+    report(f"over the last half memory differed by {growth(resident):.2%}, objects by {growth(objects):.2%}")
     assert samples[-1].seen >= CHECKS
     assert {sample.bodies for sample in samples} == {0}
     assert growth(resident) < 0.02

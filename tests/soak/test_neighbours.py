@@ -19,7 +19,7 @@ from .support import add_jobs
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from .support import Tell, Telling
+    from .support import Report, Reporting
 
 ALLOWED = 20
 """Calls a second for all of them together."""
@@ -33,12 +33,12 @@ MOST_SECONDS_BESIDE_NAIVE = 300.0
 
 
 class Neighbour:
-    """A process of ours, and what it told last."""
+    """A process of ours, and what it reported last."""
 
     def __init__(self, endpoint_url: str, job_ids: Sequence[str]) -> None:
         self._command = (sys.executable, "-m", "tests.soak.neighbour", endpoint_url)
         self._job_ids = job_ids
-        self.told = {"answered": 0, "throttled": 0, "failed": 0, "rate": 0.0}
+        self.reported = {"answered": 0, "throttled": 0, "failed": 0, "rate": 0.0}
         self.outcomes: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -51,11 +51,11 @@ class Neighbour:
             assert process.stdout is not None
             process.stdin.write(json.dumps(self._job_ids).encode() + b"\n")
             async for line in process.stdout:
-                told: dict[str, Any] = json.loads(line)
-                if "outcomes" in told:
-                    self.outcomes = told["outcomes"]
+                reported: dict[str, Any] = json.loads(line)
+                if "outcomes" in reported:
+                    self.outcomes = reported["outcomes"]
                 else:
-                    self.told = told
+                    self.reported = reported
             assert await process.wait() == 0
         finally:
             with suppress(ProcessLookupError):
@@ -91,7 +91,7 @@ def jain(shares: Sequence[float]) -> float:
 
 
 @pytest.mark.soak
-async def test_four_processes_and_a_naive_one(tell: Tell, telling: Telling) -> None:
+async def test_four_processes_and_a_naive_one(report: Report, reporting: Reporting) -> None:
     """Four that start ten seconds apart get equal shares; beside one who polls as fast as he can, they end well."""
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
@@ -107,12 +107,12 @@ async def test_four_processes_and_a_naive_one(tell: Tell, telling: Telling) -> N
 
         def state() -> str:
             return ", ".join(
-                f"{neighbour.told['answered']} answered and {neighbour.told['throttled']} throttled "
-                f"({neighbour.told['rate']:.1f}/s)"
+                f"{neighbour.reported['answered']} answered and {neighbour.reported['throttled']} throttled "
+                f"({neighbour.reported['rate']:.1f}/s)"
                 for neighbour in neighbours
             )
 
-        await stack.enter_async_context(telling(state))
+        await stack.enter_async_context(reporting(state))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         begin = loop.time()
         running = []
@@ -121,9 +121,9 @@ async def test_four_processes_and_a_naive_one(tell: Tell, telling: Telling) -> N
             running.append(group.create_task(neighbour.run()))
         try:
             await asyncio.sleep(begin + SPAN / 2 - loop.time())
-            before = [neighbour.told for neighbour in neighbours]
+            before = [neighbour.reported for neighbour in neighbours]
             await asyncio.sleep(begin + SPAN - loop.time())
-            after = [neighbour.told for neighbour in neighbours]
+            after = [neighbour.reported for neighbour in neighbours]
 
             def gained(what: str) -> list[float]:
                 return [later[what] - earlier[what] for earlier, later in zip(before, after, strict=True)]
@@ -132,7 +132,7 @@ async def test_four_processes_and_a_naive_one(tell: Tell, telling: Telling) -> N
             fairness = jain(answered)
             share = sum(throttled) / (sum(answered) + sum(throttled))
             used = sum(answered) / (ALLOWED * SPAN / 2)
-            tell(
+            report(
                 f"in the second minute {answered} calls answered: Jain's index {fairness:.3f}; {share:.1%} throttled; "
                 f"{used:.0%} of the limit used"
             )
@@ -140,7 +140,7 @@ async def test_four_processes_and_a_naive_one(tell: Tell, telling: Telling) -> N
                 async with asyncio.timeout(end_of_jobs - loop.time() + MOST_SECONDS_BESIDE_NAIVE):
                     await asyncio.gather(*running)
                 took = loop.time() - end_of_jobs
-            tell(
+            report(
                 f"beside a naive one, who got {statuses[200]} answers and {statuses[429]} rejections, all waits ended "
                 f"{took:.1f} s after their jobs"
             )

@@ -16,7 +16,7 @@ from tests.survival.support import waiting
 from .support import add_jobs
 
 if TYPE_CHECKING:
-    from .support import Tell, Telling
+    from .support import Report, Reporting
 
 JOBS = 5000
 RATE = 20.0
@@ -32,7 +32,7 @@ def state(client: BatchClient) -> str:
 
 
 @pytest.mark.soak
-async def test_a_minute_without_a_server(tell: Tell, telling: Telling) -> None:
+async def test_a_minute_without_a_server(report: Report, reporting: Reporting) -> None:
     """All waits go on, within one window of the server's return every job was seen, and it is no stampede."""
     loop = asyncio.get_running_loop()
     async with ServerProcess() as server:
@@ -42,7 +42,7 @@ async def test_a_minute_without_a_server(tell: Tell, telling: Telling) -> None:
             BatchClient(
                 transport=log.transport, backoff=FixedInterval(INTERVAL), max_calls_per_second=RATE
             ) as client,
-            telling(lambda: state(client)),
+            reporting(lambda: state(client)),
             waiting(client, job_ids),
         ):
             await asyncio.sleep(2 * INTERVAL)
@@ -61,7 +61,7 @@ async def test_a_minute_without_a_server(tell: Tell, telling: Telling) -> None:
                     first_seen = dict.fromkeys(seen, moment) | first_seen
             all_seen = max(first_seen.values()) - gone - GONE
         by_second = (await server.control("GET", "statistics"))["calls_by_second"]["DescribeJobs"]
-    tell(
+    report(
         f"{failed} calls failed while the server was gone; {JOBS} jobs were seen {all_seen:.1f} s after its return; "
         f"at most {max(by_second.values())} calls in a second, where {RATE:.0f} are allowed; "
         f"excess {log.excess(RATE):.2f} calls"

@@ -31,7 +31,7 @@ class Sample:
     """What there is at a moment.
 
     Attributes:
-        seen: Looks so far.
+        seen: Checks so far.
         waits: Waits that have ended so far, or were cancelled.
         objects: Objects that are new and that the garbage collector knows, when it has done its work.
         resident: Bytes of memory that the process has, when what is free was given back.
@@ -46,7 +46,7 @@ class Sample:
 
 
 class Bodies:
-    """Keeps each body until fifty later ones have come, and then tells whether anybody else keeps it.
+    """Keeps each body until fifty later ones have come, and then says whether anybody else keeps it.
 
     A body is an object of type bytes, which the garbage collector does not know and which takes no weak references. But
     it counts its references, and of a body that is over and done with only that of this class is left.

@@ -28,7 +28,7 @@ SURVIVED: Final = tuple(fault for fault in Fault if fault not in ENDING | {Fault
 """The faults that can befall any call, and that a wait survives."""
 
 
-def trouble(share: float) -> Iterator[tuple[Fault, float]]:
+def fault_shares(share: float) -> Iterator[tuple[Fault, float]]:
     """The rules, as faults and probabilities, by which so large a share of all calls fails.
 
     Each of the ways that a wait survives is equally often among them.
@@ -40,14 +40,14 @@ def trouble(share: float) -> Iterator[tuple[Fault, float]]:
         yield SURVIVED[-left], each / passed
 
 
-def make_trouble(server: BatchServer, share: float) -> None:
+def inject_faults(server: BatchServer, share: float) -> None:
     """Let so large a share of all calls fail, in each of the ways that a wait survives equally often."""
-    for fault, probability in trouble(share):
+    for fault, probability in fault_shares(share):
         server.inject(fault, probability=probability, **lasting(fault, 40))
 
 
 def count_ends(monkeypatch: pytest.MonkeyPatch) -> Counter[Watch]:
-    """Count from now on how often each request is told that it has ended."""
+    """Count from now on how often each request hears that it has ended."""
     ends: Counter[Watch] = Counter()
 
     class CountedWatch(Watch):
@@ -63,20 +63,20 @@ def count_ends(monkeypatch: pytest.MonkeyPatch) -> Counter[Watch]:
 
 
 @dataclass(slots=True)
-class Ending:
+class End:
     """How a wait ended, and when."""
 
     outcome: str | Exception
     at: float
 
 
-async def note(server_time: Callable[[], float], wait: Any) -> Ending:
+async def note(server_time: Callable[[], float], wait: Any) -> End:
     """Await a wait and note how it ended."""
     try:
         outcome: str | Exception = (await wait)["status"]
     except Exception as error:  # noqa: BLE001
         outcome = error
-    return Ending(outcome, server_time())
+    return End(outcome, server_time())
 
 
 async def wait_for_all(
@@ -84,7 +84,7 @@ async def wait_for_all(
     job_ids: Iterable[str],
     clock: Callable[[], float] | None = None,
     **limits: Any,
-) -> dict[str, Ending]:
+) -> dict[str, End]:
     """Await each job in a task of its own until all waits have ended, on the loop's clock or another one."""
     clock = clock or asyncio.get_running_loop().time
     async with asyncio.TaskGroup() as group:
@@ -121,11 +121,11 @@ def lives_at_random(random: Random, least: float, most: float) -> LifeCycle:
     )
 
 
-def check_truth(server: BatchServer, endings: dict[str, Ending]) -> None:
+def check_truth(server: BatchServer, ends: dict[str, End]) -> None:
     """Every wait ended with the outcome that the server recorded, and not before the server's moment."""
     wrong = {
-        job_id: ending
-        for job_id, ending in endings.items()
-        if ending.outcome != server.status_of(job_id) or ending.at < (server.ended_at(job_id) or float("inf"))
+        job_id: end
+        for job_id, end in ends.items()
+        if end.outcome != server.status_of(job_id) or end.at < (server.ended_at(job_id) or float("inf"))
     }
-    assert not wrong, f"{len(wrong)} of {len(endings)} waits: {[*wrong.items()][:3]}"
+    assert not wrong, f"{len(wrong)} of {len(ends)} waits: {[*wrong.items()][:3]}"

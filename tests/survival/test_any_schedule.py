@@ -26,7 +26,7 @@ from awaitbatch.testing import Fault
 from tests.support import lasting, make_client, make_server
 from tests.virtual_time import VirtualTimeLoop
 
-from .support import SURVIVED, Ending, lives_at_random, note
+from .support import SURVIVED, End, lives_at_random, note
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -59,7 +59,7 @@ class Wait:
     """
 
     job_id: str
-    task: asyncio.Task[Ending]
+    task: asyncio.Task[End]
     ends_in: tuple[type[Exception], ...] = ()
     may_be_closed: bool = False
     was_cancelled: bool = False
@@ -233,7 +233,7 @@ class Days(RuleBasedStateMachine):
 
     @invariant()
     def every_end_is_true(self) -> None:
-        """Whoever has ended has ended as he had to: with the truth and not early, or in his own grief."""
+        """Each wait that has ended did so as it had to: with the truth and not early, or with its own error."""
         self.run(asyncio.sleep(0))
         for wait in self.waits:
             if wait.task.done():
@@ -245,17 +245,17 @@ class Days(RuleBasedStateMachine):
         if wait.task.cancelled():
             assert wait.was_cancelled
             return
-        ending = wait.task.result()
-        if wait.may_be_closed and isinstance(ending.outcome, ClientClosedError):
+        end = wait.task.result()
+        if wait.may_be_closed and isinstance(end.outcome, ClientClosedError):
             return
-        if isinstance(ending.outcome, Exception):
-            assert isinstance(ending.outcome, wait.ends_in), (wait.job_id, ending.outcome)
+        if isinstance(end.outcome, Exception):
+            assert isinstance(end.outcome, wait.ends_in), (wait.job_id, end.outcome)
         elif not wait.is_describe:
             assert not wait.ends_in
             ended = self.server.ended_at(wait.job_id)
-            assert ending.outcome == self.server.status_of(wait.job_id)
+            assert end.outcome == self.server.status_of(wait.job_id)
             assert ended is not None
-            assert ending.at >= ended
+            assert end.at >= ended
 
     @invariant()
     def nobody_is_lost(self) -> None:

@@ -16,7 +16,7 @@ from awaitbatch.testing import TokenBucket
 from tests.support import make_client, make_server
 from tests.virtual_time import VirtualTimeLoop
 
-from .support import check_truth, lives_at_random, make_trouble, wait_for_all
+from .support import check_truth, inject_faults, lives_at_random, wait_for_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +57,7 @@ class Unformattable(logging.Formatter):
 
 
 def broken_formatter() -> logging.Handler:
-    """A handler that cannot even tell that it failed."""
+    """A handler that cannot even say that it failed."""
     handler = logging.StreamHandler()
     handler.setFormatter(Unformattable())
     handler.handleError = lambda _: 1 / 0  # type: ignore[assignment, method-assign]
@@ -86,7 +86,7 @@ async def test_a_log_handler(make_handler: Any) -> None:
     random = Random(5)
     server = make_server(description_bytes=0, bucket=TokenBucket(3))
     job_ids = [server.add_job(life_cycle=lives_at_random(random, 5, 60)) for _ in range(JOBS)]
-    make_trouble(server, 0.2)
+    inject_faults(server, 0.2)
     with log_to(make_handler()):
         async with make_client(server, backoff=FixedInterval(5)) as client:
             check_truth(server, await wait_for_all(client, job_ids, delay=0))
@@ -126,7 +126,7 @@ async def test_a_backoff() -> None:
         assert client.statistics().pending == 0
     check_truth(server, slow)
     check_truth(server, sound)
-    assert {type(ending.outcome) for ending in raising.values()} == {ZeroDivisionError}
+    assert {type(end.outcome) for end in raising.values()} == {ZeroDivisionError}
 
 
 class Fetcher:
@@ -178,7 +178,7 @@ async def test_a_log_fetcher(bad: str, raises: bool) -> None:
         )
         assert client.statistics().pending == 0
     check_truth(server, others)
-    late = [ending.at - (server.ended_at(job_id) or 0) for job_id, ending in others.items()]
+    late = [end.at - (server.ended_at(job_id) or 0) for job_id, end in others.items()]
     # Ten of them hold the loop for a second each.
     assert max(late) <= 5 + 0.1 + (0 if raises else 10)
     if not raises:

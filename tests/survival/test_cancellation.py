@@ -13,7 +13,7 @@ from awaitbatch import FixedInterval
 from awaitbatch.testing import Fault, LifeCycle
 from tests.support import LONG, lasting, make_client, make_server
 
-from .support import check_truth, lives_at_random, make_trouble, note
+from .support import check_truth, inject_faults, lives_at_random, note
 
 if TYPE_CHECKING:
     from awaitbatch import BatchClient
@@ -41,7 +41,7 @@ async def test_half_of_ten_thousand_at_once() -> None:
             for job_id in job_ids
         }
         await asyncio.sleep(40)
-        # Some of those that go ride a call.
+        # Some of those that go are in a call.
         while not client.statistics().in_flight:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         for job_id in job_ids[::2]:
@@ -49,11 +49,11 @@ async def test_half_of_ten_thousand_at_once() -> None:
         await asyncio.sleep(0)
         assert client.statistics().pending == 5000
         outcomes = await asyncio.gather(*waits.values(), return_exceptions=True)
-        endings = dict(zip(job_ids, outcomes, strict=True))
-        assert all(isinstance(endings[job_id], asyncio.CancelledError) for job_id in job_ids[::2])
-        left = {job_id: endings[job_id] for job_id in job_ids[1::2]}
+        ends = dict(zip(job_ids, outcomes, strict=True))
+        assert all(isinstance(ends[job_id], asyncio.CancelledError) for job_id in job_ids[::2])
+        left = {job_id: ends[job_id] for job_id in job_ids[1::2]}
         check_truth(server, left)  # type: ignore[arg-type]
-        late = [ending.at - (server.ended_at(job_id) or 0) for job_id, ending in left.items()]  # type: ignore[union-attr]
+        late = [end.at - (server.ended_at(job_id) or 0) for job_id, end in left.items()]  # type: ignore[union-attr]
         assert max(late) <= INTERVAL + 1
         check_nothing_is_left(client)
 
@@ -63,7 +63,7 @@ async def test_storms_in_bad_weather() -> None:
     server = make_server(description_bytes=0)
     loop = asyncio.get_running_loop()
     random = Random(4)
-    make_trouble(server, 0.3)
+    inject_faults(server, 0.3)
     async with make_client(server, backoff=FixedInterval(5), max_calls_per_second=50) as client:
         staying: dict[str, asyncio.Task[object]] = {}
         for _ in range(12):
@@ -78,13 +78,13 @@ async def test_storms_in_bad_weather() -> None:
             for job_id in random.sample(job_ids, 150):
                 tasks.pop(job_id).cancel()
             staying |= tasks
-        endings = dict(zip(staying, await asyncio.gather(*staying.values()), strict=True))
-        check_truth(server, endings)  # type: ignore[arg-type]
+        ends = dict(zip(staying, await asyncio.gather(*staying.values()), strict=True))
+        check_truth(server, ends)  # type: ignore[arg-type]
         check_nothing_is_left(client)
 
 
 @pytest.mark.parametrize("fault", [None, Fault.HANG, Fault.CLIENT_EXCEPTION, Fault.TOO_MANY_REQUESTS])
-async def test_all_who_ride_a_call_leave(fault: Fault | None) -> None:
+async def test_all_in_a_call_leave(fault: Fault | None) -> None:
     """When everybody leaves during a call, whatever becomes of it, the next ones find a clean client."""
     server = make_server(description_bytes=0)
     async with make_client(server, backoff=FixedInterval(5), call_timeout=3) as client:

@@ -10,7 +10,7 @@ from awaitbatch import FixedInterval
 from awaitbatch.testing import Fault
 from tests.support import make_client, make_server
 
-from .support import SURVIVED, check_truth, count_ends, lives_at_random, make_trouble, wait_for_all
+from .support import SURVIVED, check_truth, count_ends, inject_faults, lives_at_random, wait_for_all
 
 if TYPE_CHECKING:
     import pytest
@@ -25,21 +25,21 @@ async def test_every_wait_ends_with_the_truth(
     random = Random(1)
     server = make_server(default_life_cycle=lambda _: lives_at_random(random, 5, 120), description_bytes=0)
     job_ids = [server.add_job() for _ in range(JOBS)]
-    make_trouble(server, 0.2)
+    inject_faults(server, 0.2)
     # Down twice as well, once for longer than a call may take.
     server.inject(Fault.CONNECTION_REFUSED, begin=20, end=25)
     server.inject(Fault.CONNECTION_REFUSED, begin=60, end=100)
-    ends = count_ends(monkeypatch)
+    counts = count_ends(monkeypatch)
     with caplog.at_level(logging.DEBUG, "awaitbatch"):
         async with make_client(server, backoff=FixedInterval(5), max_calls_per_second=50) as client:
-            endings = await wait_for_all(client, job_ids, delay=0)
+            ends = await wait_for_all(client, job_ids, delay=0)
             numbers = client.statistics()
-    for trouble in ("Could not connect", "Connection was closed", "no answer within", "not an answer to"):
-        assert trouble in caplog.text
-    check_truth(server, endings)
-    assert set(ends.values()) == {1}
-    # Each wait looks for the start, and unless that showed the end, for the end.
-    assert JOBS <= len(ends) <= 2 * JOBS
+    for failure in ("Could not connect", "Connection was closed", "no answer within", "not an answer to"):
+        assert failure in caplog.text
+    check_truth(server, ends)
+    assert set(counts.values()) == {1}
+    # Each wait checks for the start, and unless that showed the end, for the end.
+    assert JOBS <= len(counts) <= 2 * JOBS
     assert (numbers.pending, numbers.in_flight) == (0, 0)
     hit = server.statistics.faults
     assert set(SURVIVED) <= hit.keys()

@@ -11,7 +11,7 @@ from awaitbatch import BatchClient, ClientClosedError, FixedInterval
 from awaitbatch.testing import Fault
 from tests.support import LONG, lasting, make_client, make_server
 
-from .support import make_trouble
+from .support import inject_faults
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -47,7 +47,7 @@ async def test_closing_during_every_fault(fault: Fault) -> None:
 async def test_tasks_come_and_go() -> None:
     """Opened on one task, closed on another, used from many that end in between, in bad weather."""
     server = make_server(description_bytes=0)
-    make_trouble(server, 0.2)
+    inject_faults(server, 0.2)
     client = make_client(server, backoff=FixedInterval(2), max_calls_per_second=50)
     await asyncio.create_task(client.open())
 

@@ -14,7 +14,7 @@ from awaitbatch._core.requests import MAX_IDS_PER_CALL
 from awaitbatch.testing import Fault
 from tests.support import LONG, make_client, make_server
 
-from .support import Ending, lives_at_random, note, wait_for_all
+from .support import End, lives_at_random, note, wait_for_all
 
 if TYPE_CHECKING:
     from awaitbatch import BatchClient
@@ -56,7 +56,7 @@ def client_of(server: BatchServer, max_calls_per_second: float = 20) -> BatchCli
     )
 
 
-async def run_with_misfits() -> tuple[dict[str, Ending], dict[str, Ending]]:
+async def run_with_misfits() -> tuple[dict[str, End], dict[str, End]]:
     """Await all jobs beside five waits that come to grief; how these ended, and how the others did."""
     server = server_with_jobs()
     loop = asyncio.get_running_loop()
@@ -66,7 +66,7 @@ async def run_with_misfits() -> tuple[dict[str, Ending], dict[str, Ending]]:
     server.add_job("misfit", life_cycle=LONG)
     async with client_of(server) as client:
 
-        async def wait_for(job_id: str, **limits: object) -> Ending:
+        async def wait_for(job_id: str, **limits: object) -> End:
             return await note(loop.time, client.wait_for_job(job_id, 0, **limits))  # type: ignore[arg-type]
 
         others = asyncio.create_task(wait_for_all(client, JOBS, delay=0))
@@ -77,14 +77,14 @@ async def run_with_misfits() -> tuple[dict[str, Ending], dict[str, Ending]]:
         cancelled = asyncio.create_task(client.wait_for_job("cancelled", 0))
         loop.call_later(30, cancelled.cancel)
         loop.call_later(30, server.forget_job, "vanishing")
-        endings = await others
+        ends = await others
         misfits = {job_id: await task for job_id, task in odd.items()}
         with pytest.raises(asyncio.CancelledError):
             await cancelled
         numbers = client.statistics()
         assert numbers.pending == 0
         assert numbers.failed <= math.log2(MAX_IDS_PER_CALL) + 2
-    return misfits, endings
+    return misfits, ends
 
 
 async def test_five_of_a_thousand_come_to_grief() -> None:
@@ -124,8 +124,8 @@ async def test_misfits_without_end() -> None:
                 assert isinstance(outcomes, DescribeError)
 
         coming = asyncio.create_task(come_one_by_one())
-        endings = await wait_for_all(client, JOBS, delay=0)
+        ends = await wait_for_all(client, JOBS, delay=0)
         await coming
-    late = [ending.at - (server.ended_at(job_id) or 0) for job_id, ending in endings.items()]
+    late = [end.at - (server.ended_at(job_id) or 0) for job_id, end in ends.items()]
     assert max(late) <= 2 * INTERVAL
-    assert {ending.outcome for ending in endings.values()} == {"SUCCEEDED", "FAILED"}
+    assert {end.outcome for end in ends.values()} == {"SUCCEEDED", "FAILED"}

@@ -1,4 +1,4 @@
-"""Under limits that nobody told of, which change, and which others share."""
+"""Under limits that nobody knows, which change, and which others share."""
 
 from __future__ import annotations
 
@@ -176,13 +176,13 @@ async def test_beside_a_naive_neighbour() -> None:
     async with AsyncExitStack() as stack:
         for client in clients:
             await stack.enter_async_context(client)
-        endings = await asyncio.gather(
+        ends = await asyncio.gather(
             *(wait_for_all(client, job_ids[number::4]) for number, client in enumerate(clients))
         )
     naive.cancel()
     await asyncio.gather(naive, return_exceptions=True)
-    for ending in endings:
-        check_truth(server, ending)
+    for end in ends:
+        check_truth(server, end)
     assert outcomes[False] > 2 * outcomes[True]
 
 

@@ -77,7 +77,7 @@ async def test_a_real_client_sees_its_own_mistakes() -> None:
         assert code_of(caught.value) == (404, "UnknownOperationException")
 
 
-async def test_the_control_surface_adds_jobs_and_tells_their_ends() -> None:
+async def test_the_control_surface_adds_jobs_and_shows_their_ends() -> None:
     """Another process may add jobs one by one or at random, and ask when they ended."""
     async with (
         BatchServer(clock=lambda: 7.0) as server,
@@ -129,7 +129,7 @@ async def test_the_control_surface_says_what_it_does_not_understand(resource: st
 
 
 async def test_a_server_listens_only_inside_its_block() -> None:
-    """Outside its block a server has no URL, and its port is free; its repr tells where it listens."""
+    """Outside its block a server has no URL, and its port is free; its repr shows where it listens."""
     server = BatchServer()
     async with server:
         url = server.endpoint_url

@@ -152,7 +152,7 @@ def test_orders_that_make_no_sense(fault: Fault, arguments: dict[str, Any], comp
 
 
 def test_how_long_a_fault_takes() -> None:
-    """A hang is for ever and a trickle takes half a minute unless told otherwise; errors take no time."""
+    """A hang is for ever and a trickle takes half a minute by default; errors take no time."""
     server = Server()
     orders: list[tuple[Fault, dict[str, Any]]] = [
         (Fault.HANG, {}),

@@ -71,7 +71,7 @@ async def until_listening(url: str, *, is_it: bool) -> None:
 
 
 @pytest.mark.parametrize("fault", sorted({*Fault} - JOB_FAULTS - GARBLED))
-async def test_both_faces_tell_the_same(fault: Fault, session: AioSession) -> None:
+async def test_both_faces_say_the_same(fault: Fault, session: AioSession) -> None:
     """Over HTTP and without a network, a fault is the same error to the client and means the same to a wait."""
     async with BatchServer(default_life_cycle=LONG, description_bytes=30_000) as server:
         job_id = server.add_job()
@@ -111,7 +111,7 @@ async def test_both_faces_bring_the_same_bytes(fault: Fault, session: AioSession
 
 
 async def test_a_hang_past_the_read_time_out(session: AioSession) -> None:
-    """A hang lasts for ever unless told otherwise, and does not keep the server from closing."""
+    """A hang lasts for ever by default, and does not keep the server from closing."""
     async with BatchServer() as server, opened(server, session, read_timeout=0.1) as real:
         server.inject(Fault.HANG)
         error = await outcome_of(real, server.add_job())

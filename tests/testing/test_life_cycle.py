@@ -68,7 +68,7 @@ def test_impossible_durations_are_refused(seconds: float) -> None:
 
 
 def test_ranges_bound_what_they_draw() -> None:
-    """Supervisor cycles drawn from ranges stay inside them, and fail as often as they are told."""
+    """Life cycles drawn from ranges stay inside them, and fail as often as they should."""
     random = Random(1)
     drawn = [LifeCycleRanges(running=(5, 30), failing=0.1, attempts=(1, 3))(random) for _ in range(1000)]
     assert all(5 <= life_cycle.running <= 30 for life_cycle in drawn)

@@ -16,7 +16,7 @@ from awaitbatch.testing import LifeCycle, MotoServer
 
 
 async def test_jobs_pass_through_their_states_and_end() -> None:
-    """Jobs run as long as they should, retry, fail with a reason, can be stopped, and their ends are told."""
+    """Jobs run as long as they should, retry, fail with a reason, can be stopped, and their ends are reported."""
     quick = LifeCycle(submitted=0.1, pending=0.1, runnable=0.6, starting=0.1, running=0.6)
     life_cycles = {
         "good": quick,

@@ -1,4 +1,4 @@
-"""Supervisor cycles drawn at random."""
+"""Life cycles drawn at random."""
 
 from __future__ import annotations
 

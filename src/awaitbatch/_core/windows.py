@@ -179,7 +179,7 @@ class Windows(Generic[R]):
         return effects
 
     def fail(self, call: Call[R], failure: Failure, now: float) -> list[Delivery[R]]:
-        """A call failed as a whole. Only the requests in it are told, unless no call can succeed any more."""
+        """A call failed as a whole. Only the requests in it hear of it, unless no call can succeed any more."""
         if call.bisection is not None:
             call.bisection.parts_in_flight -= 1
         if failure.kind is FailureKind.EXPIRED:

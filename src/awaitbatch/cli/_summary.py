@@ -106,7 +106,7 @@ class Summary:
             ),
             ("Longest loop stall", f"{self.longest_stall * 1000:.0f} ms in which no task could run"),
             ("Memory", self._memory()),
-            ("Server's record", self._verdict()),
+            ("Server's record", self._agreement()),
         )
 
     def _memory(self) -> str:
@@ -115,7 +115,7 @@ class Summary:
         growth = _megabytes(self.peak_memory - self.memory_before)
         return f"{_megabytes(self.peak_memory)} at its peak, {growth} more than before the first job"
 
-    def _verdict(self) -> str:
+    def _agreement(self) -> str:
         if self.disagreements:
             return f"DISAGREES in {plural(len(self.disagreements), 'point')}"
         return "agrees with the outcome of every wait"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING
 
 from awaitbatch._core.text import error_line, one_line
+from awaitbatch.instrumentation._events import ClientClosed
 from awaitbatch.instrumentation._log import write_log
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ class Observers:
     def __init__(self, log: LogObserver, others: Sequence[Observer]) -> None:
         self._log = log
         self._others = tuple(others)
+        self._is_closed = False
         self._reported: set[tuple[int, type[BaseException]]] = set()
 
     def want(self, kind: type[Event]) -> bool:
@@ -28,7 +31,10 @@ class Observers:
         return bool(self._others) or self._log.wants(kind)
 
     def notify(self, event: Event) -> None:
-        """Hand an event to all, one after the other; what one of them raises hurts nobody."""
+        """Hand an event to all, one after the other; what one of them raises hurts nobody. None follows the close."""
+        if self._is_closed:
+            return
+        self._is_closed = isinstance(event, ClientClosed)
         self._log(event)
         for number, observer in enumerate(self._others):
             try:
@@ -44,5 +50,7 @@ class Observers:
         if kind not in self._reported:
             self._reported.add(kind)
             text = "the observer %s failed on a %s: %s; more errors like this are not logged"
-            shown = one_line(getattr(observer, "__qualname__", type(observer).__qualname__))
+            # Of a user's own object not even the name can be trusted.
+            named = observer if isinstance(observer, FunctionType | MethodType) else type(observer)
+            shown = one_line(named.__qualname__)
             write_log(logging.WARNING, text, shown, type(event).__name__, error_line(error))

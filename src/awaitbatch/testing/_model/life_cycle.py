@@ -114,7 +114,7 @@ class LifeCycle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifeCycleRanges:
-    """Supervisor cycles drawn at random: call it with a `random.Random`.
+    """Life cycles drawn at random: call it with a `random.Random`.
 
     Attributes:
         submitted: Lowest and highest seconds in SUBMITTED; so also for the other states.
