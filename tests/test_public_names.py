@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import subprocess
+import sys
 from importlib import import_module
 from types import ModuleType
 
@@ -95,3 +97,10 @@ def _is_documented(thing: object, name: str) -> bool:
     # dataclass and NamedTuple write "Name(field, …)" where nobody wrote anything.
     docstring = inspect.getdoc(thing)
     return bool(docstring) and not str(docstring).startswith(f"{name}(")
+
+
+@pytest.mark.parametrize("name", ["errors", "instrumentation", "testing"])
+def test_public_modules_need_no_import_of_their_own(name: str) -> None:
+    """Whoever has imported awaitbatch may write `except awaitbatch.errors.JobNotFoundError`."""
+    script = f"import awaitbatch; assert awaitbatch.{name}.__name__ == 'awaitbatch.{name}'"
+    subprocess.run((sys.executable, "-c", script), check=True)

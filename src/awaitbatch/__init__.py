@@ -61,17 +61,22 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """Import what is asked for: all but the names above are errors."""
-    if name not in __all__:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    from importlib import import_module  # noqa: PLC0415
+if not TYPE_CHECKING:
+    # Type checkers have the names above, and would take any other for one that is there.
 
-    value: object = getattr(import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        """Import a name, or a public module, when it is first asked for."""
+        from importlib import import_module  # noqa: PLC0415
 
+        if name in {"errors", "instrumentation", "testing"}:
+            return import_module(f"{__name__}.{name}")
+        if name not in __all__:
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message)
+        # What is not listed is an error.
+        value = getattr(import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)
+        globals()[name] = value
+        return value
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

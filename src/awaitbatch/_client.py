@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import math
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, cast
 
 import anyio
 
-from awaitbatch._config import ClientConfig, check_limits, random, require
+from awaitbatch._config import ClientConfig, check_limits, require, shared_random
 from awaitbatch._core import backoff as schedules
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
-from awaitbatch._core.text import one_line
 from awaitbatch._jobs import JobStatus, parse_job_id, parse_job_ids
 from awaitbatch._log_locations import find_log_locations
 from awaitbatch._results import require_success
@@ -163,7 +162,7 @@ class BatchClient:
             transport=transport,
             max_retries=max_retries,
             status_retries=status_retries,
-            backoff=ExponentialBackoff(random) if backoff is None else backoff,
+            backoff=ExponentialBackoff(shared_random) if backoff is None else backoff,
             max_calls_per_second=max_calls_per_second,
             call_timeout=call_timeout,
             close_timeout=close_timeout,
@@ -176,9 +175,9 @@ class BatchClient:
         state = self._supervisor.state.value
         if not self._supervisor.was_opened:
             return f"<BatchClient, {state}>"
-        region, numbers = one_line(str(self._supervisor.transport.region_name)), self.statistics()
+        numbers = self.statistics()
         return (
-            f"<BatchClient {region}, {state}, {numbers.pending} pending, "
+            f"<BatchClient {self._supervisor.region_name}, {state}, {numbers.pending} pending, "
             f"{numbers.calls} calls of {numbers.ids_per_call:.1f} ids, {numbers.rate:.2f} calls/s>"
         )
 
@@ -243,7 +242,7 @@ class BatchClient:
             DescribeError: DescribeJobs failed for good, or ``status_retries`` times.
             ClientClosedError: The client is not open.
         """
-        return (await self._wait(job_id, self._config.window_of_describes(), None)).description()
+        return (await self._wait(job_id, self._config.window_of_describes(), None, {})).description()
 
     async def get_job_description(self, job_id: str) -> dict[str, Any]:
         """The same as `describe`, under Airflow's name."""
@@ -267,7 +266,9 @@ class BatchClient:
         self._supervisor.check_open()
         job_ids = parse_job_ids(jobs)
         window = self._config.window_of_describes()
-        return {"jobs": await describe_all(self._supervisor.coalescer, job_ids, window, **self._rules(None))}
+        return {
+            "jobs": await describe_all(self._supervisor.coalescer, job_ids, window, **self._rules(None, {}))
+        }
 
     # Polling and waiting.
 
@@ -293,7 +294,7 @@ class BatchClient:
         """
         awaited = frozenset([match_status] if isinstance(match_status, str) else match_status)
         require(lambda _: bool(awaited), "match_status", match_status, "at least one status")
-        result = await self._wait(job_id, self._config.window_of_describes(), awaited, **limits)
+        result = await self._wait(job_id, self._config.window_of_describes(), awaited, limits)
         result.description()
         return True
 
@@ -315,7 +316,7 @@ class BatchClient:
             MaxRetriesExceededError: ``max_retries`` + 1 checks did not see it run; and the errors of `poll_job_status`.
         """
         awaited = (self.RUNNING_STATE, *self._terminal_states)
-        return (await self._wait(job_id, self._pause(delay), awaited, **limits)).description()
+        return (await self._wait(job_id, self._pause(delay), awaited, limits)).description()
 
     async def poll_for_job_complete(
         self, job_id: str, delay: float | None = None, **limits: Unpack[WaitLimits]
@@ -327,7 +328,7 @@ class BatchClient:
         Returns:
             The final description.
         """
-        return (await self._wait(job_id, self._pause(delay), self._terminal_states, **limits)).description()
+        return (await self._wait(job_id, self._pause(delay), self._terminal_states, limits)).description()
 
     async def wait_for_job(
         self,
@@ -370,9 +371,8 @@ class BatchClient:
         async with fetching:
             if job:
                 return job
-            result = await self._wait(
-                job_id, self._pause(delay), self._terminal_states, last_status=self.RUNNING_STATE, **limits
-            )
+            pause, awaited = self._pause(delay), self._terminal_states
+            result = await self._wait(job_id, pause, awaited, limits, last_status=self.RUNNING_STATE)
             return result.description()
 
     async def check_job_success(self, job_id: str) -> bool:
@@ -423,11 +423,13 @@ class BatchClient:
             botocore.exceptions.ClientError: AWS refused it.
             ClientClosedError: The client is not open.
         """
+        self._supervisor.check_open(job_id)
         call = self._supervisor.operations.call
         return await call("CancelJob", jobId=parse_job_id(job_id), reason=reason)
 
     async def terminate_job(self, job_id: str, reason: str) -> dict[str, Any]:
-        """End a job in whatever state it is; its status becomes FAILED. Arguments as for `cancel_job`."""
+        """End a job in whatever state it is; its status becomes FAILED. Arguments and errors as for `cancel_job`."""
+        self._supervisor.check_open(job_id)
         call = self._supervisor.operations.call
         return await call("TerminateJob", jobId=parse_job_id(job_id), reason=reason)
 
@@ -459,7 +461,7 @@ class BatchClient:
             JobNotFoundError: And the other errors of `describe`.
         """
         job = await self.describe(job_id)
-        infos, obstacle = find_log_locations(job, self._supervisor.transport.region_name)
+        infos, obstacle = find_log_locations(job, self._supervisor.region_name)
         if obstacle is not None:
             text = "AWS Batch job (%s) has no CloudWatch log: %s"
             write_log(logging.WARNING, text, job["jobId"], obstacle, extra={"job_id": job["jobId"]})
@@ -493,12 +495,12 @@ class BatchClient:
     @staticmethod
     def add_jitter(delay: float, width: float = 1, minima: float = 0) -> float:
         """Draw a pause uniformly from ``delay`` ± ``width`` seconds, but at least ``minima``; signs are ignored."""
-        return schedules.add_jitter(random, delay, width, minima)
+        return schedules.add_jitter(shared_random, delay, width, minima)
 
     @staticmethod
     def exponential_delay(tries: int) -> float:
         """Draw a pause uniformly from d/3 … d seconds, where d = min(600, 1 + (0.6 · ``tries``)²)."""
-        return schedules.exponential_delay(random, tries)
+        return schedules.exponential_delay(shared_random, tries)
 
     # What the methods above share.
 
@@ -516,21 +518,22 @@ class BatchClient:
     def _terminal_states(self) -> tuple[str, str]:
         return (self.SUCCESS_STATE, self.FAILURE_STATE)
 
-    def _rules(
-        self,
-        match_status: Container[str] | None,
-        *,
-        backoff: Backoff | None = None,
-        max_retries: float | None = None,
-        status_retries: float | None = None,
-    ) -> Rules:
-        check_limits(backoff=backoff, max_retries=max_retries, status_retries=status_retries)
-        return {
+    def _rules(self, match_status: Container[str] | None, limits: WaitLimits) -> Rules:
+        unknown = limits.keys() - WaitLimits.__annotations__
+        if unknown:
+            names = ", ".join(WaitLimits.__annotations__)
+            message = f"unexpected keyword argument {min(unknown)!r}: a wait takes {names}"
+            raise TypeError(message)
+        check_limits(**limits)
+        given = {name: limit for name, limit in limits.items() if limit is not None}
+        rules: Any = {
             "match_status": match_status,
-            "max_retries": self.max_retries if max_retries is None else max_retries,
-            "status_retries": self.status_retries if status_retries is None else status_retries,
-            "backoff": self._config.backoff if backoff is None else backoff,
+            "max_retries": self.max_retries,
+            "status_retries": self.status_retries,
+            "backoff": self._config.backoff,
+            **given,
         }
+        return cast("Rules", rules)
 
     def _pause(self, delay: float | None) -> Window:
         """The pause before a first check, as a window: jobs that pause at the same time can share calls."""
@@ -541,12 +544,12 @@ class BatchClient:
         job_id: str,
         window: Window,
         match_status: Container[str] | None,
+        limits: WaitLimits,
         *,
         last_status: str | None = None,
-        **limits: Unpack[WaitLimits],
     ) -> Coroutine[Any, Any, WaitResult]:
         # No coroutine function itself: a frame, and what it holds, fewer for each of many thousand waits.
-        rules = self._rules(match_status, **limits)
+        rules = self._rules(match_status, limits)
         rules["last_status"] = last_status
         self._supervisor.check_open(job_id)
         return wait_for(self._supervisor.coalescer, parse_job_id(job_id), window, **rules)
@@ -559,4 +562,4 @@ def _drawn_pause(delay: float | None, least: float, most: float) -> Window:
     else:
         require(math.isfinite, "delay", delay, "a number of seconds")
         earliest, latest = schedules.jitter_bounds(delay)
-    return Window(earliest, random.uniform(earliest, latest))
+    return Window(earliest, shared_random.uniform(earliest, latest))

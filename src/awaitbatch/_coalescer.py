@@ -131,7 +131,7 @@ class DescribeCoalescer:
         if self._closed is not None:
             self._deliver(watch, self._closed)
             return
-        self._windows.add(watch, window, now)
+        self._windows.add(watch, window, now, continues=watch.last_status is not None)
         if max(watch.latest, self._throttle.ready_at) < self._sleeps_until:
             self._wake()
 

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from awaitbatch._transport import BatchTransport
     from awaitbatch.instrumentation import Observer
 
-random: Final = Random()  # noqa: S311
+shared_random: Final = Random()  # noqa: S311
 """Draws the pauses of all clients."""
 if hasattr(os, "register_at_fork"):
     # Or the processes of a prefork server would all draw the same pauses.
-    os.register_at_fork(after_in_child=random.seed)
+    os.register_at_fork(after_in_child=shared_random.seed)
 
 
 _CLIENT_SETTINGS: Final = (
@@ -58,7 +58,7 @@ class ClientConfig:
     transport: BatchTransport | None = None
     max_retries: float | None = None
     status_retries: float | None = None
-    backoff: Backoff = field(default_factory=lambda: ExponentialBackoff(random))
+    backoff: Backoff = field(default_factory=lambda: ExponentialBackoff(shared_random))
     max_calls_per_second: float = 10.0
     call_timeout: float = 15
     close_timeout: float = 5

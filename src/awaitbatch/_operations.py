@@ -45,18 +45,20 @@ class Operations:
         """
         job_id = parameters.get("jobId")
         self._check_open(job_id)
-        loop = asyncio.get_running_loop()
-        began, how = loop.time(), "cancelled"
-        failure: Failure | None = None
+        began = asyncio.get_running_loop().time()
+        # Nothing here may keep an error in a variable: it refers to this frame, and so to the parameters.
         try:
             answer = await self._transport.call(operation, **parameters)
-            how = "answered"
         except asyncio.CancelledError:
+            self._notify(operation, "cancelled", began, job_id)
             raise
         except BaseException as error:
-            failure = classify(error, refreshes_credentials=self._transport.refreshes_credentials)
+            renewed = self._transport.refreshes_credentials
+            self._notify(operation, classify(error, refreshes_credentials=renewed), began, job_id)
             raise
-        finally:
-            ids, seconds = int(job_id is not None), loop.time() - began
-            self._observers.notify(CallEnded.of(operation, failure or how, ids=ids, seconds=seconds))
+        self._notify(operation, "answered", began, job_id)
         return answer
+
+    def _notify(self, operation: str, how: Failure | str, began: float, job_id: str | None) -> None:
+        seconds = asyncio.get_running_loop().time() - began
+        self._observers.notify(CallEnded.of(operation, how, ids=int(job_id is not None), seconds=seconds))

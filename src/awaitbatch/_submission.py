@@ -14,6 +14,7 @@ from awaitbatch.errors import SubmitUncertainError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from awaitbatch._core.outcomes import Failure
     from awaitbatch._operations import Operations
 
 
@@ -36,10 +37,10 @@ async def submit_job(
         try:
             return _with_job_id(await operations.call("SubmitJob", **request))
         except Exception as error:
-            failure = classify(error)
-            if failure.kind is not FailureKind.THROTTLED and failure.was_sent:
-                if failure.may_be_done:
-                    raise SubmitUncertainError.of(request, failure, number) from error
+            # No failure is kept: it would refer to the error, the error to this frame, and the frame to the request.
+            if not _was_not_taken(classify(error)):
+                if classify(error).may_be_done:
+                    raise SubmitUncertainError.of(request, classify(error), number) from error
                 raise
             if number >= tries:
                 raise
@@ -52,3 +53,7 @@ def _with_job_id(answer: dict[str, Any]) -> dict[str, Any]:
         message = "the answer to SubmitJob has no jobId"
         raise UnreadableResponseError(message)
     return answer
+
+
+def _was_not_taken(failure: Failure) -> bool:
+    return failure.kind is FailureKind.THROTTLED or not failure.was_sent

@@ -68,6 +68,15 @@ class Supervisor:
         """Whether `open` was ever called, so that there is a coalescer."""
         return hasattr(self, "coalescer")
 
+    @property
+    def region_name(self) -> str | None:
+        """The region of the jobs, fit for a line of text; None if the transport cannot say."""
+        try:
+            region_name = self.transport.region_name
+        except Exception:  # noqa: BLE001
+            return None
+        return None if region_name is None else one_line(str(region_name))
+
     async def open(self) -> None:
         """Open the transport and start the coalescer.
 
@@ -165,14 +174,18 @@ class Supervisor:
             try:
                 await self._wind_down()
             finally:
+                # Also if the event loop ends, and cancels this task for it.
                 self.state = State.CLOSED
+                reason = None if self._failure is None else error_line(self._failure)
+                self._observers.notify(ClientClosed(region_name=self.region_name, error=reason))
+                self._log.write_rest()
 
     async def _work(self) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._coalesce)
             tasks.start_soon(self._log.drain)
             self.state = State.OPEN
-            self._observers.notify(ClientOpened(region_name=self.transport.region_name))
+            self._observers.notify(ClientOpened(region_name=self.region_name))
             self._opened.set()
             await self._closing.wait()
             # Nobody waits for answers any more, so calls under way are given up.
@@ -191,8 +204,6 @@ class Supervisor:
                     await self.transport.aclose()
             except Exception as error:  # noqa: BLE001
                 write_log(logging.WARNING, "the connections could not be closed: %s", error_line(error))
-            reason = None if self._failure is None else error_line(self._failure)
-            self._observers.notify(ClientClosed(region_name=self.transport.region_name, error=reason))
             await self._log.flush()
 
     def _record_failure(self, error: Exception) -> None:

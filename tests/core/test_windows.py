@@ -606,6 +606,16 @@ class TestChanges:
             watched.discard(probe)
         added(watched, Probe("a", reply=AT_ONCE))
         assert self.check(watched, "RUNNING") == []
+        # It may be stale, but is what this wait has seen.
+        assert self.check(watched, "STARTING") == [StatusChange("a", "RUNNING", "STARTING")]
+        assert self.check(watched, "SUCCEEDED") == [StatusChange("a", "STARTING", "SUCCEEDED")]
+
+    def test_no_stale_news_for_a_wait_that_goes_on(self, watched: Windows[Probe]) -> None:
+        """Whoever goes on with what another request has seen hears of no earlier state."""
+        self.check(watched, "RUNNING")
+        for probe in list(watched):
+            watched.discard(probe)
+        watched.add(Probe("a", reply=AT_ONCE), AT_ONCE, 0, continues=True)
         assert self.check(watched, "STARTING") == []
         assert self.check(watched, "SUCCEEDED") == [StatusChange("a", "RUNNING", "SUCCEEDED")]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import aiohttp
@@ -136,3 +138,43 @@ async def test_an_answer_without_an_id_is_uncertain(answer: dict[str, Any]) -> N
     async with make_client(Forgetful(make_server())) as client:
         with pytest.raises(SubmitUncertainError, match="no jobId"):
             await client.submit_job(**JOB)
+
+
+@pytest.mark.parametrize("ask", ["submit", "cancel"])
+async def test_a_failed_call_keeps_nothing_alive(ask: str) -> None:
+    """What was asked for, environment and all, is gone with the error, and does not wait for the garbage collector."""
+
+    class Secret(str):
+        __slots__ = ("__weakref__",)
+
+    class Refusing(FaultyTransport):
+        async def call(self, operation: str, /, **_: object) -> dict[str, Any]:
+            raise client_error(400, "ClientException", operation=operation)
+
+    secret = Secret("secret")
+    kept = weakref.ref(secret)
+    async with make_client(Refusing(make_server())) as client:
+        gc.collect()
+        gc.disable()
+        try:
+            call = client.cancel_job("j", secret)
+            if ask == "submit":
+                call.close()
+                call = client.submit_job(**JOB, tags={"secret": secret})
+            del secret
+            with pytest.raises(ClientError):
+                await call
+            del call
+            assert kept() is None
+        finally:
+            gc.enable()
+
+
+async def test_a_limit_that_no_wait_has() -> None:
+    """A misspelt or private keyword is refused at once, by a text that names those that there are."""
+    async with make_client(make_server()) as client:
+        for name in ("max_retry", "last_status", "match_status"):
+            with pytest.raises(
+                TypeError, match=rf"'{name}': a wait takes backoff, max_retries, status_retries"
+            ):
+                await client.wait_for_job("j", **{name: 3})  # type: ignore[arg-type]

@@ -168,7 +168,8 @@ class WaitEnded(Event, frozen=True, kw_only=True, gc=False):
         checks: Checks of a poll that did not see the job as awaited, those that failed included.
         status: The last status seen; None if there was none.
         lag: Seconds from the end of the job, by AWS's clock, to the answer that showed it, by this machine's; it may be
-            negative if they differ. None if the job was not seen ended.
+            negative if they differ. If the wait began later it is longer than the wait. None if the job was not seen
+            ended.
     """
 
     job_id: str

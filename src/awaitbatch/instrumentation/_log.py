@@ -97,7 +97,11 @@ class LogObserver:
                 self._write_queued(_LINES_AT_ONCE)
                 await anyio.lowlevel.checkpoint()
         finally:
-            self._write_queued(len(self._lines))
+            self.write_rest()
+
+    def write_rest(self) -> None:
+        """Write all queued lines at once."""
+        self._write_queued(len(self._lines))
 
     def _write_queued(self, most: int) -> None:
         for _ in range(min(most, len(self._lines))):
