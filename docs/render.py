@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from awaitbatch._core.outcomes import FailureKind
-from awaitbatch._failures import TABLE
+from awaitbatch._failures import SSO, STS, TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 PAGE: Final = Path(__file__).parent / "failures.md"
 BEGIN: Final = "<!-- The tables are drawn by `make docs`. -->\n\n"
 END: Final = "\n<!-- Here they end. -->\n"
+
+WIDEST_CELL: Final = 200
+"""Characters of a cell that lists signs."""
+
+EXAMPLES: Final = {STS: "AssumeRole", SSO: "GetRoleCredentials"}
+"""An operation of each service that gives credentials."""
 
 FATES: Final = {
     FailureKind.THROTTLED: (
@@ -30,8 +36,10 @@ FATES: Final = {
         "the call is split until the bad id is alone; only that id gets `DescribeError`",
         "the same",
     ),
-    FailureKind.PERMANENT: ("raises `DescribeError` at once, for the jobs of this call", "the same"),
-    FailureKind.EXPIRED: ("raises `DescribeError` at once, for every job that is awaited", "the same"),
+    FailureKind.PERMANENT: (
+        "before the first good answer `DescribeError`; later it is tried 4 times within 2 s first",
+        "before the first good answer `DescribeError`; later only if it lasts, for 5 tries and 5 minutes",
+    ),
 }
 """What becomes of a describe and of a poll."""
 
@@ -45,14 +53,14 @@ def render() -> str:
             _table(
                 ("row", "what happens", "kind", "what to do"),
                 [
-                    (str(number), row.what, row.kind.value, row.advice.format(operation="DescribeJobs"))
+                    (str(number), row.what, row.kind.value, _advice(row))
                     for number, row in enumerate(TABLE, start=1)
                 ],
             ),
             "A row is recognised by any of these:\n",
             _table(
                 ("row", "HTTP status, error code of AWS, or Python error"),
-                [(str(number), "; ".join(_signs(row))) for number, row in enumerate(TABLE, start=1)],
+                [(str(number), cell) for number, row in enumerate(TABLE, start=1) for cell in _cells(row)],
             ),
         ]
     )
@@ -70,18 +78,37 @@ def drawn_into(page: str) -> str:
     return f"{before}{BEGIN}{render()}{END}{after}"
 
 
+def _advice(row: Row) -> str:
+    if row.for_credentials:
+        operation, service = EXAMPLES.get(row.service, "the operation"), row.service or "the service"
+        return row.advice.format(operation=operation, service=service)
+    return row.advice.format(operation="DescribeJobs")
+
+
+def _cells(row: Row) -> Iterator[str]:
+    """How the row is recognised, in cells that a reader sees at a glance."""
+    start = f"in a call for credentials{f' from {row.service}' * bool(row.service)}: " * row.for_credentials
+    cell = ""
+    for sign in _signs(row):
+        longer = f"{cell}, {sign}" if cell else f"{start}{sign}"
+        if len(longer) > WIDEST_CELL:
+            yield cell
+            longer = f"{start}{sign}"
+        cell = longer
+    yield cell
+
+
 def _signs(row: Row) -> Iterator[str]:
     if row.statuses:
-        yield f"HTTP {', '.join(_spans(row.statuses))}{', without an error code of AWS' if row.bare else ''}"
-    if row.codes:
-        yield _quoted(row.codes)
-    if row.texts:
-        yield _quoted(f"{text} …" for text in row.texts)
+        yield f"HTTP {', '.join(_spans(row.statuses))}{' without an error code of AWS' if row.bare else ''}"
+    yield from (f"`{code}`" for code in row.codes)
+    yield from (f"`{text} …`" for text in row.texts)
     if BaseException in row.errors:
         yield "anything that no other row fits"
-    elif row.errors:
-        around = f" around {_quoted(map(_name, row.around))}" if row.around else ""
-        yield f"{_quoted(map(_name, row.errors))}{around}"
+    elif row.around:
+        yield f"{_quoted(map(_name, row.errors))} around {_quoted(map(_name, row.around))}"
+    else:
+        yield from (f"`{_name(error)}`" for error in row.errors)
 
 
 def _spans(numbers: Sequence[int]) -> Iterator[str]:

@@ -5,19 +5,26 @@ from __future__ import annotations
 import logging
 import math
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict
 
 import anyio
 
-from awaitbatch._config import ClientConfig, check_limits, require, shared_random
+from awaitbatch._config import (
+    ClientConfig,
+    max_retries_of,
+    number,
+    require_backoff,
+    shared_random,
+    status_retries_of,
+)
 from awaitbatch._core import backoff as schedules
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
-from awaitbatch._jobs import JobStatus, parse_job_id, parse_job_ids
+from awaitbatch._jobs import JobStatus, parse_job_id, parse_statuses
 from awaitbatch._log_locations import find_log_locations
 from awaitbatch._results import require_success
 from awaitbatch._submission import submit_job
 from awaitbatch._supervisor import Supervisor
-from awaitbatch._waits import describe_all, wait_for
+from awaitbatch._waits import describe_all, parse_job_ids, wait_for
 from awaitbatch.errors import JobNotFoundError
 from awaitbatch.instrumentation._log import write_log
 
@@ -264,7 +271,7 @@ class BatchClient:
             ClientClosedError: The client is not open.
         """
         self._supervisor.check_open()
-        job_ids = parse_job_ids(jobs)
+        job_ids = await parse_job_ids(jobs)
         window = self._config.window_of_describes()
         return {
             "jobs": await describe_all(self._supervisor.coalescer, job_ids, window, **self._rules(None, {}))
@@ -292,8 +299,7 @@ class BatchClient:
             DescribeError: DescribeJobs failed for good.
             ClientClosedError: The client is not open, or was closed meanwhile.
         """
-        awaited = frozenset([match_status] if isinstance(match_status, str) else match_status)
-        require(lambda _: bool(awaited), "match_status", match_status, "at least one status")
+        awaited = parse_statuses(match_status)
         result = await self._wait(job_id, self._config.window_of_describes(), awaited, limits)
         result.description()
         return True
@@ -524,16 +530,17 @@ class BatchClient:
             names = ", ".join(WaitLimits.__annotations__)
             message = f"unexpected keyword argument {min(unknown)!r}: a wait takes {names}"
             raise TypeError(message)
-        check_limits(**limits)
-        given = {name: limit for name, limit in limits.items() if limit is not None}
-        rules: Any = {
+        backoff = limits.get("backoff")
+        if backoff is not None:
+            require_backoff(backoff)
+        max_retries = max_retries_of(limits.get("max_retries"))
+        status_retries = status_retries_of(limits.get("status_retries"))
+        return {
             "match_status": match_status,
-            "max_retries": self.max_retries,
-            "status_retries": self.status_retries,
-            "backoff": self._config.backoff,
-            **given,
+            "max_retries": self.max_retries if max_retries is None else max_retries,
+            "status_retries": self.status_retries if status_retries is None else status_retries,
+            "backoff": self._config.backoff if backoff is None else backoff,
         }
-        return cast("Rules", rules)
 
     def _pause(self, delay: float | None) -> Window:
         """The pause before a first check, as a window: jobs that pause at the same time can share calls."""
@@ -560,6 +567,6 @@ def _drawn_pause(delay: float | None, least: float, most: float) -> Window:
     if delay is None:
         earliest, latest = min(least, most), max(least, most)
     else:
-        require(math.isfinite, "delay", delay, "a number of seconds")
-        earliest, latest = schedules.jitter_bounds(delay)
+        seconds = number(math.isfinite, "delay", delay, "a number of seconds")
+        earliest, latest = schedules.jitter_bounds(seconds)
     return Window(earliest, shared_random.uniform(earliest, latest))

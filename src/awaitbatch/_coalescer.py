@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import math
 import time
 from dataclasses import dataclass
@@ -13,14 +14,16 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import anyio
 
 from awaitbatch._core.outcomes import MATCHED, Failure, FailureKind, Outcome, Reason
-from awaitbatch._core.text import message_of
+from awaitbatch._core.text import error_line, message_of, one_line
 from awaitbatch._core.throttle import AdaptiveThrottle, ThrottleParameters
 from awaitbatch._core.watch import Watch
 from awaitbatch._core.windows import Windows
 from awaitbatch._failures import classify, drop_tracebacks
 from awaitbatch._jobs import TERMINAL
 from awaitbatch._responses import DescribeJobsResponse
+from awaitbatch._slices import SLICE, for_each_whatever_comes
 from awaitbatch.instrumentation._events import CallEnded, JobChanged, JobMissing, Throttled, WaitEnded
+from awaitbatch.instrumentation._log import write_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from awaitbatch._jobs import JobHead
     from awaitbatch._transport import BatchTransport
     from awaitbatch.instrumentation._observers import Observers
+
+_RESUMED_AT_ONCE: Final = 250
+"""Tasks to resume in one turn of the event loop, if there are many thousands; each decodes a description, or raises."""
 
 
 _LAST_MOMENT: Final = 1 << 53
@@ -90,10 +96,12 @@ class DescribeCoalescer:
     ) -> None:
         self._transport = transport
         self._observers = observers
+        # Asked once, since it would be for each wait.
+        self._notifies_of_waits = observers.want(WaitEnded)
         self._call_timeout = call_timeout
         random = Random()  # noqa: S311
         self._throttle = AdaptiveThrottle(max_calls_per_second, random, self.throttle_parameters)
-        self._windows = Windows[Watch]()
+        self._windows = Windows[Watch](call_timeout)
         self._loop = asyncio.get_running_loop()
         self._closed: Outcome | None = None
         # What `run` sleeps on, and until when; -inf while it could not send anyway.
@@ -139,7 +147,7 @@ class DescribeCoalescer:
         """Take back a watch; it is no error if it has ended."""
         if watch.held_by is not None:
             self._windows.discard(watch)
-            if self._observers.want(WaitEnded):
+            if self._notifies_of_waits:
                 self._notify_wait_ended(watch, Reason.CANCELLED)
 
     async def run(self) -> None:
@@ -151,15 +159,33 @@ class DescribeCoalescer:
                 if call is not None:
                     calls.start_soon(self._send, call)
 
-    def close(self, error: BaseException | None = None) -> None:
-        """End all watches with `Reason.CLOSED`, because of ``error`` if there is one, and all that are yet to come."""
+    def discard_all(self, watches: Sequence[Watch]) -> None:
+        """Take back watches of one owner: many of them in slices, the first at once."""
+        self._discard_slice(watches, 0)
+
+    async def close(self, error: BaseException | None = None) -> None:
+        """End all watches with `Reason.CLOSED`, because of ``error`` if there is one, and all that are yet to come.
+
+        `run` must have ended. If it is cancelled, all have ended nevertheless.
+        """
         self._closed = Outcome(Reason.CLOSED)
         if error is not None:
             failure = Failure(FailureKind.PERMANENT, type(error).__name__, None, message_of(error), error)
             self._closed = Outcome(Reason.CLOSED, failure)
-        for watch in list(self._windows):
+        await for_each_whatever_comes(list(self._windows), self._end_as_closed, _RESUMED_AT_ONCE)
+
+    def _end_as_closed(self, watch: Watch) -> None:
+        # It may have been discarded while others were told.
+        if watch.held_by is not None and self._closed is not None:
             self._windows.discard(watch)
             self._deliver(watch, self._closed)
+
+    def _discard_slice(self, watches: Sequence[Watch], begin: int) -> None:
+        end = begin + SLICE
+        for watch in watches[begin:end]:
+            self.discard(watch)
+        if end < len(watches):
+            self._loop.call_soon(self._discard_slice, watches, end)
 
     def _next_departure(self) -> float:
         return max(self._windows.next_deadline(), self._throttle.ready_at)
@@ -231,32 +257,38 @@ class DescribeCoalescer:
                 error = TimeoutError(f"no answer within {self._call_timeout:g} s")
             drop_tracebacks(error)
             failure = classify(error, refreshes_credentials=self._transport.refreshes_credentials)
-            self._on_failure(call, failure, sent_at)
+            await self._on_failure(call, failure, sent_at)
         else:
-            self._on_answer(call, response, sent_at)
+            await self._on_answer(call, response, sent_at)
         finally:
             if self._in_flight == self._transport.max_in_flight:
                 self._freed_at = self._loop.time()
             self._in_flight -= 1
 
-    def _on_answer(self, call: Call[Watch], response: DescribeJobsResponse, sent_at: float) -> None:
+    async def _on_answer(self, call: Call[Watch], response: DescribeJobsResponse, sent_at: float) -> None:
         now = self._loop.time()
         self._throttle.on_answer(call.number)
         heads = response.heads
         self._jobs_described += len(heads)
         deliveries, changes, absent = self._windows.answer(call, heads, now)
-        self._notify_call_ended(call, "answered", sent_at, deliveries)
         seen_at = int(time.time() * 1000)
-        if changes and self._observers.want(JobChanged):
-            for job_id, before, after in changes:
-                self._observers.notify(_job_changed(heads[job_id], before, after, seen_at))
-        if absent and self._observers.want(JobMissing):
-            for job_id in absent:
-                self._observers.notify(JobMissing(job_id=job_id))
-        for watch, outcome in deliveries:
-            self._deliver(watch, outcome, response, seen_at)
+        try:
+            self._notify_call_ended(call, "answered", sent_at, deliveries)
+            if changes and self._observers.want(JobChanged):
+                for job_id, before, after in changes:
+                    try:
+                        self._observers.notify(_job_changed(heads[job_id], before, after, seen_at))
+                    except Exception as error:  # noqa: BLE001
+                        text = "AWS Batch job (%s) has changed, but observers cannot be notified: %s"
+                        write_log(logging.ERROR, text, one_line(job_id), error_line(error))
+            if absent and self._observers.want(JobMissing):
+                for job_id in absent:
+                    self._observers.notify(JobMissing(job_id=job_id))
+        finally:
+            # The requests have left the windows, so nobody else would end their waits.
+            await self._deliver_all(deliveries, response, seen_at)
 
-    def _on_failure(self, call: Call[Watch], failure: Failure, sent_at: float) -> None:
+    async def _on_failure(self, call: Call[Watch], failure: Failure, sent_at: float) -> None:
         now = self._loop.time()
         rate_before = self._throttle.rate
         if failure.kind is FailureKind.THROTTLED:
@@ -267,13 +299,33 @@ class DescribeCoalescer:
             self._failed += 1
         settle = self._windows.refuse if failure.kind is FailureKind.REFUSED else self._windows.fail
         deliveries = settle(call, failure, now)
-        self._notify_call_ended(call, failure, sent_at, deliveries)
-        if failure.kind is FailureKind.THROTTLED:
-            self._observers.notify(
-                Throttled(operation="DescribeJobs", rate_before=rate_before, rate_after=self._throttle.rate)
-            )
-        for watch, outcome in deliveries:
-            self._deliver(watch, outcome)
+        try:
+            self._notify_call_ended(call, failure, sent_at, deliveries)
+            if failure.kind is FailureKind.THROTTLED:
+                self._observers.notify(
+                    Throttled(
+                        operation="DescribeJobs", rate_before=rate_before, rate_after=self._throttle.rate
+                    )
+                )
+        finally:
+            await self._deliver_all(deliveries)
+
+    async def _deliver_all(
+        self,
+        deliveries: Sequence[Delivery[Watch]],
+        response: DescribeJobsResponse | None = None,
+        seen_at: int = 0,
+    ) -> None:
+        """Deliver what was decided, whatever comes; in one turn, unless many thousands wait for a few jobs."""
+        if len(deliveries) <= SLICE:
+            for watch, outcome in deliveries:
+                self._deliver(watch, outcome, response, seen_at)
+            return
+
+        def deliver(delivery: Delivery[Watch]) -> None:
+            self._deliver(*delivery, response, seen_at)
+
+        await for_each_whatever_comes(deliveries, deliver, _RESUMED_AT_ONCE)
 
     def _deliver(
         self,
@@ -282,20 +334,34 @@ class DescribeCoalescer:
         response: DescribeJobsResponse | None = None,
         seen_at: int = 0,
     ) -> None:
+        """Make a delivery; one that fails ends its own wait, and neither another nor the client."""
         if outcome is None and watch.held_by is None:
             # The owner of another watch, who heard before, has taken it back.
             return
-        item = None
-        if (
-            response is not None
-            and (outcome is MATCHED or outcome is None)
-            and watch.job_id in response.heads
-        ):
-            item = response.description(watch.job_id)
-        if outcome is not None and self._observers.want(WaitEnded):
-            head = response.heads.get(watch.job_id) if response is not None else None
-            self._notify_wait_ended(watch, outcome.reason, head, seen_at)
-        watch.deliver(watch, outcome, item)
+        try:
+            item = None
+            if response is not None and (outcome is MATCHED or outcome is None):
+                item = response.description(watch.job_id) if watch.job_id in response.heads else None
+            watch.deliver(watch, outcome, item)
+            if outcome is not None and self._notifies_of_waits:
+                head = response.heads.get(watch.job_id) if response is not None else None
+                self._notify_wait_ended(watch, outcome.reason, head, seen_at)
+        except BaseException as error:
+            # Not even a CancelledError is ours: nothing is awaited here.
+            self._break_off(watch, error)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+
+    def _break_off(self, watch: Watch, error: BaseException) -> None:
+        """End a wait whose delivery failed; it is no error if it has ended."""
+        self._windows.discard(watch)
+        try:
+            watch.deliver(watch, _unreadable(error), None)
+            if self._notifies_of_waits:
+                self._notify_wait_ended(watch, Reason.FAILED)
+        except BaseException as another:  # noqa: BLE001
+            text = "AWS Batch job (%s): a wait could not be ended: %s"
+            write_log(logging.ERROR, text, one_line(watch.job_id), error_line(another))
 
     def _notify_call_ended(
         self,
@@ -331,6 +397,19 @@ class DescribeCoalescer:
                 lag=None if stopped_at is None else (seen_at - stopped_at) / 1000,
             )
         )
+
+
+def _unreadable(error: BaseException) -> Outcome:
+    drop_tracebacks(error)
+    failure = Failure(
+        FailureKind.PERMANENT,
+        "UnreadableJob",
+        200,
+        f"unreadable: {error_line(error)}",
+        error,
+        advice="describe it again, or report this as a bug",
+    )
+    return Outcome(Reason.FAILED, failure)
 
 
 def _job_changed(head: JobHead, before: str | None, after: str, seen_at: int) -> JobChanged:

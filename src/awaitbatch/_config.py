@@ -10,6 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
+from awaitbatch._core.text import shown
 from awaitbatch._transport import AiobotocoreTransport
 
 if TYPE_CHECKING:
@@ -67,11 +68,23 @@ class ClientConfig:
 
     def __post_init__(self) -> None:
         self._refuse_contradictions()
-        check_limits(backoff=self.backoff, max_retries=self.max_retries, status_retries=self.status_retries)
-        require(_is_positive, "max_calls_per_second", self.max_calls_per_second, "a positive number")
-        require(_is_positive, "call_timeout", self.call_timeout, "a positive number of seconds")
-        require(_is_duration, "close_timeout", self.close_timeout, "a number of seconds")
-        require(_is_duration, "describe_window", self.describe_window, "a number of seconds")
+        require_backoff(self.backoff)
+        floats = {
+            "max_retries": max_retries_of(self.max_retries),
+            "status_retries": status_retries_of(self.status_retries),
+            "max_calls_per_second": number(
+                _is_positive, "max_calls_per_second", self.max_calls_per_second, "a positive number"
+            ),
+            "call_timeout": number(
+                _is_positive, "call_timeout", self.call_timeout, "a positive number of seconds"
+            ),
+            "close_timeout": number(_is_duration, "close_timeout", self.close_timeout, "a number of seconds"),
+            "describe_window": number(
+                _is_duration, "describe_window", self.describe_window, "a number of seconds"
+            ),
+        }
+        for name, value in floats.items():
+            object.__setattr__(self, name, value)
         require(
             _are_observers,
             "observers",
@@ -117,25 +130,58 @@ class ClientConfig:
             raise ValueError(message)
 
 
-def check_limits(
-    *,
-    backoff: Backoff | None = None,
-    max_retries: float | None = None,
-    status_retries: float | None = None,
-) -> None:
-    """Refuse what a wait cannot go by.
+def max_retries_of(given: float | None) -> float | None:
+    """``max_retries`` as a float, or None.
 
     Raises:
-        ValueError: One makes no sense.
-        TypeError: One is of a wrong type.
+        ValueError: It makes no sense.
+        TypeError: It is no number.
     """
-    if max_retries is not None:
-        require(lambda bound: bound >= 0, "max_retries", max_retries, "at least 0, or math.inf for no bound")
-    if status_retries is not None:
-        expected = "at least 1, or math.inf for no bound"
-        require(lambda bound: bound >= 1, "status_retries", status_retries, expected)
-    if backoff is not None:
-        require(_is_backoff, "backoff", backoff, "an object with window(tries), such as FixedInterval(5)")
+    if given is None:
+        return None
+    return number(lambda bound: bound >= 0, "max_retries", given, "at least 0, or math.inf for no bound")
+
+
+def status_retries_of(given: float | None) -> float | None:
+    """The same for ``status_retries``."""
+    if given is None:
+        return None
+    return number(lambda bound: bound >= 1, "status_retries", given, "at least 1, or math.inf for no bound")
+
+
+def require_backoff(given: object) -> None:
+    """Refuse what is no `Backoff`.
+
+    Raises:
+        ValueError: It is none.
+    """
+    require(_is_backoff, "backoff", given, "an object with window(tries), such as FixedInterval(5)")
+
+
+def number(holds: Callable[[float], bool], name: str, value: object, expected: str) -> float:
+    """A number as a float, whatever its type; an integer that no float can hold becomes infinite.
+
+    A Decimal, say, can be compared with a float, but not be added to one.
+
+    Raises:
+        ValueError: It does not hold.
+        TypeError: It is no number.
+    """
+    # Text is none, though `float` would read it.
+    error = TypeError if isinstance(value, str | bytes | bytearray) else ValueError
+    try:
+        result = math.nan if error is TypeError else float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        result = math.inf if value > 0 else -math.inf  # type: ignore[operator]
+    except TypeError:
+        result, error = math.nan, TypeError
+    except Exception:  # noqa: BLE001
+        # The user's own number, or a Decimal that signals.
+        result = math.nan
+    if not holds(result):
+        message = f"{name} must be {expected}, not {shown(value)}"
+        raise error(message)
+    return result
 
 
 def require(holds: Callable[[Any], bool], name: str, value: object, expected: str) -> None:
@@ -150,7 +196,7 @@ def require(holds: Callable[[Any], bool], name: str, value: object, expected: st
     except TypeError:
         error = TypeError
     if error is not None:
-        message = f"{name} must be {expected}, not {value!r}"
+        message = f"{name} must be {expected}, not {shown(value)}"
         raise error(message)
 
 

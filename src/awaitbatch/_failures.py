@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 import botocore.exceptions as botocore_errors
 import botocore.parsers
+from aiohttp.http_exceptions import HttpProcessingError
 
 from awaitbatch._core.outcomes import Failure, FailureKind
-from awaitbatch._core.text import message_of, one_line
+from awaitbatch._core.text import error_line, message_of, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 
 class UnreadableResponseError(Exception):
     """The HTTP status is good, but the body is not the answer that it should be."""
+
+
+class CredentialsError(Exception):
+    """The user's own code for fetching credentials raised the error that is the cause of this one."""
+
+
+class RedirectedError(botocore_errors.HTTPClientError):  # type: ignore[misc]
+    """Whoever answered wants the call to be sent elsewhere; it was not, since it carries the session token."""
+
+    fmt = "{operation} was redirected to {target}, and redirects are not followed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,15 +43,20 @@ class Row:
     Attributes:
         what: What has happened, in plain words.
         kind: What it means to those who wait.
-        advice: What the user should do, to be read after the error's own text; ``{operation}`` is the call's.
+        advice: What the user should do, to be read after the error's own text; ``{operation}`` is what failed, and
+            ``{service}`` the service that it belongs to.
         statuses: HTTP statuses.
         codes: Error codes of AWS.
-        texts: How ``"code: text"`` of AWS's error begins.
+        texts: How ``"code: text"`` of AWS's error begins, or ``"class: text"`` of any other error or of one that
+            aiobotocore wrapped.
         errors: Classes of the error.
         around: Only if aiobotocore wrapped an error of one of these classes.
         bare: Only if the answer has no error code, so that it is not one of AWS.
         renewed: Only if expired credentials are replaced by fresh ones (True), or only if not (False).
+        for_credentials: Only if what failed was a call for credentials, to another service than AWS Batch.
+        service: Only if it was a call to this service.
         leaves_open: Whether AWS may have done what the call asked for.
+        unsent: Whether AWS Batch cannot have seen the call, since there were no credentials to sign it with.
     """
 
     what: str
@@ -53,11 +69,18 @@ class Row:
     around: tuple[type[BaseException], ...] = ()
     bare: bool = False
     renewed: bool | None = None
+    for_credentials: bool = False
+    service: str = ""
     leaves_open: bool = False
+    unsent: bool = False
 
     def fits(self, call: _FailedCall) -> bool:
         """Whether this is how the call failed."""
         if self.renewed is not None and self.renewed is not call.renewed:
+            return False
+        if self.for_credentials and not call.is_for_credentials:
+            return False
+        if self.service and self.service != _service(call.operation):
             return False
         # botocore puts the status where there is no code.
         if self.bare and call.code != str(call.http_status):
@@ -67,35 +90,83 @@ class Row:
         return (
             call.http_status in self.statuses
             or call.code in self.codes
-            or f"{call.code}: {call.text}".startswith(self.texts)
+            or any(text.startswith(self.texts) for text in call.texts)
             or isinstance(call.error, self.errors)
         )
 
 
-_EXPIRY_CODES: Final = ("ExpiredToken", "ExpiredTokenException")
+STS: Final = "AWS STS"
+SSO: Final = "AWS SSO"
+
+_OPERATIONS: Final = {
+    STS: (
+        "AssumeRole",
+        "AssumeRoleWithSAML",
+        "AssumeRoleWithWebIdentity",
+        "AssumeRoot",
+        "GetCallerIdentity",
+        "GetFederationToken",
+        "GetSessionToken",
+    ),
+    SSO: ("CreateToken", "GetRoleCredentials"),
+}
+"""Of services that give credentials."""
+
+_BATCH_OPERATIONS: Final = ("DescribeJobs", "SubmitJob", "CancelJob", "TerminateJob")
+"""What we call ourselves: none of it is a call for credentials, even if a test double confuses them."""
+
+_THROTTLING_CODES: Final = (
+    "TooManyRequestsException",
+    "ThrottlingException",
+    "ThrottledException",
+    "Throttling",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "RequestLimitExceeded",
+    "SlowDown",
+    "BandwidthLimitExceeded",
+    "EC2ThrottledException",
+    "LimitExceededException",
+    "PriorRequestNotComplete",
+    "ProvisionedThroughputExceededException",
+    "TransactionInProgressException",
+)
+
+EXPIRY_CODES: Final = ("ExpiredToken", "ExpiredTokenException")
+"""What AWS says of credentials that have expired."""
 
 TABLE: Final = (
+    Row(
+        what="A service that gives credentials is asked too often, or cannot reach the identity provider",
+        kind=FailureKind.TRANSIENT,
+        advice="{service} rejects {operation} for now, so there are no credentials: try again later",
+        statuses=(429,),
+        codes=(*_THROTTLING_CODES, "IDPCommunicationError"),
+        for_credentials=True,
+    ),
     Row(
         what="The account makes too many calls, so AWS rejects this one",
         kind=FailureKind.THROTTLED,
         advice="have other programs on this account make fewer calls, or try again later",
         statuses=(429,),
-        codes=(
-            "TooManyRequestsException",
-            "ThrottlingException",
-            "ThrottledException",
-            "Throttling",
-            "RequestThrottled",
-            "RequestThrottledException",
-            "RequestLimitExceeded",
-            "SlowDown",
-        ),
+        codes=_THROTTLING_CODES,
     ),
     Row(
         what="A server error, from AWS Batch or from something between here and AWS",
         kind=FailureKind.TRANSIENT,
         advice="try again later",
-        statuses=(408, *range(500, 600)),
+        statuses=(304, 408, *range(500, 1000)),
+        codes=(
+            "ServerException",
+            "InternalFailure",
+            "InternalError",
+            "InternalServerError",
+            "InternalServerException",
+            "ServiceUnavailable",
+            "ServiceUnavailableException",
+            "RequestTimeout",
+            "RequestTimeoutException",
+        ),
         leaves_open=True,
     ),
     Row(
@@ -106,21 +177,63 @@ TABLE: Final = (
         texts=(
             "InvalidSignatureException: Signature expired",
             "InvalidSignatureException: Signature not yet current",
+            "SignatureDoesNotMatch: Signature expired",
+            "SignatureDoesNotMatch: Signature not yet current",
         ),
+    ),
+    Row(
+        what="Something between here and AWS refuses the call, such as a proxy or a network's login page",
+        kind=FailureKind.TRANSIENT,
+        advice="check what is between here and AWS, such as a proxy",
+        # A bare 404 is no passing trouble: it comes from a server that is not the one meant.
+        statuses=(*range(400, 404), *range(405, 500)),
+        bare=True,
+    ),
+    Row(
+        what="AWS STS refuses to give credentials",
+        kind=FailureKind.PERMANENT,
+        advice="{service} refused {operation}, so there are no credentials: check the role, its trust policy and "
+        "the identity provider",
+        errors=(botocore_errors.ClientError,),
+        for_credentials=True,
+        service=STS,
+    ),
+    Row(
+        what="AWS SSO refuses to give credentials",
+        kind=FailureKind.PERMANENT,
+        advice="{service} refused {operation}, so there are no credentials: log in again, or check the account and "
+        "the role of the profile",
+        errors=(botocore_errors.ClientError,),
+        for_credentials=True,
+        service=SSO,
+    ),
+    Row(
+        what="Another service refuses to give credentials",
+        kind=FailureKind.PERMANENT,
+        advice="{service} refused {operation}, so there are no credentials: check their provider",
+        errors=(botocore_errors.ClientError,),
+        for_credentials=True,
+    ),
+    Row(
+        what="Your own code for fetching credentials raises an error",
+        kind=FailureKind.PERMANENT,
+        advice="fetching credentials failed; check their provider",
+        errors=(CredentialsError,),
+        unsent=True,
     ),
     Row(
         what="The credentials have expired, but they renew themselves",
         kind=FailureKind.TRANSIENT,
         advice="find out why these credentials were not renewed",
-        codes=_EXPIRY_CODES,
+        codes=EXPIRY_CODES,
         renewed=True,
     ),
     Row(
         what="The credentials have expired and cannot renew themselves",
-        kind=FailureKind.EXPIRED,
+        kind=FailureKind.PERMANENT,
         advice="the credentials have expired and cannot renew themselves, so no further call can succeed: "
         "create a new BatchClient with fresh ones, or with a profile or role that renews them",
-        codes=_EXPIRY_CODES,
+        codes=EXPIRY_CODES,
         renewed=False,
     ),
     Row(
@@ -150,11 +263,10 @@ TABLE: Final = (
         codes=("UnknownOperationException",),
     ),
     Row(
-        what="Something between here and AWS refuses the call, such as a proxy or a network's login page",
-        kind=FailureKind.TRANSIENT,
-        advice="check what is between here and AWS, such as a proxy",
-        statuses=range(400, 500),
-        bare=True,
+        what="The call is redirected, as by a wrong endpoint or a network's login page; redirects are not followed",
+        kind=FailureKind.PERMANENT,
+        advice="check endpoint_url, and what is between here and AWS, such as a proxy",
+        errors=(RedirectedError,),
     ),
     Row(
         what="The credentials do not allow the call",
@@ -170,21 +282,48 @@ TABLE: Final = (
         errors=(
             botocore_errors.NoCredentialsError,
             botocore_errors.PartialCredentialsError,
+            botocore_errors.NoAuthTokenError,
+            botocore_errors.RefreshWithMFAUnsupportedError,
             botocore_errors.SSOError,
+            botocore_errors.LoginError,
         ),
+        unsent=True,
     ),
     Row(
         what="The provider of the credentials does not answer",
         kind=FailureKind.TRANSIENT,
         advice="check that this machine can reach the provider of its credentials",
-        errors=(botocore_errors.CredentialRetrievalError, botocore_errors.MetadataRetrievalError),
+        errors=(
+            botocore_errors.CredentialRetrievalError,
+            botocore_errors.MetadataRetrievalError,
+            botocore_errors.TokenRetrievalError,
+        ),
+        unsent=True,
     ),
     Row(
-        what="aiobotocore itself fails, as it does after it has been closed",
+        what="The provider of the credentials gives ones that have expired already",
+        kind=FailureKind.TRANSIENT,
+        advice="check the provider of these credentials, and the clock of this machine",
+        texts=("RuntimeError: Credentials were refreshed, but the refreshed credentials are still expired",),
+        unsent=True,
+    ),
+    Row(
+        what="Somebody has closed the aiobotocore client",
         kind=FailureKind.PERMANENT,
-        advice="if nobody closed the aiobotocore client, this is a bug: please report it",
+        advice="somebody has closed the aiobotocore client: keep it open for as long as the BatchClient",
+        texts=(
+            "RuntimeError: Session is closed",
+            "AttributeError: 'NoneType' object has no attribute 'get'",
+            "RuntimeError: Cannot send a request, as the client has been closed",
+        ),
+    ),
+    Row(
+        what="aiobotocore itself fails, as it may when connections break",
+        kind=FailureKind.TRANSIENT,
+        advice="if it goes on, restart the program, and report it as a bug",
         errors=(botocore_errors.HTTPClientError,),
-        around=(AttributeError, RuntimeError, TypeError),
+        around=(AssertionError, AttributeError, RuntimeError, TypeError),
+        leaves_open=True,
     ),
     Row(
         what="TLS fails: the certificate is not trusted, or the two sides share no protocol version or cipher",
@@ -206,6 +345,7 @@ TABLE: Final = (
         errors=(
             OSError,
             aiohttp.ClientError,
+            HttpProcessingError,
             botocore_errors.ConnectionError,
             botocore_errors.HTTPClientError,
             asyncio.CancelledError,
@@ -236,43 +376,66 @@ class _FailedCall:
     error: BaseException
     http_status: int | None
     code: str
-    text: str
+    texts: tuple[str, ...]
     renewed: bool
+    operation: str
+    is_for_credentials: bool = False
 
 
-def _parse(error: BaseException, *, renewed: bool) -> _FailedCall:
+def _parse(error: BaseException, *, operation: str, renewed: bool) -> _FailedCall:
     if not isinstance(error, botocore_errors.ClientError):
         # An answer that cannot be read is one all the same, and its status was good.
         status = 200 if isinstance(error, UnreadableResponseError) else None
-        return _FailedCall(error, status, type(error).__name__, "", renewed)
+        wrapped = _wrapped(error)
+        texts = [error_line(each) for each in (error, wrapped) if isinstance(each, BaseException)]
+        return _FailedCall(error, status, type(error).__name__, tuple(texts), renewed, operation)
     answer: dict[str, Any] = dict(error.response)
     details = answer.get("Error", {})
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    code = str(details.get("Code", "Unknown"))
     return _FailedCall(
-        error, status or None, str(details.get("Code", "Unknown")), str(details.get("Message", "")), renewed
+        error,
+        status or None,
+        code,
+        (f"{code}: {details.get('Message', '')}",),
+        renewed,
+        one_line(error.operation_name),
+        # Before a call is signed, botocore may call other services of its own accord, and only for credentials.
+        is_for_credentials=error.operation_name not in {operation, *_BATCH_OPERATIONS},
     )
 
 
-def classify(error: BaseException, *, refreshes_credentials: bool = False) -> Failure:
+def classify(
+    error: BaseException, *, operation: str = "DescribeJobs", refreshes_credentials: bool = False
+) -> Failure:
     """What an error of a call means, with texts that are fit for a line.
 
     Args:
         error: What aiobotocore raised.
+        operation: What was called. If something else failed, that was a call for the credentials to sign it with.
         refreshes_credentials: Whether expired credentials will be replaced by fresh ones.
     """
-    call = _parse(error, renewed=refreshes_credentials)
+    call = _parse(error, operation=operation, renewed=refreshes_credentials)
     row = next(row for row in TABLE if row.fits(call))
-    was_sent = not _is_connection_never_made(error)
+    was_sent = not (row.unsent or call.is_for_credentials or _is_connection_never_made(error))
+    code = call.code
+    if isinstance(error, CredentialsError) and error.__cause__ is not None:
+        error = error.__cause__
+        code = type(error).__name__
     return Failure(
         row.kind,
-        one_line(call.code),
+        one_line(code),
         call.http_status,
         message_of(error),
         error,
-        advice=row.advice.format(operation=getattr(error, "operation_name", "DescribeJobs")),
+        advice=row.advice.format(operation=call.operation, service=_service(call.operation)),
         was_sent=was_sent,
         may_be_done=row.leaves_open and was_sent,
     )
+
+
+def _service(operation: str) -> str:
+    return next((service for service, operations in _OPERATIONS.items() if operation in operations), "AWS")
 
 
 def drop_tracebacks(error: BaseException | None) -> None:

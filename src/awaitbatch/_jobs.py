@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
+from awaitbatch._core.text import shown
 from awaitbatch.errors import InvalidJobIdError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class JobStatus(StrEnum):
@@ -38,8 +37,30 @@ _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}(?:[:#][0-9]{1,9})?", re.ASCII)
 _JOB_ARN = re.compile(r"arn:[a-z0-9-]+:batch:[a-z0-9-]+:[0-9]{12}:job/(?P<job_id>.+)", re.ASCII)
 
 
+def parse_statuses(match_status: object) -> frozenset[str]:
+    """The states to wait for, given as a collection of them, or as a single one.
+
+    Raises:
+        ValueError: There is none.
+        TypeError: They are not str.
+    """
+    given = [match_status] if isinstance(match_status, str) else match_status
+    if not isinstance(given, Iterable):
+        message = f"match_status must be a collection of statuses, not {shown(match_status)}"
+        raise TypeError(message)
+    statuses = list(given)
+    for status in statuses:
+        if not isinstance(status, str):
+            message = f"match_status must have nothing but str in it, not {shown(status)}"
+            raise TypeError(message)
+    if not statuses:
+        message = f"match_status must be at least one status, not {shown(match_status)}"
+        raise ValueError(message)
+    return frozenset(map(str.__str__, statuses))
+
+
 def parse_job_id(job_id: object) -> str:
-    """Reduce a job's id or ARN to the id that DescribeJobs takes, or refuse it.
+    """Reduce a job's id or ARN to the id that DescribeJobs takes, as an exact str, or refuse it.
 
     Ids are ``[A-Za-z0-9_-]{1,128}``, with ``:n`` for a child of an array job and ``#n`` for a node of a
     multi-node parallel job.
@@ -48,36 +69,20 @@ def parse_job_id(job_id: object) -> str:
         InvalidJobIdError: It cannot be a job's id. One malformed id makes AWS refuse a whole call.
     """
     if not isinstance(job_id, str):
-        message = f"a job id must be a str, not {type(job_id).__name__}: {_shown(job_id)}"
+        message = f"a job id must be a str, not {type(job_id).__name__}: {shown(job_id)}"
         raise InvalidJobIdError(message)
+    # A subclass may compare, hash and slice as it likes, which must hurt no other job.
+    job_id = str.__str__(job_id)
     arn = _JOB_ARN.fullmatch(job_id)
     bare = arn["job_id"] if arn else job_id
     if not _JOB_ID.fullmatch(bare):
         hint = "; pass one id, or a list of ids to describe_jobs" if "," in bare else ""
         message = (
-            f"not an AWS Batch job id: {_shown(job_id)} (expected at most 128 letters, digits, '-' and '_', "
+            f"not an AWS Batch job id: {shown(job_id)} (expected at most 128 letters, digits, '-' and '_', "
             f"optionally followed by ':n' or '#n', or the ARN of a job{hint})"
         )
         raise InvalidJobIdError(message)
     return bare
-
-
-def parse_job_ids(job_ids: Iterable[object]) -> list[str]:
-    """The same for many, in their order, without those that are there twice.
-
-    Raises:
-        TypeError: It is a single id, not a list of them.
-        InvalidJobIdError: One of them cannot be a job's id.
-    """
-    if isinstance(job_ids, str):
-        message = f"job ids must be a list, not a str: {_shown(job_ids)}"
-        raise TypeError(message)
-    return list(dict.fromkeys(map(parse_job_id, job_ids)))
-
-
-def _shown(value: object, limit: int = 160) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else f"{text[:limit]}…"
 
 
 UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

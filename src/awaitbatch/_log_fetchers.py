@@ -19,8 +19,8 @@ from awaitbatch.instrumentation._log import write_log
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-JOIN_THREADS: Final = 40
-"""Fetchers that may be joined at once; a join blocks its thread until the fetcher has read the last lines."""
+_THREAD_RETRY_SECONDS: Final = 0.1
+"""When to try again to start a thread, if the process may have no more of them at present."""
 
 
 class BatchLogFetcher(Protocol):
@@ -51,8 +51,6 @@ class LogFetchers:
 
     def __init__(self, close_timeout: float) -> None:
         self._close_timeout = close_timeout
-        # Not anyio's threads: these go when the loop was broken off too, as by SystemExit in a task of the user's.
-        self._joining = ThreadPoolExecutor(JOIN_THREADS, thread_name_prefix="awaitbatch join")
         self._endings: set[asyncio.Task[None]] = set()
         self._active = 0
         self._none_active = asyncio.Event()
@@ -69,7 +67,6 @@ class LogFetchers:
             ending.cancel()
         if endings:
             await asyncio.wait(endings, timeout=self._close_timeout)
-        self._joining.shutdown(wait=False, cancel_futures=True)
 
     @asynccontextmanager
     async def running(self, get_fetcher: GetBatchLogFetcher, job_id: str) -> AsyncIterator[None]:
@@ -131,9 +128,7 @@ class LogFetchers:
             if inspect.iscoroutinefunction(fetcher.join):
                 await fetcher.join()
             else:
-                run = contextvars.copy_context().run
-                join = asyncio.get_running_loop().run_in_executor(self._joining, run, fetcher.join)
-                await _resolved(await join)
+                await _resolved(await _in_thread(fetcher.join))
 
 
 async def wait_despite_cancellation(future: asyncio.Future[Any], bound: float) -> bool:
@@ -151,6 +146,36 @@ async def wait_despite_cancellation(future: asyncio.Future[Any], bound: float) -
             except asyncio.CancelledError:
                 continue
     return future.done()
+
+
+async def _in_thread(function: Callable[[], Any]) -> Any:  # noqa: ANN401
+    """Call a function that blocks, in a thread of its own.
+
+    Not in a pool for all: one that is full of functions that never return would hold up the others. And not in anyio's
+    threads: a thread of ours ends also when the loop was broken off, as by SystemExit in a task of the user's.
+    """
+    loop = asyncio.get_running_loop()
+    run = contextvars.copy_context().run
+    while True:
+        thread = ThreadPoolExecutor(1, thread_name_prefix="awaitbatch join")
+        try:
+            result = loop.run_in_executor(thread, run, _call, function)
+        except RuntimeError:
+            # It was not started.
+            thread.shutdown(wait=False, cancel_futures=True)
+            await asyncio.sleep(_THREAD_RETRY_SECONDS)
+        else:
+            thread.shutdown(wait=False)
+            return await result
+
+
+def _call(function: Callable[[], Any]) -> Any:  # noqa: ANN401
+    try:
+        return function()
+    except StopIteration as error:
+        # A future takes any exception but this one, and whoever awaits it would wait for ever.
+        message = f"{function!r} raised StopIteration"
+        raise RuntimeError(message) from error
 
 
 async def _resolved(value: Any) -> Any:  # noqa: ANN401

@@ -54,7 +54,12 @@ class Operations:
             raise
         except BaseException as error:
             renewed = self._transport.refreshes_credentials
-            self._notify(operation, classify(error, refreshes_credentials=renewed), began, job_id)
+            self._notify(
+                operation,
+                classify(error, operation=operation, refreshes_credentials=renewed),
+                began,
+                job_id,
+            )
             raise
         self._notify(operation, "answered", began, job_id)
         return answer

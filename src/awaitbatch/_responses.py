@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -83,11 +84,15 @@ class DescribeJobsResponse:
         return bytes(self._items_by_id[job_id])
 
     @functools.cached_property
-    def _items(self) -> list[msgspec.Raw]:
-        return _split(self._body)[1]
+    def _items(self) -> Sequence[msgspec.Raw | bytes]:
+        try:
+            return _split(self._body)[1]
+        except UnreadableResponseError:
+            # The heads could be read. One job is nested so deep that it just could, and the others need not suffer.
+            return _split_without_nesting(self._body)
 
     @functools.cached_property
-    def _items_by_id(self) -> dict[str, msgspec.Raw]:
+    def _items_by_id(self) -> dict[str, msgspec.Raw | bytes]:
         # Of a job that is in the response twice, the one that `heads` shows.
         both = zip(self._all_heads, self._items, strict=True)
         return {head.job_id: item for head, item in both if self.heads[head.job_id] is head}
@@ -104,6 +109,34 @@ def _split(body: bytes) -> tuple[bytes, list[msgspec.Raw]]:
         message = f"not an answer to DescribeJobs: {error}"
     # Out here, or it would refer to the error of decoding, which may hold what it could not decode.
     raise UnreadableResponseError(message)
+
+
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+
+
+def _split_without_nesting(body: bytes) -> list[bytes]:
+    """The jobs of a body that is known to be an answer, however deep they are nested."""
+    items: list[bytes] = []
+    depth = begin = 0
+    text, is_in_jobs = b"", False
+    for token in _TOKEN.finditer(body):
+        match token[0]:
+            case b"[" | b"{":
+                depth += 1
+                if depth == 2:  # noqa: PLR2004
+                    is_in_jobs = text == b'"jobs"'
+                    if is_in_jobs:
+                        # Of members of the same name the last one counts.
+                        items = []
+                elif depth == 3 and is_in_jobs:  # noqa: PLR2004
+                    begin = token.start()
+            case b"]" | b"}":
+                if depth == 3 and is_in_jobs:  # noqa: PLR2004
+                    items.append(body[begin : token.end()])
+                depth -= 1
+            case _ if depth == 1:
+                text = token[0]
+    return items
 
 
 def _with_whole_characters(body: bytes) -> bytes:

@@ -38,11 +38,9 @@ async def submit_job(
             return _with_job_id(await operations.call("SubmitJob", **request))
         except Exception as error:
             # No failure is kept: it would refer to the error, the error to this frame, and the frame to the request.
-            if not _was_not_taken(classify(error)):
-                if classify(error).may_be_done:
-                    raise SubmitUncertainError.of(request, classify(error), number) from error
-                raise
-            if number >= tries:
+            if _of(error).may_be_done:
+                raise SubmitUncertainError.of(request, _of(error), number) from error
+            if not _was_not_taken(_of(error)) or number >= tries:
                 raise
         await anyio.sleep(pause(number))
     raise AssertionError
@@ -55,5 +53,11 @@ def _with_job_id(answer: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
+def _of(error: Exception) -> Failure:
+    return classify(error, operation="SubmitJob")
+
+
 def _was_not_taken(failure: Failure) -> bool:
-    return failure.kind is FailureKind.THROTTLED or not failure.was_sent
+    return failure.kind is FailureKind.THROTTLED or (
+        failure.kind is FailureKind.TRANSIENT and not failure.was_sent
+    )

@@ -89,8 +89,14 @@ class Supervisor:
             raise RuntimeError(message)
         if self.state is not State.NEW:
             raise self.closed_error()
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            message = (
+                "awaitbatch runs on asyncio only: open the BatchClient in a task of an asyncio event loop"
+            )
+            raise RuntimeError(message) from None
         self.state = State.OPENING
-        self._loop = asyncio.get_running_loop()
         self._opening = anyio.CancelScope()
         self._opened = asyncio.Event()
         self._closing = asyncio.Event()
@@ -170,15 +176,20 @@ class Supervisor:
             self._record_failure(error)
         finally:
             self.state = State.CLOSING
-            self.coalescer.close(self._failure)
             try:
-                await self._wind_down()
+                await self._end()
             finally:
                 # Also if the event loop ends, and cancels this task for it.
                 self.state = State.CLOSED
                 reason = None if self._failure is None else error_line(self._failure)
                 self._observers.notify(ClientClosed(region_name=self.region_name, error=reason))
                 self._log.write_rest()
+
+    async def _end(self) -> None:
+        try:
+            await self.coalescer.close(self._failure)
+        finally:
+            await self._wind_down()
 
     async def _work(self) -> None:
         async with anyio.create_task_group() as tasks:

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import urljoin, urlsplit
 
+import aiohttp
 import botocore
+import botocore.exceptions as botocore_errors
 import msgspec
 from aiobotocore.client import AioBaseClient
-from aiobotocore.credentials import AioCredentials
+from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
-from botocore.credentials import Credentials, ReadOnlyCredentials
+from botocore.exceptions import ClientError
 
+from awaitbatch._core.redaction import Redactor
 from awaitbatch._core.text import first_line
+from awaitbatch._credentials import ClientCredentials
+from awaitbatch._failures import EXPIRY_CODES, RedirectedError
 from awaitbatch._jobs import UNDECODABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, MutableMapping, Sequence
 
+    from botocore.awsrequest import AWSPreparedRequest
     from types_aiobotocore_batch import BatchClient as AiobotocoreBatchClient
 
 
@@ -65,12 +73,24 @@ class BatchTransport(Protocol):
 # with its owner leave all other calls alone.
 _sender: ContextVar[AiobotocoreTransport | None] = ContextVar("awaitbatch_sender", default=None)
 
+# The request of the call under way: it has secrets that the client may have renewed before the answer comes.
+_request: ContextVar[AWSPreparedRequest | None] = ContextVar("awaitbatch_request", default=None)
+
+_SECRETS_IN_HEADER: Final = re.compile(r"(?:Credential|Signature)=([^,/\s]+)")
+"""The secrets in an ``Authorization`` header."""
+
 _BODY: Final = "awaitbatch.body"
+_NO_BODY: Final = b"{}"
+"""What botocore's own parser gets in place of a body that we keep."""
+
+_SENT_ONCE: Final = frozenset({"DescribeJobs", "SubmitJob"})
+"""Operations of which a failed call is not sent again."""
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+"""HTTP statuses that tell where to send the call instead."""
 
 _LEAST_ERROR_STATUS: Final = 300
 """HTTP statuses from here on are errors to botocore."""
-
-_STATIC_CREDENTIALS: Final = (AioCredentials, Credentials, ReadOnlyCredentials, type(None))
 
 
 class AiobotocoreTransport:
@@ -108,6 +128,11 @@ class AiobotocoreTransport:
         self._profile_name = profile_name
         self._settings = settings
         self._resources = AsyncExitStack()
+        self._redirect_guard = aiohttp.TraceConfig()
+        self._redirect_guard.on_request_redirect.append(self._refuse_redirect)
+        self._redirect_guard.freeze()
+        # The addresses whose connections have it.
+        self._guarded: set[str] = set()
 
     @property
     def client(self) -> AiobotocoreBatchClient:
@@ -136,20 +161,23 @@ class AiobotocoreTransport:
     @property
     def refreshes_credentials(self) -> bool:
         """Whether the client's credentials may be renewed: all kinds but those known to stay as they are."""
-        signer = getattr(self.client, "_request_signer", None)
-        return type(getattr(signer, "_credentials", None)) not in _STATIC_CREDENTIALS
+        return ClientCredentials(self.client, None).renew_themselves
 
     async def open(self) -> None:
         """Create the client unless one was lent, and attach to its events."""
-        if self._client is None:
-            session: AioSession = self._session or await asyncio.to_thread(
-                AioSession, profile=self._profile_name
-            )
-            await asyncio.to_thread(_load_models, session)
-            creating = session.create_client("batch", **self._settings)
-            self._client = await self._resources.enter_async_context(creating)
-        self._attach("needs-retry.batch.DescribeJobs", self._end_attempt)
-        self._attach("needs-retry.batch.SubmitJob", self._end_attempt)
+        with self._masking_secrets():
+            if self._client is None:
+                session: AioSession = self._session or await asyncio.to_thread(
+                    AioSession, profile=self._profile_name
+                )
+                await asyncio.to_thread(_load_models, session)
+                creating = session.create_client("batch", **self._settings)
+                self._client = await self._resources.enter_async_context(creating)
+                self._session = session
+        self._credentials = ClientCredentials(self._client, self._session)
+        self._resources.push_async_callback(self._credentials.aclose)
+        self._attach("before-send.batch", self._before_send)
+        self._attach("needs-retry.batch", self._end_attempt)
         self._attach("before-parse.batch.DescribeJobs", self._keep_body)
         self._attach("before-parse.batch", self._tidy)
 
@@ -164,8 +192,7 @@ class AiobotocoreTransport:
 
     async def describe_jobs(self, job_ids: Sequence[str]) -> bytes:
         """Send DescribeJobs once; the body of the answer comes back unparsed."""
-        with self._sending():
-            answer: dict[str, Any] = await self.client.describe_jobs(jobs=list(job_ids))  # type: ignore[assignment]
+        answer = await self._send(self.client.describe_jobs, {"jobs": list(job_ids)})
         if _BODY not in answer:
             # Something answered in place of AWS, such as botocore's Stubber or a cache.
             return msgspec.json.encode({"jobs": answer.get("jobs")})
@@ -182,17 +209,94 @@ class AiobotocoreTransport:
         if send is None:
             message = f"the installed botocore knows no AWS Batch operation {operation}"
             raise ValueError(message)
+        return await self._send(send, parameters)
+
+    async def _send(self, send: Callable[..., Any], parameters: dict[str, Any]) -> dict[str, Any]:
+        await self._credentials.fetch()
+        try:
+            with self._sending():
+                return dict(await send(**parameters))
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") not in EXPIRY_CODES:
+                raise
+            if not await self._credentials.read_again():
+                raise
         with self._sending():
             return dict(await send(**parameters))
 
     @contextmanager
     def _sending(self) -> Iterator[None]:
         """Mark a call as ours: of those that others make through the same client nothing is changed."""
-        token = _sender.set(self)
+        sender, request = _sender.set(self), _request.set(None)
+        try:
+            with self._masking_secrets():
+                yield
+        finally:
+            _request.reset(request)
+            _sender.reset(sender)
+
+    @contextmanager
+    def _masking_secrets(self) -> Iterator[None]:
+        """Mask secrets in what is raised."""
         try:
             yield
-        finally:
-            _sender.reset(token)
+        except Exception as error:
+            self._redactor().clean(error)
+            raise
+
+    def _redactor(self) -> Redactor:
+        """What masks the secrets that the client has now, and those of the call under way."""
+        settings = self._settings
+        keys = [value for name, value in settings.items() if name.startswith("aws_")]
+        signer = getattr(self._client, "_request_signer", None)
+        credentials = getattr(signer, "_credentials", None)
+        for name in ("access_key", "secret_key", "token"):
+            # The properties of credentials that renew themselves raise.
+            keys += [getattr(credentials, f"_{name}", None) or _attribute(credentials, name)]
+        meta = getattr(self._client, "meta", None)
+        urls: list[object] = [settings.get("endpoint_url"), getattr(meta, "endpoint_url", None)]
+        all_proxies = (
+            getattr(settings.get("config"), "proxies", None),
+            getattr(getattr(meta, "config", None), "proxies", None),
+            # Those of the environment, too.
+            getattr(getattr(self._http_session(), "_proxy_config", None), "_proxies", None),
+        )
+        for proxies in all_proxies:
+            urls += (proxies or {}).values()
+        return Redactor((*keys, *_secrets_in(_request.get())), urls)
+
+    def _http_session(self) -> object:
+        return getattr(getattr(self._client, "_endpoint", None), "http_session", None)
+
+    async def _before_send(self, request: AWSPreparedRequest, **_: object) -> None:
+        """Remember what a call carries, and see to it that it is not redirected."""
+        if _sender.get() is not self:
+            return
+        _request.set(request)
+        if request.url in self._guarded:
+            return
+        http_session = self._http_session()
+        # HTTPX follows no redirects; what another class does, a user's own, is beyond us.
+        if isinstance(http_session, AIOHTTPSession):
+            try:
+                proxy_url = http_session._proxy_config.proxy_url_for(request.url)  # noqa: SLF001
+                connections: aiohttp.ClientSession = await http_session._get_session(proxy_url)  # noqa: SLF001
+            except Exception as error:
+                # As aiobotocore does, for it would fail likewise.
+                raise botocore_errors.HTTPClientError(error=error) from error
+            if self._redirect_guard not in connections.trace_configs:
+                connections.trace_configs.append(self._redirect_guard)
+                self._resources.callback(connections.trace_configs.remove, self._redirect_guard)
+            self._guarded.add(request.url)
+
+    async def _refuse_redirect(
+        self, _session: aiohttp.ClientSession, _context: object, params: aiohttp.TraceRequestRedirectParams
+    ) -> None:
+        """Stop a call of ours before it is sent elsewhere. aiohttp would follow, with session token and body."""
+        if _sender.get() is self:
+            params.response.close()
+            headers = params.response.headers
+            raise _Redirect(_target(str(params.url), headers.get("Location") or headers.get("URI")))
 
     def _end_attempt(
         self,
@@ -201,12 +305,20 @@ class AiobotocoreTransport:
         caught_exception: Exception | None,
         **_: object,
     ) -> bool | None:
-        """Refuse a retry, and raise what the client would raise for want of one.
+        """Refuse a retry of what is sent once, and of what is redirected; raise what the client would for want of one.
 
         It is raised here since botocore's own handlers come next, and would charge the failure to budgets that all
         calls of the client share: the retry quota, and in adaptive mode the rate.
         """
         if _sender.get() is not self:
+            return None
+        redirect = _wrapped(caught_exception)
+        if isinstance(redirect, _Redirect):
+            raise RedirectedError(operation=operation.name, target=redirect.target)
+        if response is not None and response[0].status_code in _REDIRECTS:
+            target = _target(response[0].url, response[0].headers.get("location"))
+            raise RedirectedError(operation=operation.name, target=target)
+        if operation.name not in _SENT_ONCE:
             return None
         if caught_exception is not None:
             raise caught_exception
@@ -225,11 +337,15 @@ class AiobotocoreTransport:
         elif _sender.get() is self:
             # botocore would hold the event loop for 10 ms and more to parse 100 jobs of which we need two members each.
             customized_response_dict[_BODY] = response_dict["body"]
-            response_dict["body"] = b"{}"
+            response_dict["body"] = _NO_BODY
 
     def _tidy(self, response_dict: dict[str, Any], **_: object) -> None:
-        if _sender.get() is self:
-            response_dict["body"] = _tidy_body(response_dict["body"], is_error=_is_error(response_dict))
+        if _sender.get() is self and response_dict["body"] is not _NO_BODY:
+            is_error = _is_error(response_dict)
+            redact = self._redactor() if is_error else Redactor()
+            response_dict["body"] = _tidy_body(response_dict["body"], is_error=is_error, redact=redact)
+            if is_error:
+                _redact_headers(response_dict["headers"], redact)
 
 
 def _require_type(value: object, kind: type, demand: str) -> None:
@@ -243,10 +359,66 @@ def _is_error(response_dict: dict[str, Any]) -> bool:
     return status >= _LEAST_ERROR_STATUS
 
 
-def _tidy_body(body: bytes, *, is_error: bool) -> bytes:
+def _redact_headers(headers: MutableMapping[str, str], redact: Redactor) -> None:
+    for name, value in list(headers.items()):
+        redacted = redact(value)
+        if redacted != value:
+            del headers[name]
+            headers[name] = redacted
+
+
+def _secrets_in(request: AWSPreparedRequest | None) -> tuple[str, ...]:
+    """The access key, the signature and the session token of a request."""
+    if request is None:
+        return ()
+    headers = {name.lower(): _text(value) for name, value in request.headers.items()}
+    secrets = _SECRETS_IN_HEADER.findall(headers.get("authorization", ""))
+    return (*secrets, headers.get("x-amz-security-token", ""))
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _attribute(thing: object, name: str) -> object:
+    try:
+        return getattr(thing, name, None)
+    except NotImplementedError:
+        return None
+
+
+class _Redirect(Exception):  # noqa: N818
+    """What stops aiohttp, which knows no operations."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(f"a redirect to {target}, which is not followed")
+        self.target = target
+
+
+def _wrapped(error: Exception | None) -> object:
+    return error.kwargs.get("error") if isinstance(error, botocore_errors.HTTPClientError) else None
+
+
+def _target(url: str, location: str | None) -> str:
+    """Where a redirect leads: scheme, host and port, without whatever else is in the address."""
+    if not location:
+        return "an address that it does not name"
+    try:
+        address = urlsplit(urljoin(url, location))
+        host, port = address.hostname, address.port
+    except ValueError:
+        host = port = None
+    if not host:
+        return "an address that is not valid"
+    host = f"[{host}]" if ":" in host else host
+    return f"{address.scheme}://{host}" + (f":{port}" if port else "")
+
+
+def _tidy_body(body: bytes, *, is_error: bool, redact: Redactor) -> bytes:
     """A body that botocore can parse, and of an error only what is wanted: its code, and the first line of its text.
 
-    More would do harm. AWS answers a wrong signature with the request that it expected, session token included.
+    More would do harm. AWS answers a wrong signature with the request that it expected, session token included; what
+    is in the first line even so is masked.
     And botocore takes a body that is no JSON for the text, and fails over JSON that is no object.
     """
     try:
@@ -259,7 +431,7 @@ def _tidy_body(body: bytes, *, is_error: bool) -> bytes:
         return body
     texts = {name: answer.get(name) for name in ("__type", "code", "message", "Message")}
     return msgspec.json.encode(
-        {name: first_line(text) for name, text in texts.items() if isinstance(text, str)}
+        {name: redact(first_line(text)) for name, text in texts.items() if isinstance(text, str)}
     )
 
 

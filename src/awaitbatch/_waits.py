@@ -6,13 +6,14 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import anyio.lowlevel
-
+from awaitbatch._core.text import shown
 from awaitbatch._core.watch import Watch
+from awaitbatch._jobs import parse_job_id
 from awaitbatch._results import WaitResult
+from awaitbatch._slices import for_each
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Unpack
 
     from awaitbatch._coalescer import DescribeCoalescer
@@ -22,6 +23,22 @@ if TYPE_CHECKING:
 
 _DECODED_AT_ONCE: Final = 100
 """Descriptions to decode before others on the event loop get their turn; 100 take about a millisecond."""
+
+
+async def parse_job_ids(job_ids: Iterable[object]) -> list[str]:
+    """Reduce many ids or ARNs to ids, in their order, without those that are there twice.
+
+    Raises:
+        TypeError: It is a single id, not a list of them.
+        InvalidJobIdError: One of them cannot be a job's id.
+    """
+    if isinstance(job_ids, str):
+        message = f"job ids must be a list, not a str: {shown(job_ids)}"
+        raise TypeError(message)
+    parsed: dict[str, None] = {}
+    # A list of its own, since the caller's may change between two slices.
+    await for_each(list(job_ids), lambda job_id: parsed.setdefault(parse_job_id(job_id)))
+    return list(parsed)
 
 
 async def wait_for(
@@ -62,6 +79,7 @@ async def wait_for_all(
 ) -> dict[str, WaitResult]:
     """Wait for jobs of different ids, until all are seen or absent, or the first ends otherwise."""
     results: dict[str, WaitResult] = {}
+    watches: list[Watch] = []
     enough = asyncio.get_running_loop().create_future()
 
     def deliver(watch: Watch, outcome: Outcome | None, item: bytes | None) -> None:
@@ -71,15 +89,18 @@ async def wait_for_all(
         if not enough.done() and (result.is_error or len(results) == len(job_ids)):
             enough.set_result(None)
 
-    watches = [Watch(job_id, deliver, **rules) for job_id in job_ids]
-    for watch in watches:
-        coalescer.add(watch, window)
+    def begin(job_id: str) -> None:
+        # The first may have ended it all before the last is added.
+        if not enough.done():
+            watches.append(Watch(job_id, deliver, **rules))
+            coalescer.add(watches[-1], window)
+
     try:
-        if watches:
+        await for_each(job_ids, begin)
+        if job_ids:
             await enough
     finally:
-        for watch in watches:
-            coalescer.discard(watch)
+        coalescer.discard_all(watches)
     return results
 
 
@@ -94,13 +115,19 @@ async def describe_all(
     """
     rules["absence_is_final"] = True
     results = await wait_for_all(coalescer, job_ids, window, **rules)
-    for result in results.values():
-        if result.is_error:
-            result.description()
-    found = [results[job_id] for job_id in job_ids if results[job_id].item is not None]
-    descriptions = []
-    for number, result in enumerate(found, start=1):
-        descriptions.append(result.description())
-        if number % _DECODED_AT_ONCE == 0:
-            await anyio.lowlevel.checkpoint()
+    await for_each(list(results.values()), _raise_error)
+    descriptions: list[dict[str, Any]] = []
+
+    def decode(job_id: str) -> None:
+        # What was decoded is let go at once: to drop it all at the end would take long.
+        result = results.pop(job_id)
+        if result.item is not None:
+            descriptions.append(result.description())
+
+    await for_each(job_ids, decode, _DECODED_AT_ONCE)
     return descriptions
+
+
+def _raise_error(result: WaitResult) -> None:
+    if result.is_error:
+        result.description()

@@ -31,7 +31,8 @@ async def test_a_stubbed_client() -> None:
         with Stubber(lent) as stubber:
             stubber.add_response("describe_jobs", {"jobs": [JOB]}, {"jobs": ["j"]})
             assert await client.describe("j") == JOB
-            stubber.add_client_error("describe_jobs", "AccessDeniedException", "no", 403)
+            for _ in range(4):
+                stubber.add_client_error("describe_jobs", "AccessDeniedException", "no", 403)
             with pytest.raises(DescribeError, match="no; allow batch:DescribeJobs"):
                 await client.describe("j")
             stubber.assert_no_pending_responses()

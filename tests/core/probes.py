@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from awaitbatch._core.backoff import Window
-from awaitbatch._core.outcomes import FINAL, MATCHED, Failure, FailureKind, Outcome, Reason
+from awaitbatch._core.outcomes import MATCHED, Failure, FailureKind, Outcome, Reason
 from awaitbatch._core.requests import Observation, Request
 from awaitbatch._jobs import JobHead
 
@@ -30,7 +30,6 @@ THROTTLED = failure(FailureKind.THROTTLED)
 TRANSIENT = failure(FailureKind.TRANSIENT)
 REFUSED = failure(FailureKind.REFUSED)
 PERMANENT = failure(FailureKind.PERMANENT)
-EXPIRED = failure(FailureKind.EXPIRED)
 
 
 def seen(status: str | None, attempts: int = 0) -> JobHead:
@@ -82,7 +81,7 @@ class Probe(Request):
     def on_failure(self, failure: Failure) -> Decision:
         """Write down the failure."""
         self.heard.append(failure.kind.value)
-        if failure.kind in FINAL:
+        if failure.kind in {FailureKind.REFUSED, FailureKind.PERMANENT} and not failure.may_pass:
             return Outcome(Reason.FAILED, failure)
         return None if failure.kind is FailureKind.THROTTLED else self._on_failure
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +18,6 @@ from awaitbatch._core.windows import Windows
 
 from .probes import (
     AT_ONCE,
-    EXPIRED,
     LATER,
     REFUSED,
     THROTTLED,
@@ -321,18 +320,6 @@ def test_a_part_that_fails_goes_back_to_the_queue(windows: Windows[Probe]) -> No
     assert departs(windows, 16).job_ids == ("job-0", "job-1")
 
 
-def test_expired_ends_the_other_parts(windows: Windows[Probe]) -> None:
-    """When credentials expire in the midst of a search for bad ids, nothing of it is left."""
-    for job_id in names(8):
-        added(windows, one_shot(job_id))
-    windows.refuse(departs(windows, 0), REFUSED, 0)
-    failing, other = departs(windows, 0), departs(windows, 0)
-    assert sorted(ended_ids(windows.fail(failing, EXPIRED, 1))) == names(8)
-    assert (windows.next_deadline(), windows.take(1e9)) == (math.inf, None)
-    assert windows.refuse(other, REFUSED, 2) == []
-    assert windows.take(1e9) is None
-
-
 def test_a_poll_outlives_its_neighbours_fault(windows: Windows[Probe]) -> None:
     """A poll that shared a call with a bad id goes on as after any other check."""
     poll = added(windows, Probe("a", reply=Window(5, 10)))
@@ -342,3 +329,26 @@ def test_a_poll_outlives_its_neighbours_fault(windows: Windows[Probe]) -> None:
     assert poll.heard == ["RUNNING"]
     assert list(windows) == [poll]
     assert windows.next_deadline() == 10
+
+
+def test_a_request_id_makes_no_other_text() -> None:
+    """A refusal of everything ends as soon when each text has the id of its request."""
+    job_ids = names(MAX_IDS_PER_CALL)
+    windows = Windows[Probe]()
+    for job_id in job_ids:
+        added(windows, one_shot(job_id))
+    calls = 0
+    while (call := windows.take(0)) is not None:
+        calls += 1
+        text = f"Account is blocked, RequestId: {UUID(int=calls)} (Request ID: ZHI6pGF{calls}=)"
+        windows.refuse(call, failure(FailureKind.REFUSED, text), 0)
+    assert (calls, len(windows)) == (19, 0)
+
+
+def test_the_id_of_a_job_makes_another_text() -> None:
+    """Six bad ids that are each named in the text that refuses them hurt nobody else."""
+    job_ids = [str(UUID(int=number)) for number in range(12)]
+    bad_ids = job_ids[3:9]
+    search = run(job_ids, {job_id: f"no such job: {job_id}" for job_id in bad_ids})
+    assert search.refused == set(bad_ids)
+    assert search.answered == set(job_ids) - set(bad_ids)

@@ -79,6 +79,8 @@ class Herd(RuleBasedStateMachine):
         self.departures: list[float] = []
         self.newcomers = 0
         self.refusals = 0
+        self.losses = 0
+        self.has_answer = False
         self.most_requests = 0
         self.random = Random(1)
 
@@ -174,6 +176,7 @@ class Herd(RuleBasedStateMachine):
     def answer(self, place: int, missing: int) -> None:
         """A call is answered, perhaps without some jobs, in any order of the calls."""
         flight = self.flights.pop(place % len(self.flights))
+        self.has_answer = True
         self.throttle.on_answer(flight.call.number)
         jobs = {
             job_id: seen(STATES[state])
@@ -211,10 +214,17 @@ class Herd(RuleBasedStateMachine):
     def lose(self, *, place: int, fatal: bool) -> None:
         """A call fails."""
         flight = self.flights.pop(place % len(self.flights))
+        self.losses += 1
         carried = self.carried(flight.call)
+        denied_before = {watch for watch in self.waiting() if watch.job.denials}
         ended = self.windows.fail(flight.call, PERMANENT if fatal else TRANSIENT, self.now)
-        assert {watch for watch, _ in ended} <= set(carried)
-        assert not fatal or len(ended) == len(carried)
+        is_first_impression = fatal and not self.has_answer
+        assert {watch for watch, _ in ended} <= {
+            *carried,
+            *(denied_before if is_first_impression else ()),
+        }
+        if is_first_impression and len(flight.call.requests) == 1:
+            assert {watch for watch, _ in ended} >= set(carried)
         self.leave(carried, ended)
 
     @precondition(lambda self: self.flights)
@@ -272,24 +282,35 @@ class Herd(RuleBasedStateMachine):
             soonest[job_id] = min(latest, soonest.get(job_id, math.inf))
             if watch.one_shot and latest <= self.now:
                 one_shots[job_id] = min(latest, one_shots.get(job_id, math.inf))
-        carried = set(call.job_ids)
-        left = soonest.keys() - carried
+        carried = set(call.requests)
+        assert set(call.job_ids) <= carried
+        is_outage = self.windows._suspicion.is_outage
+        # After failures there are jobs of several kinds, and a call has those of one; but in an outage of all.
+        kinds = {watch.job_id: MAX_IDS_PER_CALL if is_outage else watch.job.most for watch in waiting}
+        assert {kinds[job_id] for job_id in carried} == {call.most}
+        left = {job_id for job_id in soonest.keys() - carried if kinds[job_id] == call.most}
         if left:
-            assert len(carried) == MAX_IDS_PER_CALL, "places stayed empty"
+            # A call gives up looking for those of its kind when it has met a hundred others.
+            others = {job_id for job_id, kind in kinds.items() if kind != call.most}
+            assert len(carried) == call.most or len(others) >= MAX_IDS_PER_CALL, "places stayed empty"
             jumped = {job_id for job_id in carried if soonest[job_id] > min(soonest[other] for other in left)}
             assert len(jumped) <= MAX_ONE_SHOTS_FIRST
             assert jumped <= one_shots.keys()
         if overdue := [one_shots[job_id] for job_id in left & one_shots.keys()]:
-            assert len(carried & one_shots.keys()) >= MAX_ONE_SHOTS_FIRST
-            assert sorted(one_shots[job_id] for job_id in carried & one_shots.keys())[9] <= min(overdue)
+            of_other_kinds = [job_id for job_id in one_shots if kinds[job_id] != call.most]
+            places = min(MAX_ONE_SHOTS_FIRST, call.most) - len(of_other_kinds)
+            assert len(carried & one_shots.keys()) >= places
+            if places > 0:
+                first = sorted(one_shots[job_id] for job_id in carried & one_shots.keys())
+                assert first[places - 1] <= min(overdue)
         for watch, ticket in waiting.items():
             if watch.job_id in carried:
                 ticket.call, ticket.passed_over = call.number, 0
             elif watch.latest <= self.now:
                 ticket.passed_over += 1
-                assert (
-                    ticket.passed_over <= self.most_requests // (MAX_IDS_PER_CALL - MAX_ONE_SHOTS_FIRST) + 1
-                ), "starved"
+                calls = self.most_requests // (MAX_IDS_PER_CALL - MAX_ONE_SHOTS_FIRST) + 1
+                # After failures some have calls of their own.
+                assert ticket.passed_over <= (self.most_requests if self.losses else calls), "starved"
 
     def check_part(self, call: Call[Watch]) -> None:
         """A part of a refused call carries only requests of that call."""

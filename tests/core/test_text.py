@@ -7,7 +7,9 @@ import pytest
 from awaitbatch._core.text import MOST_CHARACTERS, error_line, first_line, message_of, one_line, quantity
 
 
-@pytest.mark.parametrize("text", ["", "Too Many Requests", "größer 😀", 'with "quotes"', "https://host/a@b"])
+@pytest.mark.parametrize(
+    "text", ["", "Too Many Requests", "größer 😀", 'with "quotes"', "https://host/a@b", "http://host:80/a@b"]
+)
 def test_one_line_leaves_text_alone(text: str) -> None:
     """What is one line already stays as it is."""
     assert one_line(text) == text
@@ -28,7 +30,16 @@ def test_one_line_is_not_long() -> None:
     assert one_line("x" * 1_000_000) == "x" * MOST_CHARACTERS + "…"
 
 
-@pytest.mark.parametrize("url", ["http://me:secret@proxy:3128/", "HTTPS://secret@host", "//secret:@host?x=y"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://me:secret@proxy:3128/",
+        "HTTPS://secret@host",
+        "//secret:@host?x=y",
+        "http://me:pa/secret/ss@host:1/path",
+        "http://me:/secret@host",
+    ],
+)
 def test_one_line_hides_passwords(url: str) -> None:
     """Name and password in a URL are left out."""
     shown = one_line(f'Could not connect to "{url}"')

@@ -16,7 +16,7 @@ from awaitbatch._core.outcomes import MATCHED, Failure, FailureKind, Outcome, Re
 from awaitbatch._core.watch import Watch
 from awaitbatch._core.windows import Windows
 
-from .probes import EXPIRED, PERMANENT, REFUSED, THROTTLED, TRANSIENT, failure, seen
+from .probes import PERMANENT, REFUSED, THROTTLED, TRANSIENT, failure, seen
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -276,7 +276,7 @@ class TestForGood:
     """Rows: ClientException of the bad id alone; access denied and the like; credentials that expired."""
 
     @pytest.mark.parametrize("make", [describe, poll])
-    @pytest.mark.parametrize("final", [REFUSED, PERMANENT, EXPIRED], ids=["refused", "fatal", "expired"])
+    @pytest.mark.parametrize("final", [REFUSED, PERMANENT], ids=["refused", "permanent"])
     def test_ends_at_once(self, make: Any, final: Failure) -> None:
         """What would fail again ends describes and polls alike, whatever retries are left."""
         request = make(max_retries=math.inf, status_retries=math.inf)
@@ -290,13 +290,6 @@ class TestForGood:
         other.on_failure(final)
         assert (one.failures, one.checks) == (1, 0)
         assert (other.failures, other.checks) == (0, 1)
-
-    @pytest.mark.parametrize("make", [describe, poll])
-    def test_an_expiry_is_no_check(self, make: Any) -> None:
-        """It may come from a call that did not carry the request, so it uses up nothing."""
-        request = make()
-        request.on_failure(EXPIRED)
-        assert (request.failures, request.checks) == (0, 0)
 
 
 class Raises:

@@ -16,7 +16,6 @@ from awaitbatch._core.windows import MAX_ONE_SHOTS_FIRST, TICKS, Windows
 
 from .probes import (
     AT_ONCE,
-    EXPIRED,
     LATER,
     PERMANENT,
     THROTTLED,
@@ -24,7 +23,6 @@ from .probes import (
     Probe,
     added,
     departs,
-    ended_ids,
     everybody,
     names,
     one_shot,
@@ -419,39 +417,6 @@ class TestFailures:
             added(windows, Probe(job_id), Window(0, 1))
         windows.fail(call, THROTTLED, now=9)
         assert departs(windows, 9).job_ids[0] == "shot"
-
-    def test_fatal_ends_all_carried(self, windows: Windows[Probe]) -> None:
-        """Every request that says so ends, with the outcome that it gave."""
-        for job_id in "ab":
-            added(windows, Probe(job_id))
-        ended = windows.fail(departs(windows, 0), PERMANENT, now=1)
-        assert ended_ids(ended) == ["a", "b"]
-        assert all(outcome and outcome.failure is PERMANENT for _, outcome in ended)
-        assert len(windows) == 0
-
-    def test_expired_ends_all(self, windows: Windows[Probe]) -> None:
-        """When no call can succeed any more, requests of other calls, those that wait and later ones end as well."""
-        added(windows, Probe("of the call"))
-        failing = departs(windows, 0)
-        added(windows, Probe("of another call"))
-        other = departs(windows, 0)
-        added(windows, Probe("waits"), LATER)
-        added(windows, one_shot("is due"))
-        added(windows, Probe("of the call"), LATER)
-        ended = windows.fail(failing, EXPIRED, now=1)
-        assert ended_ids(ended) == ["of the call", "of the call", "of another call", "waits", "is due"]
-        assert all(outcome and outcome.failure is EXPIRED for _, outcome in ended)
-        assert (len(windows), windows.next_deadline(), windows.take(1e9)) == (0, math.inf, None)
-        assert windows.answer(other, everybody(other), 2) == ([], [], [])
-
-    def test_expired_ends_nobody_yet_to_come(self, windows: Windows[Probe]) -> None:
-        """Requests that are added afterwards are sent as ever."""
-        added(windows, Probe("a"))
-        windows.fail(departs(windows, 0), EXPIRED, now=1)
-        probe = added(windows, Probe("a"), Window(0, 5), now=2)
-        call = departs(windows, 7)
-        windows.answer(call, everybody(call), 8)
-        assert probe.heard == ["RUNNING"]
 
 
 class TestDiscard:

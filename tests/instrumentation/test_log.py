@@ -81,7 +81,6 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     [
         (call(FailureKind.TRANSIENT), logging.WARNING),
         (call(FailureKind.PERMANENT), logging.WARNING),
-        (call(FailureKind.EXPIRED), logging.ERROR),
         (THROTTLED, logging.WARNING),
     ],
     ids=lambda value: type(value).__name__,

@@ -25,17 +25,21 @@ from awaitbatch._failures import (
     drop_tracebacks,
 )
 
-THROTTLED, TRANSIENT, REFUSED, PERMANENT, EXPIRED = (
+THROTTLED, TRANSIENT, REFUSED, PERMANENT = (
     FailureKind.THROTTLED,
     FailureKind.TRANSIENT,
     FailureKind.REFUSED,
     FailureKind.PERMANENT,
-    FailureKind.EXPIRED,
 )
 
 
 def http_error(
-    status: int, code: str | None, message: str = "text", *, body: bytes | None = None
+    status: int,
+    code: str | None,
+    message: str = "text",
+    *,
+    body: bytes | None = None,
+    operation: str = "DescribeJobs",
 ) -> botocore_errors.ClientError:
     """The error that botocore makes of an HTTP answer, AWS's own or that of something on the way."""
     headers = {} if code is None else {"x-amzn-errortype": code}
@@ -43,7 +47,7 @@ def http_error(
         body = msgspec.json.encode({"message": message})
     parser: Any = create_parser("rest-json")
     answer = parser.parse({"status_code": status, "headers": headers, "body": body}, None)
-    return botocore_errors.ClientError(answer, "DescribeJobs")
+    return botocore_errors.ClientError(answer, operation)
 
 
 HTML: Final = b"<html><body><h1>Service Unavailable</h1></body></html>"
@@ -69,6 +73,16 @@ ANSWERS = [
     (502, None, "", TRANSIENT),
     (503, "ServiceUnavailable", "", TRANSIENT),
     (504, None, "", TRANSIENT),
+    (400, "ServerException", "", TRANSIENT),
+    (400, "InternalFailure", "", TRANSIENT),
+    (400, "InternalServerError", "", TRANSIENT),
+    (400, "ServiceUnavailable", "", TRANSIENT),
+    (400, "RequestTimeout", "", TRANSIENT),
+    (400, "LimitExceededException", "", THROTTLED),
+    (509, "BandwidthLimitExceeded", "", THROTTLED),
+    (304, None, "", TRANSIENT),
+    (600, None, "", TRANSIENT),
+    (999, None, "", TRANSIENT),
     (408, "RequestTimeout", "", TRANSIENT),
     (408, None, "", TRANSIENT),
     (403, "RequestTimeTooSkewed", "", TRANSIENT),
@@ -91,8 +105,8 @@ ANSWERS = [
     (403, "AccessDeniedException", "User is not authorized to perform: batch:DescribeJobs", PERMANENT),
     (403, "UnrecognizedClientException", "The security token included in the request is invalid.", PERMANENT),
     (403, "MissingAuthenticationTokenException", "", PERMANENT),
-    (403, "ExpiredTokenException", "The security token included in the request is expired", EXPIRED),
-    (403, "ExpiredToken", "", EXPIRED),
+    (403, "ExpiredTokenException", "The security token included in the request is expired", PERMANENT),
+    (403, "ExpiredToken", "", PERMANENT),
     (403, None, "", TRANSIENT),
     (404, None, "", PERMANENT),
     (404, "UnknownOperationException", "", PERMANENT),
@@ -146,7 +160,7 @@ def test_answers_without_a_body(status: int) -> None:
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "ExpiredTokenException"])
 @pytest.mark.parametrize(
-    ("refreshes", "kind"), [(True, TRANSIENT), (False, EXPIRED)], ids=["refreshable", "static"]
+    ("refreshes", "kind"), [(True, TRANSIENT), (False, PERMANENT)], ids=["refreshable", "static"]
 )
 def test_expired_credentials(code: str, refreshes: bool, kind: FailureKind) -> None:
     """Expired credentials are a transient failure if they will be replaced, else the end of all waits."""
@@ -240,15 +254,60 @@ def test_a_stray_cancellation_is_a_lost_call() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("Session is closed"), AttributeError("get"), TypeError("NoneType")], ids=class_name
+    "error",
+    [
+        RuntimeError("Session is closed"),
+        AttributeError("'NoneType' object has no attribute 'get'"),
+        RuntimeError("Cannot send a request, as the client has been closed."),
+    ],
+    ids=class_name,
 )
 def test_a_defect_is_no_network_failure(error: Exception) -> None:
-    """A programming error that aiobotocore wraps like a lost connection ends the waits, and leaves nothing open."""
+    """A closed client, which aiobotocore wraps like a lost connection, ends the waits, and leaves nothing open."""
     raised = as_aiobotocore_raises(error)
     assert isinstance(raised, botocore_errors.HTTPClientError)
     assert classify(raised).kind is PERMANENT
     assert "closed" in classify(raised).advice
     assert not classify(raised).may_be_done
+
+
+async def test_what_a_closed_session_of_aiobotocore_raises() -> None:
+    """The installed aiobotocore says what the table knows, whether its session was closed or aiohttp's own."""
+    request = AWSRequest(method="POST", url="http://127.0.0.1:1", data=b"{}").prepare()
+    http: Any = AIOHTTPSession(verify=False)
+    raised = []
+    async with http:
+        session = await http._get_session(None)
+        await session.close()
+        with pytest.raises(botocore_errors.HTTPClientError) as caught:
+            await http.send(request)
+        raised.append(caught.value)
+    with pytest.raises(botocore_errors.HTTPClientError) as caught:
+        await http.send(request)
+    raised.append(caught.value)
+    for error in raised:
+        failure = classify(error)
+        assert (failure.kind, failure.may_be_done) == (PERMANENT, False)
+        assert failure.advice.startswith("somebody has closed the aiobotocore client")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("can't start new thread"),
+        RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed"),
+        AttributeError("'NoneType' object has no attribute 'get_extra_info'"),
+        TypeError("'NoneType' object is not callable"),
+        AssertionError(),
+    ],
+    ids=str,
+)
+def test_a_defect_of_a_broken_connection_passes(error: Exception) -> None:
+    """Broken connections can look like programming errors; nobody can tell then whether the request was sent."""
+    failure = classify(as_aiobotocore_raises(error))
+    assert failure.kind is TRANSIENT
+    assert failure.may_be_done
+    assert "closed" not in failure.advice
 
 
 def test_throttles() -> None:
@@ -361,9 +420,6 @@ def test_an_unreadable_answer_leaves_it_open() -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        botocore_errors.NoCredentialsError(),
-        botocore_errors.CredentialRetrievalError(provider="sso", error_msg="down"),
-        botocore_errors.MetadataRetrievalError(error_msg="slow"),
         botocore_errors.ParamValidationError(report="jobName"),
         botocore_errors.NoRegionError(),
         RuntimeError("a bug"),

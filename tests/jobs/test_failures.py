@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from awaitbatch._core.outcomes import FailureKind
-from awaitbatch._failures import TABLE, Row
+from awaitbatch._failures import TABLE, Row, classify
 
 from .test_classify import http_error
 
@@ -42,16 +42,22 @@ def test_a_code_is_judged_by_its_row(row: Row, code: str) -> None:
     """No code is hidden behind an earlier row."""
     fitting = [other for other in TABLE if code in other.codes]
     assert row in fitting
-    assert len(fitting) == 1 or {other.renewed for other in fitting} == {True, False}
+    own = [other for other in fitting if not other.for_credentials]
+    assert len(own) <= 1 or {other.renewed for other in own} == {True, False}
+    assert len(fitting) - len(own) <= 1
+    # Rows for calls for credentials are narrower, so they come first.
+    assert fitting == [other for other in fitting if other.for_credentials] + own
 
 
 def test_a_status_of_the_server_outweighs_a_code_of_refusal() -> None:
     """A server that fails is not taken at its word: rows of a wait that goes on come before rows that end it."""
     order = [row.kind for row in TABLE if row.statuses and not row.bare]
     assert order == [
+        FailureKind.TRANSIENT,
         FailureKind.THROTTLED,
         FailureKind.TRANSIENT,
         FailureKind.PERMANENT,
         FailureKind.PERMANENT,
     ]
     assert http_error(500, "AccessDeniedException").response["ResponseMetadata"]["HTTPStatusCode"] == 500
+    assert classify(http_error(500, "AccessDeniedException")).kind is FailureKind.TRANSIENT

@@ -11,7 +11,7 @@ import pytest
 
 from awaitbatch._failures import UnreadableResponseError
 from awaitbatch._jobs import decode_description
-from awaitbatch._responses import DescribeJobsResponse
+from awaitbatch._responses import DescribeJobsResponse, _split_without_nesting
 
 from .descriptions import LIVES, body_of, describe_jobs
 
@@ -221,3 +221,42 @@ def test_an_unreadable_body_is_not_kept(body: bytes) -> None:
     with pytest.raises(UnreadableResponseError) as caught:
         DescribeJobsResponse(body)
     assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+def at_the_boundary() -> list[tuple[bytes, str]]:
+    """Answers around the depth at which msgspec gives up, each with the deep member's JSON."""
+    bodies = []
+    for depth in [*range(900, sys.getrecursionlimit() + 20), *range(1450, 1530)]:
+        deep = "[" * depth + "]" * depth
+        body = f'{{"x": ["jobs", {{}}], "jobs": [{{"jobId": "deep", "status": "FAILED", "x": {deep}}}, '
+        body += r'{"jobId": "other", "status": "FAILED", "statusReason": "]}\"[{\\"}], "nextToken": "jobs"}'
+        bodies.append((body.encode(), deep))
+    return bodies
+
+
+def test_a_job_that_is_nested_too_deep() -> None:
+    """Wherever the heads of an answer can be read, all jobs can be had, however deep one of them is nested."""
+    read = 0
+    for body, deep in at_the_boundary():
+        try:
+            response = DescribeJobsResponse(body)
+        except UnreadableResponseError:
+            continue
+        read += 1
+        assert decode_description(response.description("other"))["statusReason"] == ']}"[{\\'
+        assert deep.encode() in response.description("deep")
+    assert read
+
+
+@pytest.mark.parametrize(
+    "body", [describe_jobs(), b'{"jobs":[]}', b'{"a":[[{}]],"jobs":[{"a":1}],"b":{"jobs":[{}]}}']
+)
+def test_splitting_without_nesting(body: bytes) -> None:
+    """The slow way to split an answer gives what the fast one does."""
+    assert [*map(json.loads, _split_without_nesting(body))] == json.loads(body)["jobs"]
+
+
+def test_splitting_members_of_the_same_name() -> None:
+    """Of two lists of jobs the last one counts, as it does for msgspec."""
+    body = b'{"jobs": [{"jobId": "a", "status": "FAILED"}], "jobs": [{"jobId": "b", "status": "FAILED"}]}'
+    assert _split_without_nesting(body) == [DescribeJobsResponse(body).description("b")]

@@ -9,6 +9,7 @@ import traceback
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from aiohttp import web
 from botocore.exceptions import ClientError, ParamValidationError
@@ -68,6 +69,11 @@ class Server:
         asked = await request.json()
         if self.faults:
             status, code, body = self.faults.pop(0)
+            if code == "ECHO":
+                # In the first line, in the code and in the headers.
+                told = ", ".join(f"{name}={value}" for name, value in request.headers.items())
+                echo = {"X-Echo": told, "x-amzn-errortype": f"Odd{request.headers['X-Amz-Security-Token']}"}
+                return web.json_response({"message": body.decode() + told}, status=status, headers=echo)
             headers = {"x-amzn-errortype": code} if code else {}
             quoted = "\\n".join(f"{name}:{value}" for name, value in request.headers.items()).replace(
                 '"', "'"
@@ -104,7 +110,7 @@ class Heard(logging.Handler):
         super().__init__(logging.DEBUG)
         self.texts: list[str] = []
 
-        def listening(error: BaseException, **options: bool) -> Failure:
+        def listening(error: BaseException, **options: Any) -> Failure:
             failure = classify(error, **options)
             self.texts.append(repr(failure))
             return failure
@@ -200,6 +206,9 @@ FAULTS: dict[str, tuple[int, str | None, bytes]] = {
     "one that is no text": (502, None, b"\xff\xfe" + BODY),
     "one that is no object": (502, None, b"[" + BODY + b"]"),
     "HTML": (503, None, b"<html>QUOTE</html>"),
+    "a refusal that quotes at once": (403, "ECHO", b"not a valid key=value pair in Authorization header: "),
+    "a server error that quotes at once": (500, "ECHO", b"oops "),
+    "a throttle that quotes at once": (429, "ECHO", b"too fast: "),
     "an answer cut off": (200, None, BODY[:-40]),
     "an answer that is no text": (200, None, BODY.replace(b"planted-env", b"\xffplanted-env")),
     "an answer that is no list": (200, None, b'{"jobs": ' + BODY + b"}"),
@@ -277,6 +286,25 @@ async def test_submitting(client: BatchClient, server: Server, heard: Heard, fau
     assert isinstance(error, SubmitUncertainError) is (FAULTS[fault][0] in {200, 500, 502, 503})
 
 
+@pytest.mark.parametrize("status", [400, 403])
+@pytest.mark.parametrize("operation", ["submit_job", "cancel_job", "terminate_job"])
+async def test_an_error_of_botocore_is_clean(
+    client: BatchClient, server: Server, heard: Heard, operation: str, status: int
+) -> None:
+    """All that an error of botocore keeps of an answer that quotes the call is masked, the headers included."""
+    server.faults = [(status, "ECHO", b"no: ")] * 5
+    asked = (
+        client.submit_job(**SUBMISSION) if operation == "submit_job" else getattr(client, operation)("j", "x")
+    )
+    error = await heard.outcome(asked)
+    assert isinstance(error, ClientError)
+    signatures = [part for seen in server.seen for part in seen.split("Signature=")[1:]]
+    assert signatures
+    heard.texts.append(repr(error.response))
+    heard.check()
+    assert not [text for text in heard.texts for signature in signatures if signature[:64] in text]
+
+
 @pytest.mark.parametrize("operation", ["cancel_job", "terminate_job"])
 async def test_ending_a_job(client: BatchClient, server: Server, heard: Heard, operation: str) -> None:
     """What AWS quotes of the request when it refuses to end a job is in no error, botocore's own included."""
@@ -309,6 +337,46 @@ async def test_a_proxy_with_a_password(heard: Heard, url: str, session: AioSessi
         with pytest.raises(DescribeError) as caught:
             await client.describe("j")
     heard.texts.append(str(caught.value))
+    heard.check()
+
+
+@pytest.mark.parametrize("password", ["planted-parameter", "planted%2Fparameter", "pl/planted-parameter"])
+async def test_an_endpoint_with_a_password(heard: Heard, session: AioSession, password: str) -> None:
+    """The password of an endpoint is in no error, botocore's own included, nor in an event, be it valid or not."""
+    events: list[Any] = []
+    client = BatchClient(
+        session=session,
+        region_name="us-east-1",
+        endpoint_url=f"http://me:{password}@127.0.0.1:1",
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+        status_retries=1,
+        observers=[events.append],
+    )
+
+    async def use() -> None:
+        async with client:
+            await client.describe("j")
+
+    assert await heard.outcome(use()) is not None
+    heard.texts += map(repr, events)
+    heard.check()
+    assert not [text for text in heard.texts if "planted%2F" in text]
+
+
+async def test_the_password_of_a_proxy(heard: Heard, session: AioSession) -> None:
+    """The password of a proxy that cannot be reached is in no error, aiohttp's own included."""
+    async with BatchClient(
+        session=session,
+        region_name="us-east-1",
+        endpoint_url="http://batch.invalid",
+        config=AioConfig(proxies={"http": "http://me:planted-parameter@127.0.0.1:1"}),
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+        status_retries=1,
+    ) as client:
+        assert await heard.outcome(client.describe("j")) is not None
+        assert await heard.outcome(client.submit_job(**SUBMISSION)) is not None
     heard.check()
 
 

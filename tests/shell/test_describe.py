@@ -140,7 +140,8 @@ async def test_what_cannot_heal_is_raised_at_once() -> None:
             assert (outcome.code, outcome.http_status) == ("AccessDeniedException", 403)
             assert isinstance(outcome.__cause__, ClientError)
             assert "not authorized to perform" in str(outcome)
-        assert client.statistics().calls == 1
+        # Together, and then each alone, since it might have been the fault of one of them.
+        assert client.statistics().calls == 3
 
 
 async def test_throttles_cost_a_describe_nothing() -> None:

@@ -112,9 +112,9 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
     (
         "DescribeError",
         wait,
-        from_then_on(3, DENIED),
+        from_then_on(1, DENIED),
         (
-            "AWS Batch job (JOB) description error after 3 checks: "
+            "AWS Batch job (JOB) description error after 1 check: "
             f"An error occurred (AccessDeniedException) {CALLED}: "
             "User u is not authorized to perform: batch:DescribeJobs; "
             "allow batch:DescribeJobs in the IAM policy of these credentials"
@@ -132,9 +132,9 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
     (
         "DescribeError",
         wait,
-        from_then_on(3, EXPIRED),
+        from_then_on(1, EXPIRED),
         (
-            "AWS Batch job (JOB) description error after 2 checks: "
+            "AWS Batch job (JOB) description error after 1 check: "
             f"An error occurred (ExpiredTokenException) {CALLED}: "
             "The security token included in the request is expired; the credentials have expired and cannot renew "
             "themselves, so no further call can succeed: create a new BatchClient with fresh ones, or with a profile "

@@ -160,7 +160,7 @@ async def test_one_event_for_each_describe_call() -> None:
         (Fault.NULL_JOBS, "transient", "UnreadableResponseError", 200),
         (Fault.CLIENT_EXCEPTION, "refused", "ClientException", 400),
         (Fault.ACCESS_DENIED, "permanent", "AccessDeniedException", 403),
-        (Fault.EXPIRED_TOKEN, "expired", "ExpiredTokenException", 403),
+        (Fault.EXPIRED_TOKEN, "permanent", "ExpiredTokenException", 403),
     ],
 )
 async def test_how_a_describe_call_ended(
@@ -235,7 +235,7 @@ async def test_every_try_of_a_submission_has_an_event() -> None:
         (Fault.RESET_IN_BODY, "transient", "ConnectionClosedError", None),
         (Fault.CLIENT_EXCEPTION, "refused", "ClientException", 400),
         (Fault.ACCESS_DENIED, "permanent", "AccessDeniedException", 403),
-        (Fault.EXPIRED_TOKEN, "expired", "ExpiredTokenException", 403),
+        (Fault.EXPIRED_TOKEN, "permanent", "ExpiredTokenException", 403),
     ],
 )
 async def test_how_a_submission_ended(
@@ -366,7 +366,7 @@ async def test_waits_end_after_the_call_that_failed() -> None:
     server.inject(Fault.ACCESS_DENIED)
     events: list[Event] = []
     async with make_client(server, observers=[events.append]) as client:
-        await asyncio.gather(*map(client.describe, ["a", "b"]), return_exceptions=True)
+        await asyncio.gather(*map(client.describe, ["a", "a"]), return_exceptions=True)
     assert [type(event) for event in events[1:-1]] == [CallEnded, WaitEnded, WaitEnded]
 
 

@@ -163,3 +163,28 @@ async def test_in_what_ends_the_client(caplog: pytest.LogCaptureFixture) -> None
             await client.describe("j")
     check([str(caught.value)] + [record.getMessage() for record in caplog.records])
     assert len(caplog.records) >= 2
+
+
+TOLD = "Credential=AKIDPLANTED/20260101/us-east-1, Signature=planted, X-Amz-Security-Token=planted, //me:pl/anted@host"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        client_error(500, "ServerException", TOLD),
+        client_error(403, TOLD, TOLD),
+        OSError(TOLD),
+        RuntimeError(TOLD),
+    ],
+)
+async def test_secrets_that_a_transport_tells(caplog: pytest.LogCaptureFixture, fault: Exception) -> None:
+    """What looks like a secret is in none of our texts, whoever made the transport."""
+    events: list[object] = []
+    transport = FaultyTransport(make_server(), lambda *_: fault)
+    with caplog.at_level(logging.DEBUG, "awaitbatch"):
+        async with make_client(
+            transport, status_retries=1, backoff=FixedInterval(1), max_retries=1, observers=[events.append]
+        ) as client:
+            texts = await outcomes(client)
+    texts += [*map(repr, events), *(record.getMessage() for record in caplog.records)]
+    assert not [text for text in texts if "planted" in text.lower() or "pl/anted" in text]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -176,3 +177,37 @@ async def test_a_fetcher_that_raises_is_the_error_of_its_wait() -> None:
 
         with pytest.raises(LookupError):
             await client.wait_for_job(server.add_job(life_cycle=ENDED), 0, raising)
+
+
+async def test_a_join_waits_for_a_thread_when_there_are_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that may start no thread for a moment costs nobody the result of a wait."""
+    refusals = iter(["no", "no"])
+
+    start = threading.Thread.start
+
+    def start_if_possible(thread: threading.Thread) -> None:
+        if next(refusals, None) is not None:
+            message = "can't start new thread"
+            raise RuntimeError(message)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_if_possible)
+    server = make_server()
+    fetcher = Fetcher()
+    async with make_client(server) as client:
+        job = await client.wait_for_job(server.add_job(life_cycle=ENDED), 0, always(fetcher))
+    assert job["status"] == "SUCCEEDED"
+    assert fetcher.calls == ["start", "stop", "join"]
+
+
+async def test_a_join_that_raises_stop_iteration_hangs_nobody() -> None:
+    """Futures refuse this one exception; the wait gets it in another's clothes."""
+
+    class Exhausted(Fetcher):
+        def join(self) -> None:
+            next(iter(()))
+
+    server = make_server()
+    async with make_client(server) as client:
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await client.wait_for_job(server.add_job(life_cycle=ENDED), 0, always(Exhausted()))

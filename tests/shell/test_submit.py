@@ -12,6 +12,7 @@ from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
     ConnectTimeoutError,
+    CredentialRetrievalError,
     EndpointConnectionError,
     HTTPClientError,
     NoCredentialsError,
@@ -100,6 +101,30 @@ async def test_refusals_are_botocores_own(error: Exception) -> None:
         with pytest.raises(type(error)) as caught:
             await client.submit_job(**JOB)
     assert caught.value is error
+    assert transport.submitted == 1
+
+
+async def test_credentials_that_could_not_be_fetched_now_are_fetched_again() -> None:
+    """Nothing was sent when STS is throttled or the provider does not answer, so the job is submitted once."""
+    transport = FaultyTransport(make_server())
+    transport.submit_faults = [
+        client_error(400, "Throttling", operation="AssumeRole"),
+        client_error(503, "ServiceUnavailable", operation="AssumeRole"),
+        CredentialRetrievalError(provider="sso", error_msg="down"),
+    ]
+    async with make_client(transport) as client:
+        await client.submit_job(**JOB)
+    assert transport.submitted == 4
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "ExpiredToken", "ClientException"])
+async def test_credentials_that_are_refused_are_told_at_once(code: str) -> None:
+    """Somebody waits for the submission, and a refusal by STS would come again."""
+    transport = FaultyTransport(make_server())
+    transport.submit_faults = [client_error(403, code, operation="AssumeRole")]
+    async with make_client(transport) as client:
+        with pytest.raises(ClientError, match=code):
+            await client.submit_job(**JOB)
     assert transport.submitted == 1
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch._core import windows
+from awaitbatch._core.suspicion import Suspicion
 from awaitbatch.testing import LifeCycle, TokenBucket
 from tests.support import LONG, make_server
 
@@ -38,7 +39,7 @@ MAX_IDS_PER_CALL = 2
 @pytest.fixture
 def small_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls of two jobs. A limit counts calls, and these take a fiftieth of the time to play."""
-    monkeypatch.setattr(windows, "MAX_IDS_PER_CALL", MAX_IDS_PER_CALL)
+    monkeypatch.setattr(Suspicion, "most_ids", lambda *_: MAX_IDS_PER_CALL)
     monkeypatch.setattr(windows, "MAX_ONE_SHOTS_FIRST", 1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from awaitbatch.testing import ServerProcess
+from awaitbatch.testing import BatchServer, ServerProcess
 from awaitbatch.testing.__main__ import main
 
 if TYPE_CHECKING:
@@ -166,6 +167,104 @@ def test_a_process_ends_when_its_parent_is_killed() -> None:
     while _is_alive(pid):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("server", ["ServerProcess", "MotoServer"])
+def test_a_process_ends_when_its_parent_is_killed_while_a_fork_of_it_lives(server: str) -> None:
+    """A fork has the pipe to the server, too, so that its input does not end; the parent is watched as well."""
+    parent_code = (
+        "import asyncio, os, time\n"
+        f"from awaitbatch.testing import {server}\n"
+        "async def main():\n"
+        f"    async with {server}() as server:\n"
+        "        fork = os.fork()\n"
+        "        if not fork:\n"
+        "            time.sleep(300)\n"
+        "            os._exit(0)\n"
+        "        print(server.pid, fork, flush=True)\n"
+        "        await asyncio.Event().wait()\n"
+        "asyncio.run(main())\n"
+    )
+    parent = subprocess.Popen((sys.executable, "-c", parent_code), stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid, fork = map(int, parent.stdout.readline().split())
+    try:
+        parent.kill()
+        parent.wait()
+        deadline = time.monotonic() + 60
+        while _is_alive(pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert _is_alive(fork)
+    finally:
+        os.kill(fork, signal.SIGKILL)
+        parent.stdout.close()
+
+
+def test_an_output_that_nobody_reads_is_no_trouble_with_the_port() -> None:
+    """A broken pipe is called what it is."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with subprocess.Popen(
+        COMMAND, stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.PIPE, text=True
+    ) as process:
+        os.close(writer)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors == "nobody reads the output any more\n"
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    """Who cannot listen is told where."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            (*COMMAND, "--port", str(port)), capture_output=True, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"cannot listen on 127.0.0.1:{port}: ")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:1"}, 200),
+        ({"Host": "LOCALHOST"}, 200),
+        ({"Host": "127.0.0.1"}, 200),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "localhost.evil.example:80"}, 403),
+        ({"Host": "127.0.0.1.evil.example"}, 403),
+        ({"Host": ""}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+    ids=str,
+)
+async def test_web_pages_cannot_control_a_server(headers: dict[str, str], status: int) -> None:
+    """The control surface refuses what comes from a browser, also under a name that was led here."""
+    async with BatchServer() as server, aiohttp.ClientSession() as session:
+        url = f"{server.endpoint_url}/_awaitbatch/jobs"
+        async with session.post(url, json={"count": 1}, headers=headers) as response:
+            assert response.status == status
+            assert bool("message" in await response.json()) is (status == 403)
+        assert "1 jobs" in repr(server) or status == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "resource", "body", "complaint"),
+    [
+        ("PUT", "latency", {"seconds": -1}, "seconds cannot be negative: -1.0"),
+        ("POST", "jobs", {"count": -1}, "count cannot be negative: -1"),
+    ],
+)
+async def test_negative_orders_are_refused(method: str, resource: str, body: object, complaint: str) -> None:
+    """What makes no sense gets 400 and a text that says why."""
+    async with BatchServer() as server, aiohttp.ClientSession() as session:
+        url = f"{server.endpoint_url}/_awaitbatch/{resource}"
+        async with session.request(method, url, json=body) as response:
+            assert response.status == 400
+            assert await response.json() == {"message": complaint}
 
 
 def _is_alive(pid: int) -> bool:

@@ -113,7 +113,12 @@ class FixedInterval:
     _window: Window = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not (self.seconds > 0 and math.isfinite(self.seconds)):
+        try:
+            holds = self.seconds > 0 and math.isfinite(self.seconds)
+        except ArithmeticError:
+            # Of an integer that no float can hold, or a Decimal that is no number.
+            holds = False
+        if not holds:
             message = f"FixedInterval needs a positive number of seconds, not {self.seconds!r}"
             raise ValueError(message)
         object.__setattr__(self, "_window", Window(float(self.seconds) / 2, float(self.seconds)))

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SUSPICIOUS: Final = 5
 """So many ids refused alone with the same text may mean that AWS would refuse any call."""
+
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_REQUEST_ID: Final = re.compile(r"request[ _-]?id\W{1,3}[\w=+/-]+", re.IGNORECASE)
 
 
 class Bisection:
@@ -36,10 +43,11 @@ class Bisection:
         """Whether the refusal is not about the ids."""
         return self._confirmed and not self.has_answer and not self.parts_in_flight
 
-    def refused(self, size: int, text: str) -> None:
-        """A part of so many ids was refused, with this text."""
+    def refused(self, job_ids: Sequence[str], text: str) -> None:
+        """A part with these ids was refused, with this text."""
         self._confirmed = self._confirmed or self._suspected
-        if size == 1:
+        if len(job_ids) == 1:
+            text = _without_request_id(text, job_ids[0])
             self._alone[text] += 1
             self._suspected = self._suspected or self._alone[text] >= SUSPICIOUS
             self._try_largest = True
@@ -52,3 +60,9 @@ class Bisection:
         """The part that came first was sent."""
         self.parts_in_flight += 1
         self._try_largest = False
+
+
+def _without_request_id(text: str, job_id: str) -> str:
+    """A text without what differs from call to call; a job's id is no such thing, and says that the job is at fault."""
+    text = _REQUEST_ID.sub("", text)
+    return _UUID.sub(lambda match: match[0] if match[0] in job_id else "", text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 
 class FailureKind(StrEnum):
@@ -17,13 +17,7 @@ class FailureKind(StrEnum):
     REFUSED = "refused"
     """The content of the call is at fault: the call is split until the bad id is alone."""
     PERMANENT = "permanent"
-    """It would come again: every request of the call ends."""
-    EXPIRED = "expired"
-    """No call can succeed any more: every request ends, of this call or not."""
-
-
-FINAL: Final = frozenset({FailureKind.REFUSED, FailureKind.PERMANENT, FailureKind.EXPIRED})
-"""What ends the requests that it concerns, whatever retries they have left."""
+    """It would come again: it ends requests at once if no call was ever answered, else if it has lasted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +32,8 @@ class Failure:
         error: The error itself.
         costs_attempt: Whether it uses up one of the attempts of a one-shot request.
         advice: What the user should do, to be read after the message.
-        was_sent: False if the connection was never made, so that AWS cannot have seen the call.
+        may_pass: Whether it is taken for trouble that passes although it would come again.
+        was_sent: False if there was no connection or nothing to sign it with, so that AWS cannot have seen the call.
         may_be_done: Whether AWS may have done what the call asked for.
     """
 
@@ -49,6 +44,7 @@ class Failure:
     error: BaseException | None
     costs_attempt: bool = True
     advice: str = ""
+    may_pass: bool = False
     was_sent: bool = True
     may_be_done: bool = False
 

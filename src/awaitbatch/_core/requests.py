@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 from awaitbatch._core.backoff import Window
 from awaitbatch._core.outcomes import Outcome
@@ -98,14 +98,34 @@ R = TypeVar("R", bound=Request)
 
 
 class RequestsForJob(dict[R, None]):
-    """The requests for one job, a set that keeps the order in which they came, and what is known of the job."""
+    """The requests for one job, a set that keeps the order in which they came, and what is known of the job.
 
-    __slots__ = ("order", "status")
+    Attributes:
+        status: The state in which it was last seen; None if it was not.
+        order: How far it had come then.
+        most: The most ids that a call with this job may carry; fewer after failures.
+        failures: Failed calls in a row that were about it.
+        is_bad: Whether one of them was about no other job.
+        denials: How many of them would come again.
+        denied_since: When the first of those was, in monotonic seconds.
+    """
+
+    order_of_none: ClassVar[tuple[int, int]] = (-1, -1)
+
+    __slots__ = ("denials", "denied_since", "failures", "is_bad", "most", "order", "status")
 
     def __init__(self) -> None:
         super().__init__()
         self.status: str | None = None
-        self.order = (-1, -1)
+        self.order = self.order_of_none
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all failures, as a good answer demands."""
+        self.most = MAX_IDS_PER_CALL
+        self.failures = self.denials = 0
+        self.is_bad = False
+        self.denied_since = math.inf
 
 
 class Delivery(NamedTuple, Generic[R]):
@@ -149,19 +169,30 @@ class Call(Generic[R]):
         number: Grows from call to call.
         requests: By job id, the request that takes the place; at least one, at most `MAX_IDS_PER_CALL`. Other requests
             for the job may share the place.
-        job_ids: The keys of ``requests``.
+        job_ids: The ids to send: the keys of ``requests``, but in an outage a single one on behalf of all.
         due: When the call would have left had it been free to, in monotonic seconds.
+        sent_at: When it was taken, in monotonic seconds.
+        most: The most ids that it might have carried because of earlier failures of its jobs.
     """
 
-    __slots__ = ("bisection", "due", "job_ids", "number", "requests")
+    __slots__ = ("bisection", "due", "job_ids", "most", "number", "requests", "sent_at")
 
     def __init__(
-        self, number: int, requests: Mapping[str, R], *, due: float, bisection: Bisection | None = None
+        self,
+        number: int,
+        requests: Mapping[str, R],
+        *,
+        due: float,
+        sent_at: float = math.nan,
+        most: int = MAX_IDS_PER_CALL,
+        bisection: Bisection | None = None,
     ) -> None:
         self.number = number
         self.requests = requests
         self.job_ids = tuple(requests)
         self.due = due
+        self.sent_at = sent_at
+        self.most = most
         self.bisection = bisection
 
     def __repr__(self) -> str:

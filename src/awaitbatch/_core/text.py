@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
+
+from awaitbatch._core.redaction import mask
 
 MOST_CHARACTERS: Final = 400
 """Of a text that is longer, only so much is shown."""
 
-_USER_INFO: Final = re.compile(r"//[^/\s]*@")
-
 
 def one_line(text: str) -> str:
-    """Show a text in one line that it cannot break out of, not too long, and without the passwords of URLs."""
-    text = _USER_INFO.sub("//***@", text)
-    text = _cut(text)
+    """Show a text in one line that it cannot break out of, not too long, and without what looks like a secret."""
+    text = _cut(mask(text))
     return text if text.isprintable() else _cut(repr(text))
 
 
@@ -49,3 +47,13 @@ def error_line(error: BaseException) -> str:
 def quantity(number: int, noun: str, nouns: str) -> str:
     """A number and what it counts, such as ``1 check`` or ``2 checks``."""
     return f"{number} {noun if number == 1 else nouns}"
+
+
+def shown(value: object, limit: int = 160) -> str:
+    """What somebody gave, for the text of an error, but not too much of it."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001
+        # It may be the user's own, or an integer of too many digits.
+        text = f"a {type(value).__name__} that cannot be shown"
+    return text if len(text) <= limit else f"{text[:limit]}…"

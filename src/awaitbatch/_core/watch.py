@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final, Required, TypedDict
 
 from awaitbatch._core.backoff import Backoff, Window
-from awaitbatch._core.outcomes import FINAL, MATCHED, Failure, FailureKind, Outcome, Reason
+from awaitbatch._core.outcomes import MATCHED, Failure, FailureKind, Outcome, Reason
 from awaitbatch._core.requests import Decision, Observation, Request
 from awaitbatch._core.text import one_line, quantity
 
@@ -21,6 +21,14 @@ _LACKS_STATUS: Final = Failure(
     None,
     advice="check what is between here and AWS, such as a proxy",
 )
+
+
+_FINAL: Final = frozenset({FailureKind.REFUSED, FailureKind.PERMANENT})
+"""What ends a request whatever retries it has left."""
+_TRIES: Final = 4
+"""How often a one-shot describe is tried when it meets a failure that would come again, but may pass."""
+_SOON: Final = Window(0.3, 0.5)
+"""When it is tried again, so that it takes less than two seconds."""
 
 
 class Rules(TypedDict, total=False):
@@ -133,23 +141,20 @@ class Watch(Request):
         throttled = failure.kind is FailureKind.THROTTLED
         if throttled and not (self.one_shot and failure.costs_attempt):
             return None
-        if failure.kind in FINAL:
-            # An expiry also ends those who were not in the call.
-            if failure.kind is not FailureKind.EXPIRED:
-                self._count_failure()
-            return Outcome(Reason.FAILED, failure)
         self._failure = failure
+        if failure.kind in _FINAL and not failure.may_pass:
+            if self.one_shot:
+                self.failures += 1
+            else:
+                self.checks += 1
+            return Outcome(Reason.FAILED, failure)
         if not self.one_shot:
             return self._checked()
         self.failures += 1
+        if failure.may_pass:
+            return Outcome(Reason.FAILED, failure) if self.failures >= _TRIES else _SOON
         again = self._retry(self.failures)
         return None if throttled and isinstance(again, Window) else again
-
-    def _count_failure(self) -> None:
-        if self.one_shot:
-            self.failures += 1
-        else:
-            self.checks += 1
 
     def _checked(self) -> Window | Outcome:
         self.checks += 1

@@ -28,6 +28,7 @@ from awaitbatch._core.requests import (
     RequestsForJob,
     StatusChange,
 )
+from awaitbatch._core.suspicion import Fate, Suspicion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -56,6 +57,9 @@ class Windows(Generic[R]):
 
     The shell sleeps until `next_deadline`, then `take`s a call. Each call ends in exactly one of `answer`, `fail`
     and `refuse`. A request is answered only by calls that were taken after it was added.
+
+    Args:
+        call_timeout: Seconds that a call may take; see `Suspicion`.
     """
 
     __slots__ = (
@@ -67,13 +71,15 @@ class Windows(Generic[R]):
         "_parts",
         "_queue",
         "_size",
+        "_suspicion",
         "_took_part",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, call_timeout: float = math.inf) -> None:
+        self._suspicion = Suspicion(call_timeout)
         self._jobs: dict[str, RequestsForJob[R]] = {}
-        # Of jobs that nobody waits for any more, the one that was left longest ago first: the state, and its order.
-        self._last_seen: dict[str, tuple[str, tuple[int, int]]] = {}
+        # Jobs that nobody waits for any more, with the state in which they were seen; the one left longest ago first.
+        self._last_seen: dict[str, RequestsForJob[R]] = {}
         self._size = 0
         self._calls = 0
         self._queue = WindowQueue[R]()
@@ -107,11 +113,14 @@ class Windows(Generic[R]):
         """
         job = self._jobs.get(request.job_id)
         if job is None:
-            job = self._jobs[request.job_id] = RequestsForJob()
-            last_seen = self._last_seen.pop(request.job_id, None)
-            if last_seen is not None:
-                job.status, order = last_seen
-                job.order = order if continues else job.order
+            job = self._last_seen.pop(request.job_id, None)
+            if job is None:
+                job = RequestsForJob()
+            else:
+                job.clear()
+                if not continues:
+                    job.order = RequestsForJob.order_of_none
+            self._jobs[request.job_id] = job
         job[request] = None
         request.job = job
         self._size += 1
@@ -145,35 +154,60 @@ class Windows(Generic[R]):
             return None
         self._tidy()
         self._calls += 1
-        number = self._calls
+        requests, most = self._collect(self._calls, now)
+        call = Call(self._calls, requests, due=due, sent_at=now, most=most)
+        call.job_ids = self._suspicion.sent_ids(call.job_ids)
+        return call
+
+    def _collect(self, number: int, now: float) -> tuple[dict[str, R], int]:
+        """The requests that go with a call, and the most ids that it may carry because of failures of its jobs."""
         requests: dict[str, R] = {}
+        others: list[R] = []
+        most = room = MAX_IDS_PER_CALL
         # Each of them has a job of its own, since whoever may share its place comes along.
         for request in chain(
             islice(self._pop_due_one_shots(now), MAX_ONE_SHOTS_FIRST), self._queue.pop_open(now)
         ):
+            job = request.job
+            if not requests:
+                most = MAX_IDS_PER_CALL if self._suspicion.is_outage else job.most
+                room = self._suspicion.most_ids(most, now)
+            elif job.most != most and not self._suspicion.is_outage:
+                # After failures jobs travel only with those that are as suspicious as they are.
+                request.held_by = number
+                others.append(request)
+                if len(others) == MAX_IDS_PER_CALL:
+                    break
+                continue
             requests[request.job_id] = request
             request.held_by = number
-            if len(request.job) > 1:
-                for companion in request.job:
+            if len(job) > 1:
+                for companion in job:
                     if type(companion.held_by) is not int and companion.earliest <= now:
                         companion.held_by = number
-            if len(requests) == MAX_IDS_PER_CALL:
+            if len(requests) == room:
                 break
-        return Call(number, requests, due=due)
+        for request in others:
+            self._enqueue(request)
+        return requests, most
 
     def answer(self, call: Call[R], observations: Mapping[str, Observation], now: float) -> Effects[R]:
         """A call brought a good answer. Jobs in it that nobody asked for are ignored."""
         effects = Effects[R]([], [], [])
+        self._suspicion.on_answer(call, now)
         if call.bisection is not None:
             call.bisection.parts_in_flight -= 1
             call.bisection.has_answer = True
         number = call.number
         decisions: dict[R, Decision] = {}
-        for job_id, first in call.requests.items():
+        for job_id in call.job_ids:
+            first = call.requests[job_id]
             # If all who asked have left, others may have come; they get no answer, but the news.
             job = first.job or self._jobs.get(job_id)
             if job is None:
                 continue
+            if job.failures:
+                job.clear()
             observation = observations.get(job_id)
             if observation is None:
                 effects.absent.append(job_id)
@@ -184,24 +218,35 @@ class Windows(Generic[R]):
                 decisions[first] = first.on_absent() if observation is None else first.on_seen(observation)
                 continue
             _ask_each(job, number, observation, decisions, effects.deliveries)
+        if len(call.job_ids) < len(call.requests):
+            # Nobody asked for the others: they go at once, in calls of their own.
+            for request in self._requests_in(call):
+                decisions.setdefault(request, None)
         effects.deliveries.extend(self._apply(decisions, now))
         return effects
 
     def fail(self, call: Call[R], failure: Failure, now: float) -> list[Delivery[R]]:
-        """A call failed as a whole. Only the requests in it hear of it, unless no call can succeed any more."""
+        """A call failed as a whole, and was not refused for what it asked for."""
         if call.bisection is not None:
             call.bisection.parts_in_flight -= 1
-        if failure.kind is FailureKind.EXPIRED:
-            return self._fail_all(list(self), failure, now)
-        if call.bisection is not None and failure.kind is FailureKind.THROTTLED:
-            # The part stays together, to be tried again; only those whose tries are used up leave it.
-            self._parts.append(call)
-            decisions = {request: request.on_failure(failure) for request in self._requests_in(call)}
-            ends = {
-                request: decision for request, decision in decisions.items() if isinstance(decision, Outcome)
-            }
-            return self._apply(ends, now)
-        return self._fail_all(self._requests_in(call), failure, now)
+        requests = self._requests_in(call)
+        decisions: dict[R, Decision]
+        if failure.kind is FailureKind.THROTTLED:
+            decisions = {request: request.on_failure(failure) for request in requests}
+            if call.bisection is not None:
+                # The part stays together, to be tried again; only those whose tries are used up leave it.
+                self._parts.append(call)
+                decisions = {one: decision for one, decision in decisions.items() if decision is not None}
+            return self._apply(decisions, now)
+        fate = self._suspicion.on_failure(call, failure, now)
+        if fate is Fate.GENERAL:
+            requests += [one for one in self if one.job.denials and type(one.held_by) is not int]
+        decisions = {}
+        for request in requests:
+            goes_again = fate is Fate.SMALLER or (request.one_shot and request.job.most < call.most)
+            judged = self._suspicion.judge(failure, request.job, now)
+            decisions[request] = None if goes_again else request.on_failure(judged)
+        return self._apply(decisions, now)
 
     def refuse(self, call: Call[R], failure: Failure, now: float) -> list[Delivery[R]]:
         """AWS refused a call because of its content: split it until the bad id is alone."""
@@ -210,7 +255,7 @@ class Windows(Generic[R]):
         else:
             bisection = call.bisection
             bisection.parts_in_flight -= 1
-        bisection.refused(len(call.job_ids), failure.message)
+        bisection.refused(call.job_ids, failure.message)
         ended: list[Delivery[R]] = []
         if len(call.job_ids) == 1 or bisection.is_general:
             ended += self._fail_all(self._requests_in(call), failure, now)
@@ -304,7 +349,7 @@ class Windows(Generic[R]):
         if not job:
             del self._jobs[request.job_id]
             if job.status is not None:
-                self._last_seen[request.job_id] = job.status, job.order
+                self._last_seen[request.job_id] = job
                 if len(self._last_seen) > REMEMBERED:
                     del self._last_seen[next(iter(self._last_seen))]
 

@@ -61,8 +61,8 @@ class CallEnded(Event, frozen=True, kw_only=True, gc=False):
         seconds: How long it took, its wait for a connection included; of calls that botocore retries, all tries
             together.
         outcome: ``"answered"``; ``"cancelled"`` (nobody wanted the answer any more); or how it failed:
-            ``"throttled"``, ``"transient"`` (it may go away), ``"refused"`` (for what it asked for), ``"permanent"``
-            (it would come again) or ``"expired"`` (no call can succeed any more).
+            ``"throttled"``, ``"transient"`` (it may go away), ``"refused"`` (for what it asked for) or
+            ``"permanent"`` (it would come again).
         error_code: AWS's code, such as ``"AccessDeniedException"``, or the name of the error's class; None if it
             did not fail.
         error_message: What the error says, likewise.

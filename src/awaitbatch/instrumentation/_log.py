@@ -48,8 +48,7 @@ class LogObserver:
     """Writes events to the logger ``awaitbatch``; records carry the members of the event as attributes, too.
 
     INFO has one line for each job and state. WARNING has the first throttled call and the first failed one, then at
-    most a summary a minute of each; one line at INFO says that it is over. ERROR has it when credentials have expired
-    for good, as often. The rest is DEBUG.
+    most a summary a minute of each; one line at INFO says that it is over. The rest is DEBUG.
 
     WARNING and above are written at once. Other lines wait in a queue for `drain` or `flush`, so that a hundred jobs
     that have changed at once do not hold up everything else.
@@ -62,7 +61,6 @@ class LogObserver:
         self._clock = clock
         self._throttling = Incident(_THROTTLE_RECOVERY)
         self._outage = Incident(_RECOVERY)
-        self._expiry = Incident(_RECOVERY)
         self._lines: deque[_LogLine] = deque()
         self._has_lines = asyncio.Event()
 
@@ -138,10 +136,6 @@ class LogObserver:
             case "refused":
                 text = "AWS Batch refused to describe %d jobs: %s"
                 self._write_call(logging.DEBUG, event, text, event.ids, event.error_message)
-            case "expired":
-                level = logging.ERROR if self._expiry.occurred(now) else logging.DEBUG
-                text = "DescribeJobs failed, all waits end (%d): %s; %s"
-                self._write_call(level, event, text, event.ended, event.error_message, event.advice)
             case _:
                 self._on_failed(event, now)
 
@@ -152,12 +146,11 @@ class LogObserver:
         if self._outage.went_well(now):
             text = "DescribeJobs works again, after %d failed calls"
             self._write_call(logging.INFO, event, text, self._outage.count)
-        self._expiry.went_well(now)
 
     def _on_failed(self, event: CallEnded, now: float) -> None:
         line = self._outage.occurred(now)
         if line is Line.BEGIN:
-            fate = "polls go on" if event.outcome == "transient" else "the waits for its jobs end"
+            fate = "waits for its jobs end" if event.outcome == "permanent" and event.ended else "polls go on"
             text = "DescribeJobs failed, %s: %s"
             self._write_call(logging.WARNING, event, text, fate, event.error_message)
         elif line is Line.SUMMARY:

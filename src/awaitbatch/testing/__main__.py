@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import sys
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from awaitbatch.testing._model.faults import Fault
@@ -23,6 +24,9 @@ _PORTS = range(65_536)
 _JOBS_AT_ONCE = 2_000
 """Jobs to add before signals are handled."""
 
+_PARENT_CHECK_INTERVAL = 1.0
+"""Seconds between two checks whether the parent is still there."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a server with the options of the command line until Ctrl-C or SIGTERM."""
@@ -34,8 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(str(error))
     try:
         asyncio.run(_serve(server, options))
-    except OSError as error:
-        sys.exit(f"cannot listen on {options.host}:{options.port}: {error.strerror}")
+    except _ListenError as error:
+        sys.exit(str(error))
+    except BrokenPipeError:
+        # Nobody reads what it prints any more. What is left of it must not be printed at the end either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit("nobody reads the output any more")
+
+
+class _ListenError(Exception):
+    """The server cannot have its port."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -141,9 +153,16 @@ async def _serve(server: BatchServer, options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
+    parent = None
     if options.until_input_ends:
         loop.add_reader(sys.stdin, _watch_input, stopped)
-    async with server:
+        parent = loop.create_task(_watch_parent(os.getppid(), stopped))
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(server)
+        except OSError as error:
+            message = f"cannot listen on {options.host}:{options.port}: {error.strerror}"
+            raise _ListenError(message) from error
         for added in range(options.jobs):
             if added % _JOBS_AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -153,7 +172,16 @@ async def _serve(server: BatchServer, options: argparse.Namespace) -> None:
         else:
             print(f"BatchServer {ANNOUNCEMENT} {server.endpoint_url}", flush=True)
         await stopped.wait()
+    if parent is not None:
+        parent.cancel()
     print(_summary(server))
+
+
+async def _watch_parent(parent: int, stopped: asyncio.Event) -> None:
+    """Stop when the parent is gone; a fork of it may live on and keep the input open."""
+    while os.getppid() == parent:  # noqa: ASYNC110
+        await asyncio.sleep(_PARENT_CHECK_INTERVAL)
+    stopped.set()
 
 
 def _watch_input(stopped: asyncio.Event) -> None:

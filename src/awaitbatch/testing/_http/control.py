@@ -14,7 +14,8 @@ operation; a rate of null lifts it |
 | DELETE faults | | `BatchServer.heal` |
 | PUT latency | ``{"seconds": …}`` | delays every response |
 
-The response holds the ids of added jobs; what cannot be understood gets 400 and ``{"message": …}``.
+The response holds the ids of added jobs; what cannot be understood gets 400 and ``{"message": …}``. Only programs may
+ask: a web page that a browser sends here, under whatever name, gets 403.
 """
 
 from __future__ import annotations
@@ -96,6 +97,9 @@ def control_routes(service: BatchService) -> Iterable[web.RouteDef]:
 
 def _checked(perform: Callable[[bytes], object]) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
+        if (refusal := _refusal(request)) is not None:
+            body = msgspec.json.encode({"message": refusal})
+            return web.Response(status=403, body=body, content_type="application/json")
         try:
             status, result = 200, perform(await request.read())
         # A msgspec.ValidationError is a ValueError only from msgspec 0.21 on.
@@ -104,6 +108,19 @@ def _checked(perform: Callable[[bytes], object]) -> Callable[[web.Request], Awai
         return web.Response(status=status, body=msgspec.json.encode(result), content_type="application/json")
 
     return handle
+
+
+def _refusal(request: web.Request) -> str | None:
+    """Why a request may be a web page's; a name that leads here by the page's own doing is a foreign one."""
+    if "Origin" in request.headers:
+        return "requests of web pages, which have an Origin, are refused"
+    host = request.headers.get("Host", "")
+    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+    name = name.strip("[]").lower()
+    address = request.transport.get_extra_info("sockname")[0] if request.transport is not None else None
+    if name not in {"localhost", address}:
+        return f"the Host must be localhost or the address of the server, not {host!r}"
+    return None
 
 
 class _Control:
@@ -115,6 +132,9 @@ class _Control:
     def add_jobs(self, body: bytes) -> list[str]:
         order = msgspec.json.decode(body, type=list[OneJob] | ManyJobs)
         if isinstance(order, ManyJobs):
+            if order.count < 0:
+                message = f"count cannot be negative: {order.count}"
+                raise ValueError(message)
             random = Random(order.seed)
             jobs = [OneJob(life_cycle=order.ranges(random)) for _ in range(order.count)]
         else:
@@ -151,4 +171,8 @@ class _Control:
         self._service.heal()
 
     def delay(self, body: bytes) -> None:
-        self._service.latency = msgspec.json.decode(body, type=Delay).seconds
+        seconds = msgspec.json.decode(body, type=Delay).seconds
+        if seconds < 0:
+            message = f"seconds cannot be negative: {seconds}"
+            raise ValueError(message)
+        self._service.latency = seconds

@@ -6,6 +6,8 @@ import argparse
 import io
 import json
 import logging
+import os
+import select
 import sys
 import threading
 import time
@@ -113,12 +115,17 @@ def with_control(application: Any, driver: JobDriver) -> Callable[[dict[str, Any
     return respond
 
 
+_PARENT_CHECK_INTERVAL = 1.0
+"""Seconds between two checks whether the parent is still there."""
+
+
 def main() -> None:
     """Serve on a free port of the loopback address until standard input ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--region", required=True)
     parser.add_argument("--until-input-ends", action="store_true", required=True)
     options = parser.parse_args()
+    parent = os.getppid()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
 
     driver = JobDriver()
@@ -129,7 +136,11 @@ def main() -> None:
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"MotoServer {ANNOUNCEMENT} http://127.0.0.1:{server.server_port}", flush=True)
-    sys.stdin.read()
+    # A fork of the parent may live on and keep the input open.
+    while os.getppid() == parent:
+        readable, _, _ = select.select([sys.stdin], [], [], _PARENT_CHECK_INTERVAL)
+        if readable and not os.read(sys.stdin.fileno(), 4096):
+            break
 
 
 if __name__ == "__main__":

@@ -1,0 +1,114 @@
+"""The credentials that a client signs with: obtained before a call, beside its time, and read again once expired."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from aiobotocore.credentials import AioCredentials
+from botocore.credentials import Credentials, ReadOnlyCredentials
+from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
+
+from awaitbatch._core.text import error_line
+from awaitbatch._failures import CredentialsError
+
+if TYPE_CHECKING:
+    from aiobotocore.session import AioSession
+
+_STATIC: Final = (AioCredentials, Credentials, ReadOnlyCredentials, type(None))
+"""Kinds that are known to stay as they are; any other may renew itself."""
+_FILES: Final = frozenset({"shared-credentials-file", "config-file"})
+"""Where static credentials come from that another process may replace, by botocore's names."""
+_SECONDS: Final = 60.0
+"""For so long credentials may be fetched, whatever becomes of the calls that wait for them."""
+
+
+class ClientCredentials:
+    """The credentials of an aiobotocore client.
+
+    botocore fetches credentials that renew themselves while a call is signed. Then the time-out of a call would cut
+    that off, and leave the process of a ``credential_process`` behind, another one at each try. And whatever a refresh
+    function of the user's raises would look as if DescribeJobs had failed. So they are fetched before the call, by one
+    task at a time, which outlives the call.
+
+    Args:
+        client: The aiobotocore client.
+        session: The session that it was created with, if that is known.
+    """
+
+    def __init__(self, client: Any, session: AioSession | None) -> None:  # noqa: ANN401
+        self._client = client
+        self._session = session
+        self._fetching: asyncio.Task[None] | None = None
+
+    @property
+    def renew_themselves(self) -> bool:
+        """Whether credentials that have expired may be replaced by fresh ones."""
+        return type(self._credentials()) not in _STATIC
+
+    async def fetch(self) -> None:
+        """Wait until there are credentials that can be signed with.
+
+        Raises:
+            CredentialsError: A refresh function raised something.
+            botocore.exceptions.BotoCoreError: Their provider failed, or took too long.
+            botocore.exceptions.ClientError: STS or SSO refused them.
+        """
+        credentials = self._credentials()
+        if type(credentials) in _STATIC:
+            return
+        is_due = getattr(credentials, "refresh_needed", None)
+        if is_due is not None and not is_due():
+            return
+        if self._fetching is None or self._fetching.done():
+            self._fetching = asyncio.create_task(_fetch(credentials), name="awaitbatch credentials")
+            # It may fail when nobody waits for it any more.
+            self._fetching.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.shield(self._fetching)
+
+    async def read_again(self) -> bool:
+        """Read static credentials from their file again; whether others were there."""
+        credentials = self._credentials()
+        method = getattr(credentials, "method", None)
+        if self._session is None or type(credentials) is not AioCredentials or method not in _FILES:
+            return False
+        for provider in self._session.get_component("credential_provider").providers:
+            if method == provider.METHOD:
+                fresh = await asyncio.to_thread(asyncio.run, provider.load())
+                return fresh is not None and _take_over(credentials, fresh)
+        return False
+
+    async def aclose(self) -> None:
+        """Give up fetching."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.wait({self._fetching})
+
+    def _credentials(self) -> Any:  # noqa: ANN401
+        return getattr(getattr(self._client, "_request_signer", None), "_credentials", None)
+
+
+async def _fetch(credentials: Any) -> None:  # noqa: ANN401
+    try:
+        async with asyncio.timeout(_SECONDS) as bound:
+            await credentials.get_frozen_credentials()
+    except (BotoCoreError, ClientError):
+        raise
+    except Exception as error:
+        provider = str(getattr(credentials, "method", None) or type(credentials).__name__)
+        if bound.expired():
+            text = f"no credentials within {_SECONDS:g} s"
+            raise CredentialRetrievalError(provider=provider, error_msg=text) from error
+        message = f"the credentials ({provider}) could not be fetched: {error_line(error)}"
+        raise CredentialsError(message) from error
+
+
+def _take_over(credentials: AioCredentials, fresh: AioCredentials) -> bool:
+    """Put the keys of some credentials into others, so that all who sign with them do so with the new ones."""
+    members = ("access_key", "secret_key", "token")
+    keys = [getattr(fresh, name) for name in members]
+    if keys == [getattr(credentials, name) for name in members]:
+        return False
+    for name, key in zip(members, keys, strict=True):
+        setattr(credentials, name, key)
+    return True

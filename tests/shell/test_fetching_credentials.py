@@ -1,0 +1,137 @@
+"""Credentials are fetched before a call, one at a time, and whatever becomes of the calls that wait for them."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiobotocore.credentials import AioCredentials
+from aiobotocore.session import AioSession
+from botocore.exceptions import CredentialRetrievalError
+
+from awaitbatch._credentials import ClientCredentials
+from awaitbatch._failures import CredentialsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Slow:
+    """Credentials of a user's own, which take their time."""
+
+    method = "custom"
+
+    def __init__(self, seconds: float, error: Exception | None = None) -> None:
+        self.seconds = seconds
+        self.error = error
+        self.fetched = 0
+        self.given_up = 0
+
+    async def get_frozen_credentials(self) -> None:
+        """Take some time, then fail or not."""
+        self.fetched += 1
+        try:
+            await asyncio.sleep(self.seconds)
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
+        if self.error is not None:
+            raise self.error
+
+
+def credentials_of(credentials: object, session: AioSession | None = None) -> ClientCredentials:
+    """The credentials of a client that signs with these."""
+    client = SimpleNamespace(_request_signer=SimpleNamespace(_credentials=credentials))
+    return ClientCredentials(client, session)
+
+
+async def test_one_at_a_time() -> None:
+    """However many calls wait for credentials, they are fetched once."""
+    slow = Slow(5)
+    credentials = credentials_of(slow)
+    await asyncio.gather(*(credentials.fetch() for _ in range(10)))
+    assert (slow.fetched, asyncio.get_running_loop().time()) == (1, 5)
+
+
+async def test_a_call_that_is_given_up_cuts_nothing_off() -> None:
+    """The time-out of a call ends no fetching: the next call waits for the same."""
+    slow = Slow(40)
+    credentials = credentials_of(slow)
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(credentials.fetch(), 15)
+    await credentials.fetch()
+    assert (slow.fetched, slow.given_up, asyncio.get_running_loop().time()) == (1, 0, 40)
+
+
+async def test_fetching_has_a_bound_of_its_own() -> None:
+    """A provider that hangs is given up after a minute, and asked anew."""
+    slow = Slow(1e6)
+    credentials = credentials_of(slow)
+    for tries in (1, 2):
+        with pytest.raises(CredentialRetrievalError, match="custom: no credentials within 60 s"):
+            await credentials.fetch()
+        assert (slow.fetched, slow.given_up) == (tries, tries)
+
+
+async def test_whatever_a_refresh_function_raises() -> None:
+    """An error of the user's own says what it is about."""
+    for error in (KeyError("Credentials"), TimeoutError("slow"), OSError("lost"), ValueError("<html>")):
+        credentials = credentials_of(Slow(1, error))
+        with pytest.raises(CredentialsError, match=type(error).__name__) as caught:
+            await credentials.fetch()
+        assert caught.value.__cause__ is error
+
+
+async def test_closing_gives_up_fetching() -> None:
+    """No task outlives the client."""
+    slow = Slow(40)
+    credentials = credentials_of(slow)
+    waiting = asyncio.create_task(credentials.fetch())
+    await asyncio.sleep(1)
+    await credentials.aclose()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert slow.given_up == 1
+
+
+async def test_credentials_that_stay_as_they_are_are_not_fetched() -> None:
+    """Neither those that cannot change, nor those that are not due."""
+    await credentials_of(AioCredentials("a", "b")).fetch()
+    fresh = Slow(5)
+    fresh.refresh_needed = lambda: False  # type: ignore[attr-defined]
+    await credentials_of(fresh).fetch()
+    assert fresh.fetched == 0
+
+
+async def test_a_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If another process has put new credentials there they are taken over, and only then."""
+
+    def write(key: str) -> None:
+        text = f"[default]\naws_access_key_id={key}\naws_secret_access_key=s\naws_session_token=t\n"
+        (tmp_path / "credentials").write_text(text)
+
+    write("OLD")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    session = AioSession()
+    provider: Any = session.get_component("credential_provider")
+    found = await asyncio.to_thread(asyncio.run, provider.load_credentials())
+    credentials = credentials_of(found, session)
+    assert await credentials.read_again() is False
+    write("NEW")
+    assert await credentials.read_again() is True
+    assert (found.access_key, found.token) == ("NEW", "t")
+    (tmp_path / "credentials").unlink()
+    assert await credentials.read_again() is False
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [AioCredentials("a", "b", method="explicit"), AioCredentials("a", "b", method="env"), Slow(1), None],
+    ids=["given", "environment", "own", "none"],
+)
+async def test_nothing_else_is_read_again(credentials: object) -> None:
+    """What was given, or comes from the environment, is nowhere else to be found."""
+    assert await credentials_of(credentials, AioSession()).read_again() is False
