@@ -7,11 +7,13 @@ import dataclasses
 import logging
 import math
 import time
+from collections import deque
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import anyio
+import anyio.lowlevel
 
 from awaitbatch._core.outcomes import MATCHED, Failure, FailureKind, Outcome, Reason
 from awaitbatch._core.text import error_line, message_of, one_line
@@ -273,6 +275,7 @@ class DescribeCoalescer:
         deliveries, changes, absent = self._windows.answer(call, heads, now)
         seen_at = int(time.time() * 1000)
         try:
+            await _decide_rest(call, deliveries)
             self._notify_call_ended(call, "answered", sent_at, deliveries)
             if changes and self._observers.want(JobChanged):
                 for job_id, before, after in changes:
@@ -300,6 +303,7 @@ class DescribeCoalescer:
         settle = self._windows.refuse if failure.kind is FailureKind.REFUSED else self._windows.fail
         deliveries = settle(call, failure, now)
         try:
+            await _decide_rest(call, deliveries)
             self._notify_call_ended(call, failure, sent_at, deliveries)
             if failure.kind is FailureKind.THROTTLED:
                 self._observers.notify(
@@ -312,7 +316,7 @@ class DescribeCoalescer:
 
     async def _deliver_all(
         self,
-        deliveries: Sequence[Delivery[Watch]],
+        deliveries: list[Delivery[Watch]],
         response: DescribeJobsResponse | None = None,
         seen_at: int = 0,
     ) -> None:
@@ -322,10 +326,14 @@ class DescribeCoalescer:
                 self._deliver(watch, outcome, response, seen_at)
             return
 
-        def deliver(delivery: Delivery[Watch]) -> None:
-            self._deliver(*delivery, response, seen_at)
+        # What was delivered is let go at once: to drop it all at the end would take long.
+        left = deque(deliveries)
+        deliveries.clear()
 
-        await for_each_whatever_comes(deliveries, deliver, _RESUMED_AT_ONCE)
+        def deliver(_: int) -> None:
+            self._deliver(*left.popleft(), response, seen_at)
+
+        await for_each_whatever_comes(range(len(left)), deliver, _RESUMED_AT_ONCE)
 
     def _deliver(
         self,
@@ -397,6 +405,17 @@ class DescribeCoalescer:
                 lag=None if stopped_at is None else (seen_at - stopped_at) / 1000,
             )
         )
+
+
+async def _decide_rest(call: Call[Watch], deliveries: list[Delivery[Watch]]) -> None:
+    """Have decided what the end of a call means to the many who wait for one job; who is cancelled does not pause."""
+    try:
+        for more in call.rest:
+            deliveries += more
+            await anyio.lowlevel.checkpoint()
+    finally:
+        for more in call.rest:
+            deliveries += more
 
 
 def _unreadable(error: BaseException) -> Outcome:

@@ -10,7 +10,7 @@ from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
 
 from awaitbatch._core.text import error_line
-from awaitbatch._failures import CredentialsError
+from awaitbatch._failures import FETCHING, CredentialsError
 
 if TYPE_CHECKING:
     from aiobotocore.session import AioSession
@@ -92,15 +92,27 @@ async def _fetch(credentials: Any) -> None:  # noqa: ANN401
     try:
         async with asyncio.timeout(_SECONDS) as bound:
             await credentials.get_frozen_credentials()
-    except (BotoCoreError, ClientError):
-        raise
     except Exception as error:
         provider = str(getattr(credentials, "method", None) or type(credentials).__name__)
+        note = f"{FETCHING}{_role_of(credentials) or provider}"
         if bound.expired():
             text = f"no credentials within {_SECONDS:g} s"
-            raise CredentialRetrievalError(provider=provider, error_msg=text) from error
+            timed_out = CredentialRetrievalError(provider=provider, error_msg=text)
+            timed_out.add_note(note)
+            raise timed_out from error
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+        if isinstance(error, BotoCoreError | ClientError):
+            raise
         message = f"the credentials ({provider}) could not be fetched: {error_line(error)}"
         raise CredentialsError(message) from error
+
+
+def _role_of(credentials: Any) -> str | None:  # noqa: ANN401
+    """The role that is assumed, as botocore's fetchers keep it, or None."""
+    fetcher = getattr(getattr(credentials, "_refresh_using", None), "__self__", None)
+    role = getattr(fetcher, "_role_arn", None) or getattr(fetcher, "_role_name", None)
+    return role and f"role {role}"
 
 
 def _take_over(credentials: AioCredentials, fresh: AioCredentials) -> bool:

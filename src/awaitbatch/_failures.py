@@ -132,6 +132,9 @@ _THROTTLING_CODES: Final = (
     "TransactionInProgressException",
 )
 
+FETCHING: Final = "while fetching credentials: "
+"""How a note begins that tells of a failure whose credentials were being fetched."""
+
 EXPIRY_CODES: Final = ("ExpiredToken", "ExpiredTokenException")
 """What AWS says of credentials that have expired."""
 
@@ -417,16 +420,19 @@ def classify(
     """
     call = _parse(error, operation=operation, renewed=refreshes_credentials)
     row = next(row for row in TABLE if row.fits(call))
-    was_sent = not (row.unsent or call.is_for_credentials or _is_connection_never_made(error))
     code = call.code
     if isinstance(error, CredentialsError) and error.__cause__ is not None:
         error = error.__cause__
         code = type(error).__name__
+    fetching = [note for note in getattr(error, "__notes__", ()) if note.startswith(FETCHING)]
+    was_sent = not (
+        row.unsent or call.is_for_credentials or fetching or _is_connection_never_made(call.error)
+    )
     return Failure(
         row.kind,
         one_line(code),
         call.http_status,
-        message_of(error),
+        "; ".join((message_of(error), *map(one_line, fetching))),
         error,
         advice=row.advice.format(operation=call.operation, service=_service(call.operation)),
         was_sent=was_sent,

@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 import sys
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from awaitbatch._core.backoff import Window
 from awaitbatch._core.outcomes import MATCHED
 from awaitbatch._core.requests import MAX_IDS_PER_CALL, Deliver, StatusChange
-from awaitbatch._core.windows import MAX_ONE_SHOTS_FIRST, TICKS, Windows
+from awaitbatch._core.windows import MAX_ONE_SHOTS_FIRST, MOST_AT_ONCE, TICKS, Windows
 
 from .probes import (
     AT_ONCE,
     LATER,
     PERMANENT,
+    REFUSED,
     THROTTLED,
     TRANSIENT,
     Probe,
@@ -668,3 +669,58 @@ def test_a_window_that_never_opens(windows: Windows[Probe]) -> None:
     assert departs(windows, 0).job_ids == ("other",)
     assert windows.next_deadline() == never.latest
     assert isinstance(other.held_by, int)
+
+
+class TestCrowd:
+    """Very many requests for one job are decided on in slices, between which others have their turn."""
+
+    COUNT = 2 * MOST_AT_ONCE + 5
+
+    def crowd(self, windows: Windows[Probe], **replies: Any) -> list[Probe]:
+        """Many who wait for one job."""
+        return [added(windows, Probe("a", **replies)) for _ in range(self.COUNT)]
+
+    def test_an_answer_ends_all(self, windows: Windows[Probe]) -> None:
+        """None is decided on at once, at most `MOST_AT_ONCE` in a go, and each of them once."""
+        probes = self.crowd(windows, reply=MATCHED)
+        other = added(windows, Probe("other", reply=MATCHED))
+        call = departs(windows, 0)
+        assert windows.answer(call, everybody(call), 1).deliveries == [(other, MATCHED)]
+        slices = list(call.rest)
+        assert [len(one) for one in slices] == [MOST_AT_ONCE, MOST_AT_ONCE, 5]
+        assert [delivery.request for one in slices for delivery in one] == probes
+        assert len(windows) == 0
+
+    def test_they_go_on(self, windows: Windows[Probe]) -> None:
+        """Whoever goes on is in the next call for the job, whoever came meanwhile too."""
+        probes = self.crowd(windows)
+        call = departs(windows, 0)
+        assert windows.answer(call, everybody(call), 1).deliveries == []
+        assert next(call.rest) == []
+        late = added(windows, Probe("a", reply=MATCHED), now=1)
+        windows.discard(probes[-1])
+        assert list(call.rest) == [[], []]
+        assert not late.heard
+        following = departs(windows, 1)
+        assert windows.answer(following, everybody(following), 2).deliveries == []
+        assert [delivery.request for one in following.rest for delivery in one] == [late]
+        assert {probe.held_by for probe in probes[-1:]} == {None}
+        assert all(probe.heard == ["RUNNING", "(RUNNING)"] for probe in probes[:-1])
+
+    @pytest.mark.parametrize(("failure", "ends"), [(TRANSIENT, False), (THROTTLED, False), (PERMANENT, True)])
+    def test_a_failure(self, windows: Windows[Probe], failure: Failure, ends: bool) -> None:
+        """All hear of it once, in slices."""
+        probes = self.crowd(windows)
+        call = departs(windows, 0)
+        slices = [windows.fail(call, failure, 1), *call.rest]
+        assert [len(one) for one in slices] == ([MOST_AT_ONCE, MOST_AT_ONCE, 5] if ends else [0, 0, 0])
+        assert all(probe.heard == [failure.kind.value] for probe in probes)
+        assert len(windows) == (0 if ends else self.COUNT)
+
+    def test_a_refusal(self, windows: Windows[Probe]) -> None:
+        """All who asked for a bad id end, in slices."""
+        self.crowd(windows)
+        call = departs(windows, 0)
+        slices = [windows.refuse(call, REFUSED, 1), *call.rest]
+        assert [len(one) for one in slices] == [MOST_AT_ONCE, MOST_AT_ONCE, 5]
+        assert len(windows) == 0

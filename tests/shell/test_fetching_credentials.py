@@ -7,12 +7,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiobotocore.credentials import AioCredentials
+from aiobotocore.credentials import AioCredentials, AioDeferredRefreshableCredentials
 from aiobotocore.session import AioSession
-from botocore.exceptions import CredentialRetrievalError
+from botocore.exceptions import ClientError, CredentialRetrievalError, EndpointConnectionError
 
 from awaitbatch._credentials import ClientCredentials
-from awaitbatch._failures import CredentialsError
+from awaitbatch._failures import CredentialsError, classify
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +53,40 @@ async def test_one_at_a_time() -> None:
     credentials = credentials_of(slow)
     await asyncio.gather(*(credentials.fetch() for _ in range(10)))
     assert (slow.fetched, asyncio.get_running_loop().time()) == (1, 5)
+
+
+class Fetcher:
+    """What botocore has for an assumed role, which STS refuses."""
+
+    _role_arn = "arn:aws:iam::123456789012:role/batch"
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def fetch_credentials(self) -> None:
+        """Fail."""
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientError({"Error": {"Code": "InvalidIdentityToken"}}, "AssumeRoleWithWebIdentity"),
+        EndpointConnectionError(endpoint_url="https://sts.us-east-1.amazonaws.com"),
+        RuntimeError("no luck"),
+    ],
+)
+async def test_the_error_names_the_role(error: Exception) -> None:
+    """Whatever fails while a role is assumed, its error says for which role, once."""
+    role = AioDeferredRefreshableCredentials(Fetcher(error).fetch_credentials, "assume-role")
+    credentials = credentials_of(role)
+    for _ in range(3):
+        with pytest.raises((ClientError, EndpointConnectionError, CredentialsError)) as caught:
+            await credentials.fetch()
+    failure = classify(caught.value, refreshes_credentials=True)
+    assert failure.message.endswith(f"; while fetching credentials: role {Fetcher._role_arn}")
+    assert failure.message.count("fetching") == 1
+    assert not failure.was_sent
 
 
 async def test_a_call_that_is_given_up_cuts_nothing_off() -> None:

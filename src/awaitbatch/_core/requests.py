@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Final, Generic, NamedTuple, Protocol, Self, TypeAlias, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    Generic,
+    NamedTuple,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeVar,
+)
 
 from awaitbatch._core.backoff import Window
 from awaitbatch._core.outcomes import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from awaitbatch._core.bisection import Bisection
     from awaitbatch._core.outcomes import Failure
@@ -162,6 +173,9 @@ class Effects(NamedTuple, Generic[R]):
     absent: list[str]
 
 
+_NOTHING: Final[Iterator[list[Any]]] = iter(())
+
+
 class Call(Generic[R]):
     """Jobs to describe together.
 
@@ -173,9 +187,11 @@ class Call(Generic[R]):
         due: When the call would have left had it been free to, in monotonic seconds.
         sent_at: When it was taken, in monotonic seconds.
         most: The most ids that it might have carried because of earlier failures of its jobs.
+        rest: Deliveries of a call that has ended, beyond those that were given at once: what is decided while one goes
+            through it, in slices.
     """
 
-    __slots__ = ("bisection", "due", "job_ids", "most", "number", "requests", "sent_at")
+    __slots__ = ("bisection", "due", "job_ids", "most", "number", "requests", "rest", "sent_at")
 
     def __init__(
         self,
@@ -194,6 +210,7 @@ class Call(Generic[R]):
         self.sent_at = sent_at
         self.most = most
         self.bisection = bisection
+        self.rest: Iterator[list[Delivery[R]]] = _NOTHING
 
     def __repr__(self) -> str:
         return f"<Call {self.number} of {len(self.job_ids)} jobs>"

@@ -31,7 +31,7 @@ from awaitbatch._core.requests import (
 from awaitbatch._core.suspicion import Fate, Suspicion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from awaitbatch._core.backoff import Window
 
@@ -45,6 +45,9 @@ Tasks that begin to wait one after the other would each have a window of their o
 """
 
 
+MOST_AT_ONCE: Final = 1000
+"""Requests for one job that are decided on in one go, which takes two milliseconds at most."""
+
 REMEMBERED: Final = 20_000
 """Jobs whose state is remembered when nobody waits for them any more, so that the next wait brings no old news.
 
@@ -56,7 +59,8 @@ class Windows(Generic[R]):
     """The requests that wait, and the calls in which they travel.
 
     The shell sleeps until `next_deadline`, then `take`s a call. Each call ends in exactly one of `answer`, `fail`
-    and `refuse`. A request is answered only by calls that were taken after it was added.
+    and `refuse`. A request is answered only by calls that were taken after it was added. If more than `MOST_AT_ONCE`
+    requests are for one job, what the end of a call means to them is decided as the shell goes through `Call.rest`.
 
     Args:
         call_timeout: Seconds that a call may take; see `Suspicion`.
@@ -200,6 +204,7 @@ class Windows(Generic[R]):
             call.bisection.has_answer = True
         number = call.number
         decisions: dict[R, Decision] = {}
+        crowds: list[tuple[Sequence[R], Observation | None]] = []
         for job_id in call.job_ids:
             first = call.requests[job_id]
             # If all who asked have left, others may have come; they get no answer, but the news.
@@ -217,11 +222,17 @@ class Windows(Generic[R]):
                 # As most are.
                 decisions[first] = first.on_absent() if observation is None else first.on_seen(observation)
                 continue
-            _ask_each(job, number, observation, decisions, effects.deliveries)
+            # A schedule, which is the user's own code, may make others leave.
+            requests = tuple(job)
+            if len(requests) <= MOST_AT_ONCE:
+                _ask_each(requests, number, observation, decisions, effects.deliveries)
+            else:
+                crowds.append((requests, observation))
+        call.rest = self._ask_crowds(number, crowds, now)
         if len(call.job_ids) < len(call.requests):
             # Nobody asked for the others: they go at once, in calls of their own.
-            for request in self._requests_in(call):
-                decisions.setdefault(request, None)
+            asked = set(call.job_ids)
+            decisions.update((one, None) for one in self._requests_in(call) if one.job_id not in asked)
         effects.deliveries.extend(self._apply(decisions, now))
         return effects
 
@@ -230,23 +241,25 @@ class Windows(Generic[R]):
         if call.bisection is not None:
             call.bisection.parts_in_flight -= 1
         requests = self._requests_in(call)
-        decisions: dict[R, Decision]
         if failure.kind is FailureKind.THROTTLED:
-            decisions = {request: request.on_failure(failure) for request in requests}
-            if call.bisection is not None:
-                # The part stays together, to be tried again; only those whose tries are used up leave it.
-                self._parts.append(call)
-                decisions = {one: decision for one, decision in decisions.items() if decision is not None}
-            return self._apply(decisions, now)
+            if call.bisection is None:
+                return self._fail_each(call, requests, failure, now)
+            # The part stays together, to be tried again; only those whose tries are used up leave it.
+            self._parts.append(call)
+            tried = {request: request.on_failure(failure) for request in requests}
+            return self._apply(
+                {one: decision for one, decision in tried.items() if decision is not None}, now
+            )
         fate = self._suspicion.on_failure(call, failure, now)
         if fate is Fate.GENERAL:
             requests += [one for one in self if one.job.denials and type(one.held_by) is not int]
-        decisions = {}
-        for request in requests:
-            goes_again = fate is Fate.SMALLER or (request.one_shot and request.job.most < call.most)
-            judged = self._suspicion.judge(failure, request.job, now)
-            decisions[request] = None if goes_again else request.on_failure(judged)
-        return self._apply(decisions, now)
+
+        def decide(request: R) -> Decision:
+            if fate is Fate.SMALLER or (request.one_shot and request.job.most < call.most):
+                return None
+            return request.on_failure(self._suspicion.judge(failure, request.job, now))
+
+        return self._decide(call, requests, decide, now)
 
     def refuse(self, call: Call[R], failure: Failure, now: float) -> list[Delivery[R]]:
         """AWS refused a call because of its content: split it until the bad id is alone."""
@@ -256,9 +269,9 @@ class Windows(Generic[R]):
             bisection = call.bisection
             bisection.parts_in_flight -= 1
         bisection.refused(call.job_ids, failure.message)
-        ended: list[Delivery[R]] = []
+        ended: list[R] = []
         if len(call.job_ids) == 1 or bisection.is_general:
-            ended += self._fail_all(self._requests_in(call), failure, now)
+            ended = self._requests_in(call)
         else:
             # The bad id may have left meanwhile, so even a single one that stays is tried again.
             stay = list({request.job_id: request for request in self._requests_in(call)}.items())
@@ -268,9 +281,9 @@ class Windows(Generic[R]):
         if bisection.is_general:
             for part in self._parts:
                 if part.bisection is bisection:
-                    ended += self._fail_all(self._requests_in(part), failure, now)
+                    ended += self._requests_in(part)
             self._parts = [part for part in self._parts if part.bisection is not bisection]
-        return ended
+        return self._fail_each(call, ended, failure, now)
 
     def _take_part(self) -> Call[R] | None:
         while self._parts:
@@ -300,8 +313,35 @@ class Windows(Generic[R]):
             if request.held_by == call.number
         ]
 
-    def _fail_all(self, requests: Iterable[R], failure: Failure, now: float) -> list[Delivery[R]]:
-        return self._apply({request: request.on_failure(failure) for request in requests}, now)
+    def _fail_each(
+        self, call: Call[R], requests: Sequence[R], failure: Failure, now: float
+    ) -> list[Delivery[R]]:
+        return self._decide(call, requests, lambda request: request.on_failure(failure), now)
+
+    def _decide(
+        self, call: Call[R], requests: Sequence[R], decide: Callable[[R], Decision], now: float
+    ) -> list[Delivery[R]]:
+        """Decide on requests: on the first of them now, on the others as `Call.rest` is gone through."""
+
+        def slices() -> Iterator[list[Delivery[R]]]:
+            for begin in range(0, len(requests), MOST_AT_ONCE):
+                some = requests[begin : begin + MOST_AT_ONCE]
+                yield self._apply({request: decide(request) for request in some}, now)
+
+        call.rest = slices()
+        return next(call.rest, [])
+
+    def _ask_crowds(
+        self, number: int, crowds: Sequence[tuple[Sequence[R], Observation | None]], now: float
+    ) -> Iterator[list[Delivery[R]]]:
+        """Ask those who are very many for one job what they make of the answer to a call, in slices."""
+        for requests, observation in crowds:
+            for begin in range(0, len(requests), MOST_AT_ONCE):
+                decisions: dict[R, Decision] = {}
+                deliveries: list[Delivery[R]] = []
+                some = requests[begin : begin + MOST_AT_ONCE]
+                _ask_each(some, number, observation, decisions, deliveries)
+                yield deliveries + self._apply(decisions, now)
 
     def _apply(self, decisions: Mapping[R, Decision], now: float) -> list[Delivery[R]]:
         """Let each request go on or leave, as it decided."""
@@ -361,15 +401,14 @@ class Windows(Generic[R]):
 
 
 def _ask_each(
-    job: RequestsForJob[R],
+    requests: Sequence[R],
     number: int,
     observation: Observation | None,
     decisions: dict[R, Decision],
     deliveries: list[Delivery[R]],
 ) -> None:
-    """Ask all requests for a job what they make of the answer to a call, those included that were not in it."""
-    # A schedule, which is the user's own code, may make others leave.
-    for request in tuple(job):
+    """Ask requests for a job what they make of the answer to a call, those included that were not in it."""
+    for request in requests:
         if request.held_by == number:
             decisions[request] = request.on_absent() if observation is None else request.on_seen(observation)
         elif observation is not None and request.added_after < number:
