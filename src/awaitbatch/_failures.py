@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import botocore.exceptions as botocore_errors
@@ -54,7 +54,7 @@ class Row:
         bare: Only if the answer has no error code, so that it is not one of AWS.
         renewed: Only if expired credentials are replaced by fresh ones (True), or only if not (False).
         for_credentials: Only if what failed was a call for credentials, to another service than AWS Batch.
-        service: Only if it was a call to this service.
+        service: Only if it was a call to this service of those that give credentials.
         leaves_open: Whether AWS may have done what the call asked for.
         unsent: Whether AWS Batch cannot have seen the call, since there were no credentials to sign it with.
     """
@@ -76,18 +76,14 @@ class Row:
 
     def fits(self, call: _FailedCall) -> bool:
         """Whether this is how the call failed."""
-        if self.renewed is not None and self.renewed is not call.renewed:
-            return False
-        if self.for_credentials and not call.is_for_credentials:
-            return False
-        if self.service and self.service != _service(call.operation):
-            return False
-        # botocore puts the status where there is no code.
-        if self.bare and call.code != str(call.http_status):
-            return False
-        if self.around and not isinstance(_wrapped(call.error), self.around):
-            return False
         return (
+            (self.renewed is None or self.renewed is call.renewed)
+            and (not self.for_credentials or call.is_for_credentials)
+            and self.service in {"", call.service}
+            # botocore puts the status where there is no code.
+            and (not self.bare or call.code == str(call.http_status))
+            and (not self.around or isinstance(_wrapped(call.error), self.around))
+        ) and (
             call.http_status in self.statuses
             or call.code in self.codes
             or any(text.startswith(self.texts) for text in call.texts)
@@ -98,38 +94,21 @@ class Row:
 STS: Final = "AWS STS"
 SSO: Final = "AWS SSO"
 
-_OPERATIONS: Final = {
-    STS: (
-        "AssumeRole",
-        "AssumeRoleWithSAML",
-        "AssumeRoleWithWebIdentity",
-        "AssumeRoot",
-        "GetCallerIdentity",
-        "GetFederationToken",
-        "GetSessionToken",
-    ),
-    SSO: ("CreateToken", "GetRoleCredentials"),
+_SERVICES: Final = {
+    **dict.fromkeys(("AssumeRole", "AssumeRoleWithSAML", "AssumeRoleWithWebIdentity", "AssumeRoot"), STS),
+    **dict.fromkeys(("GetCallerIdentity", "GetFederationToken", "GetSessionToken"), STS),
+    **dict.fromkeys(("CreateToken", "GetRoleCredentials"), SSO),
 }
-"""Of services that give credentials."""
+"""Which of the services that give credentials an operation belongs to."""
 
 _BATCH_OPERATIONS: Final = ("DescribeJobs", "SubmitJob", "CancelJob", "TerminateJob")
 """What we call ourselves: none of it is a call for credentials, even if a test double confuses them."""
 
 _THROTTLING_CODES: Final = (
-    "TooManyRequestsException",
-    "ThrottlingException",
-    "ThrottledException",
-    "Throttling",
-    "RequestThrottled",
-    "RequestThrottledException",
-    "RequestLimitExceeded",
-    "SlowDown",
-    "BandwidthLimitExceeded",
-    "EC2ThrottledException",
-    "LimitExceededException",
-    "PriorRequestNotComplete",
-    "ProvisionedThroughputExceededException",
-    "TransactionInProgressException",
+    *("TooManyRequestsException", "ThrottlingException", "ThrottledException", "Throttling"),
+    *("RequestThrottled", "RequestThrottledException", "RequestLimitExceeded", "SlowDown"),
+    *("BandwidthLimitExceeded", "EC2ThrottledException", "LimitExceededException", "PriorRequestNotComplete"),
+    *("ProvisionedThroughputExceededException", "TransactionInProgressException"),
 )
 
 FETCHING: Final = "while fetching credentials: "
@@ -160,15 +139,10 @@ TABLE: Final = (
         advice="try again later",
         statuses=(304, 408, *range(500, 1000)),
         codes=(
-            "ServerException",
-            "InternalFailure",
-            "InternalError",
-            "InternalServerError",
-            "InternalServerException",
-            "ServiceUnavailable",
-            "ServiceUnavailableException",
-            "RequestTimeout",
-            "RequestTimeoutException",
+            *("ServerException", "InternalFailure", "InternalError"),
+            *("InternalServerError", "InternalServerException"),
+            *("ServiceUnavailable", "ServiceUnavailableException"),
+            *("RequestTimeout", "RequestTimeoutException"),
         ),
         leaves_open=True,
     ),
@@ -192,30 +166,20 @@ TABLE: Final = (
         statuses=(*range(400, 404), *range(405, 500)),
         bare=True,
     ),
-    Row(
-        what="AWS STS refuses to give credentials",
-        kind=FailureKind.PERMANENT,
-        advice="{service} refused {operation}, so there are no credentials: check the role, its trust policy and "
-        "the identity provider",
-        errors=(botocore_errors.ClientError,),
-        for_credentials=True,
-        service=STS,
-    ),
-    Row(
-        what="AWS SSO refuses to give credentials",
-        kind=FailureKind.PERMANENT,
-        advice="{service} refused {operation}, so there are no credentials: log in again, or check the account and "
-        "the role of the profile",
-        errors=(botocore_errors.ClientError,),
-        for_credentials=True,
-        service=SSO,
-    ),
-    Row(
-        what="Another service refuses to give credentials",
-        kind=FailureKind.PERMANENT,
-        advice="{service} refused {operation}, so there are no credentials: check their provider",
-        errors=(botocore_errors.ClientError,),
-        for_credentials=True,
+    *(
+        Row(
+            what=f"{service or 'Another service'} refuses to give credentials",
+            kind=FailureKind.PERMANENT,
+            advice=f"{{service}} refused {{operation}}, so there are no credentials: {advice}",
+            errors=(botocore_errors.ClientError,),
+            for_credentials=True,
+            service=service,
+        )
+        for service, advice in (
+            (STS, "check the role, its trust policy and the identity provider"),
+            (SSO, "log in again, or check the account and the role of the profile"),
+            ("", "check their provider"),
+        )
     ),
     Row(
         what="Your own code for fetching credentials raises an error",
@@ -250,11 +214,8 @@ TABLE: Final = (
         kind=FailureKind.PERMANENT,
         advice="check the access key, the secret key, the session token and the region",
         codes=(
-            "UnrecognizedClientException",
-            "InvalidClientTokenId",
-            "InvalidSignatureException",
-            "SignatureDoesNotMatch",
-            "IncompleteSignatureException",
+            *("UnrecognizedClientException", "InvalidClientTokenId"),
+            *("InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignatureException"),
             "MissingAuthenticationTokenException",
         ),
     ),
@@ -283,12 +244,9 @@ TABLE: Final = (
         kind=FailureKind.PERMANENT,
         advice="configure credentials as for boto3, or log in again",
         errors=(
-            botocore_errors.NoCredentialsError,
-            botocore_errors.PartialCredentialsError,
-            botocore_errors.NoAuthTokenError,
-            botocore_errors.RefreshWithMFAUnsupportedError,
-            botocore_errors.SSOError,
-            botocore_errors.LoginError,
+            *(botocore_errors.NoCredentialsError, botocore_errors.PartialCredentialsError),
+            *(botocore_errors.NoAuthTokenError, botocore_errors.RefreshWithMFAUnsupportedError),
+            *(botocore_errors.SSOError, botocore_errors.LoginError),
         ),
         unsent=True,
     ),
@@ -346,11 +304,8 @@ TABLE: Final = (
         kind=FailureKind.TRANSIENT,
         advice="check the network, the region and endpoint_url",
         errors=(
-            OSError,
-            aiohttp.ClientError,
-            HttpProcessingError,
-            botocore_errors.ConnectionError,
-            botocore_errors.HTTPClientError,
+            *(OSError, aiohttp.ClientError, HttpProcessingError),
+            *(botocore_errors.ConnectionError, botocore_errors.HTTPClientError),
             asyncio.CancelledError,
         ),
         leaves_open=True,
@@ -384,6 +339,10 @@ class _FailedCall:
     operation: str
     is_for_credentials: bool = False
 
+    @property
+    def service(self) -> str:
+        return _SERVICES.get(self.operation, "AWS")
+
 
 def _parse(error: BaseException, *, operation: str, renewed: bool) -> _FailedCall:
     if not isinstance(error, botocore_errors.ClientError):
@@ -392,9 +351,8 @@ def _parse(error: BaseException, *, operation: str, renewed: bool) -> _FailedCal
         wrapped = _wrapped(error)
         texts = [error_line(each) for each in (error, wrapped) if isinstance(each, BaseException)]
         return _FailedCall(error, status, type(error).__name__, tuple(texts), renewed, operation)
-    answer: dict[str, Any] = dict(error.response)
-    details = answer.get("Error", {})
-    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    details = error.response.get("Error", {})
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     code = str(details.get("Code", "Unknown"))
     return _FailedCall(
         error,
@@ -434,14 +392,10 @@ def classify(
         call.http_status,
         "; ".join((message_of(error), *map(one_line, fetching))),
         error,
-        advice=row.advice.format(operation=call.operation, service=_service(call.operation)),
+        advice=row.advice.format(operation=call.operation, service=call.service),
         was_sent=was_sent,
         may_be_done=row.leaves_open and was_sent,
     )
-
-
-def _service(operation: str) -> str:
-    return next((service for service, operations in _OPERATIONS.items() if operation in operations), "AWS")
 
 
 def drop_tracebacks(error: BaseException | None) -> None:

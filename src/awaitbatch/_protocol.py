@@ -26,26 +26,17 @@ class BatchProtocol(Protocol):
         """The descriptions of any number of jobs, as ``{"jobs": [...]}``."""
 
     async def poll_job_status(
-        self,
-        job_id: str,
-        match_status: Collection[str],
-        **limits: Unpack[WaitLimits],
+        self, job_id: str, match_status: Collection[str], **limits: Unpack[WaitLimits]
     ) -> bool:
         """True once the job has one of the states."""
 
     async def poll_for_job_running(
-        self,
-        job_id: str,
-        delay: float | None = None,
-        **limits: Unpack[WaitLimits],
+        self, job_id: str, delay: float | None = None, **limits: Unpack[WaitLimits]
     ) -> dict[str, Any]:
         """The job's description once it runs or has ended."""
 
     async def poll_for_job_complete(
-        self,
-        job_id: str,
-        delay: float | None = None,
-        **limits: Unpack[WaitLimits],
+        self, job_id: str, delay: float | None = None, **limits: Unpack[WaitLimits]
     ) -> dict[str, Any]:
         """The job's description once it has ended."""
 
