@@ -55,7 +55,6 @@ class Backoff(Protocol):
 
     def window(self, tries: int) -> Window | tuple[float, float]:
         """The window of the next check, in seconds from now, after ``tries`` checks (from 1)."""
-        ...
 
 
 MAX_INTERVAL = 600.0

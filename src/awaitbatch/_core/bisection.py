@@ -28,14 +28,13 @@ class Bisection:
     the largest, since that one will be answered if the ids are at fault.
     """
 
-    __slots__ = ("_alone", "_confirmed", "_suspected", "_try_largest", "has_answer", "parts_in_flight")
+    __slots__ = ("_alone", "_confirmed", "_try_largest", "has_answer", "parts_in_flight")
 
     def __init__(self) -> None:
         self.has_answer = False
         self.parts_in_flight = 0
         self._alone = Counter[str]()
         self._try_largest = False
-        self._suspected = False
         self._confirmed = False
 
     @property
@@ -45,11 +44,9 @@ class Bisection:
 
     def refused(self, job_ids: Sequence[str], text: str) -> None:
         """A part with these ids was refused, with this text."""
-        self._confirmed = self._confirmed or self._suspected
+        self._confirmed = self._confirmed or max(self._alone.values(), default=0) >= SUSPICIOUS
         if len(job_ids) == 1:
-            text = _without_request_id(text, job_ids[0])
-            self._alone[text] += 1
-            self._suspected = self._suspected or self._alone[text] >= SUSPICIOUS
+            self._alone[_without_request_id(text, job_ids[0])] += 1
             self._try_largest = True
 
     def preference(self, size: int) -> int:

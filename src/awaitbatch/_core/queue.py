@@ -56,11 +56,8 @@ class WindowQueue(Generic[Q]):
     """The queue, made for many windows that open at the same moment.
 
     A call's answer sends up to 100 jobs back into the queue together, and most of their windows open together. Heaps of
-    such cohorts take a tenth of the work that heaps of single jobs would. An outdated entry is dropped
-    when it comes up.
+    such cohorts take a tenth of the work of heaps of single jobs. An outdated entry is dropped when it comes up.
     """
-
-    __slots__ = ("_arrivals", "_bound", "_by_latest", "_closed", "_formed", "_open")
 
     def __init__(self) -> None:
         self._arrivals: dict[float, Cohort[Q]] = {}

@@ -46,11 +46,7 @@ class Observation(Protocol):
 
 
 class Deliver(NamedTuple):
-    """The request goes on, and its owner wants the job's description as it is now.
-
-    Attributes:
-        window: When to check again; None for the window that it had.
-    """
+    """The request goes on in this window (None: the one it had); its owner wants the job's description as it is now."""
 
     window: Window | None
 
@@ -140,12 +136,7 @@ class RequestsForJob(dict[R, None]):
 
 
 class Delivery(NamedTuple, Generic[R]):
-    """What the owner of a request has to get.
-
-    Attributes:
-        request: The request.
-        outcome: How it has ended; None if it goes on and wants the job's description.
-    """
+    """What the owner of a request has to get: how it has ended; None if it goes on and wants the job's description."""
 
     request: R
     outcome: Outcome | None

@@ -16,10 +16,8 @@ if TYPE_CHECKING:
 SMALL_CALL: Final = 25
 """Two calls of at most so many ids that fail in a row, without an id in common, are a sign of an outage."""
 LASTING_TRIES: Final = 5
-"""Failed tries in a row after which a failure that would come again is taken for one that stays, if it has also lasted
-for `LASTING_SECONDS`."""
 LASTING_SECONDS: Final = 300.0
-"""Seconds likewise."""
+"""A failure that would come again is taken for one that stays after so many tries in a row that took so long."""
 GROWS_AFTER: Final = 600.0
 """Seconds after which calls that had to shrink are tried at twice the size, even if answers are slow."""
 
@@ -52,33 +50,15 @@ class Suspicion:
     a second call with other ids, or one with a single id, has failed likewise. After good answers it is trouble that
     passes, until it has lasted.
 
-    Attributes:
-        has_answer: Whether a call was ever answered.
-        is_outage: Whether there is an outage.
-
     Args:
         call_timeout: Seconds that a call may take. Split calls that take more than half of that, one after the other,
             show that full ones are too large.
     """
 
-    __slots__ = (
-        "_call_timeout",
-        "_denied_calls",
-        "_denied_ids",
-        "_denied_since",
-        "_is_unproven",
-        "_last_small",
-        "_most",
-        "_probes",
-        "_shrunk_at",
-        "_slow_ids",
-        "has_answer",
-        "is_outage",
-    )
-
     def __init__(self, call_timeout: float) -> None:
-        self.has_answer = False
         self._call_timeout = call_timeout
+        # Whether a call was ever answered.
+        self.has_answer = False
         self.is_outage = False
         # Whether ids were split and no call was answered since, so that it may be an outage.
         self._is_unproven = False

@@ -32,7 +32,8 @@ class ThrottleParameters:
         most_growth: The most that one good answer multiplies the rate by after the first congestion. At a low rate a
             call stands for many seconds, and one answer is thin evidence.
         drift: The most by which one of several rejections in a row puts off the next call, as a share of the time
-            between two. Calls at equal distances could come at a wrong moment for ever.
+            between two. Calls at equal distances could meet the account's bucket for ever at a moment at which a
+            neighbour has just emptied it.
         calm: Seconds of use without congestion after which the rate grows faster: the limit has been raised, or a
             neighbour has left; and at a high rate the way back from a cut is long.
         search: Share of the rate that it then gains each second on top of `increase` / rate; 0 for no faster growth.
@@ -101,15 +102,12 @@ class AdaptiveThrottle:
     Whoever has more grows less, which evens out what chance did faster than additive increase does. Two cases depart
     from it:
 
-    - After `calm` seconds of use without congestion the rate grows faster: the limit has been raised, or a neighbour
-      has left.
+    - After `calm` seconds of use without congestion the rate grows faster.
     - A limit below `low_rate` has next to no burst, so that the first call that is too fast is rejected, and a step of
       `increase` is a large one there. So if a cut would lead below it both steps are small, unless no call was
       answered since the cut before: then it is a storm and not a limit that is nearly known.
 
-    While no call is answered, each rejection also puts off the next call by a little, drawn at random. Calls at equal
-    distances could meet the account's bucket for ever at a moment at which a neighbour has just emptied it.
-
+    While no call is answered, each rejection also puts off the next call by a little, drawn at random (see `drift`).
     In any t seconds it lets at most 1 + ``max_rate`` · t calls go.
 
     Args:
@@ -117,25 +115,6 @@ class AdaptiveThrottle:
         random: Draws by how much a rejection puts off the next call.
         parameters: How it begins, grows and cuts.
     """
-
-    __slots__ = (
-        "_calm",
-        "_drift",
-        "_growing_fast",
-        "_has_answer",
-        "_is_bottleneck",
-        "_last_cut",
-        "_low_answers",
-        "_min_rate",
-        "_newest",
-        "_parameters",
-        "_random",
-        "_sent_at",
-        "_start_rate",
-        "_throttled_at",
-        "max_rate",
-        "rate",
-    )
 
     def __init__(
         self, max_rate: float, random: Random, parameters: ThrottleParameters = ThrottleParameters()
@@ -175,12 +154,9 @@ class AdaptiveThrottle:
         return self.rate <= self._min_rate
 
     def on_sent(self, number: int, now: float, due: float) -> None:
-        """A call goes.
+        """A call goes, at or after `ready_at`; without the throttle it would have gone when it was ``due``.
 
-        Args:
-            number: Grows from call to call.
-            now: The present moment, at or after `ready_at`.
-            due: When the call would have gone had there been no throttle.
+        Numbers grow from call to call.
         """
         self._is_bottleneck = due < self.ready_at
         if not self._is_bottleneck and now >= self._throttled_at + self._parameters.rest:
@@ -192,11 +168,7 @@ class AdaptiveThrottle:
         self._drift = 0.0
 
     def on_answer(self, number: int) -> None:
-        """A call was answered, so the rate may grow.
-
-        Args:
-            number: The call's number.
-        """
+        """A call was answered, so the rate may grow."""
         if number <= self._last_cut:
             # It left at the rate of before, and says nothing about the new one.
             return
@@ -221,11 +193,7 @@ class AdaptiveThrottle:
         return min(rate + increase * seconds, rate * parameters.most_growth)
 
     def on_throttled(self, number: int) -> bool:
-        """A call was rejected for coming too fast; True if that cut the rate.
-
-        Args:
-            number: The rejected call's number.
-        """
+        """A call was rejected for coming too fast; True if that cut the rate."""
         parameters = self._parameters
         if not self._has_answer:
             self._drift = self._random.uniform(0, parameters.drift)

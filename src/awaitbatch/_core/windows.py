@@ -1,9 +1,9 @@
 """Describe requests with time windows, and the calls that keep all their promises.
 
-A request asks to check one job once, at some moment between `earliest` and `latest`. A call leaves when the
-first request must (its `latest` has come) and gives its other places to the requests whose windows are open,
-soonest `latest` first. So calls are full when there are many jobs, and nobody waits longer than promised. When
-calls are held up, the same order, earliest deadline first, starves nobody.
+A request asks to check one job once, at some moment between `earliest` and `latest`. A call leaves when the first
+request must (its `latest` has come) and gives its other places to the requests whose windows are open, soonest `latest`
+first. So calls are full when there are many jobs, and nobody waits longer than promised. When calls are held up, the
+same order, earliest deadline first, starves nobody.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from awaitbatch._core.backoff import Window
 
-
 MAX_ONE_SHOTS_FIRST: Final = 10
 """Places of each call that due one-shot requests get before polls; or they would queue behind all overdue polls."""
 TICKS: Final = 1024
@@ -43,16 +42,11 @@ TICKS: Final = 1024
 
 Tasks that begin to wait one after the other would each have a window of their own, and the queue much more work.
 """
-
-
 MOST_AT_ONCE: Final = 1000
 """Requests for one job that are decided on in one go, which takes two milliseconds at most."""
-
 REMEMBERED: Final = 20_000
-"""Jobs whose state is remembered when nobody waits for them any more, so that the next wait brings no old news.
-
-They take about four megabytes.
-"""
+"""Jobs whose state is remembered when nobody waits for them any more, so that the next wait brings no old news; they
+take about four megabytes."""
 
 
 class Windows(Generic[R]):
@@ -65,19 +59,6 @@ class Windows(Generic[R]):
     Args:
         call_timeout: Seconds that a call may take; see `Suspicion`.
     """
-
-    __slots__ = (
-        "_calls",
-        "_jobs",
-        "_last_seen",
-        "_one_shot_numbers",
-        "_one_shots",
-        "_parts",
-        "_queue",
-        "_size",
-        "_suspicion",
-        "_took_part",
-    )
 
     def __init__(self, call_timeout: float = math.inf) -> None:
         self._suspicion = Suspicion(call_timeout)
@@ -108,12 +89,7 @@ class Windows(Generic[R]):
     def add(self, request: R, window: Window, now: float, *, continues: bool = False) -> None:
         """Let a request wait for its first check, in ``window`` seconds from ``now``.
 
-        Args:
-            request: The request.
-            window: Its window.
-            now: The present moment.
-            continues: Whether it goes on with what another request has seen of the job, so that an answer which shows
-                an earlier state brings no news.
+        If it ``continues`` with what another request has seen of the job, an earlier state of it is no news.
         """
         job = self._jobs.get(request.job_id)
         if job is None:
