@@ -29,7 +29,6 @@ if hasattr(os, "register_at_fork"):
     # Or the processes of a prefork server would all draw the same pauses.
     os.register_at_fork(after_in_child=shared_random.seed)
 
-
 _CLIENT_SETTINGS: Final = (
     *("region_name", "endpoint_url", "config", "verify"),
     *("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
@@ -69,28 +68,17 @@ class ClientConfig:
     def __post_init__(self) -> None:
         self._refuse_contradictions()
         require_backoff(self.backoff)
-        floats = {
-            "max_retries": max_retries_of(self.max_retries),
-            "status_retries": status_retries_of(self.status_retries),
-            "max_calls_per_second": number(
-                _is_positive, "max_calls_per_second", self.max_calls_per_second, "a positive number"
-            ),
-            "call_timeout": number(
-                _is_positive, "call_timeout", self.call_timeout, "a positive number of seconds"
-            ),
-            "close_timeout": number(_is_duration, "close_timeout", self.close_timeout, "a number of seconds"),
-            "describe_window": number(
-                _is_duration, "describe_window", self.describe_window, "a number of seconds"
-            ),
-        }
-        for name, value in floats.items():
-            object.__setattr__(self, name, value)
-        require(
-            _are_observers,
-            "observers",
-            self.observers,
-            "a list of functions that take an event, none of them async",
-        )
+        object.__setattr__(self, "max_retries", max_retries_of(self.max_retries))
+        object.__setattr__(self, "status_retries", status_retries_of(self.status_retries))
+        for holds, name, expected in (
+            (_is_positive, "max_calls_per_second", "a positive number"),
+            (_is_positive, "call_timeout", "a positive number of seconds"),
+            (_is_duration, "close_timeout", "a number of seconds"),
+            (_is_duration, "describe_window", "a number of seconds"),
+        ):
+            object.__setattr__(self, name, number(holds, name, getattr(self, name), expected))
+        expected = "a list of functions that take an event, none of them async"
+        require(_are_observers, "observers", self.observers, expected)
 
     def make_transport(self) -> BatchTransport:
         """The transport that was given, or one over aiobotocore.
@@ -101,11 +89,9 @@ class ClientConfig:
         """
         if self.transport is not None:
             return self.transport
+        settings = self._client_settings()
         return AiobotocoreTransport(
-            client=self.client,
-            session=self.session,
-            profile_name=self.profile_name,
-            **self._client_settings(),
+            client=self.client, session=self.session, profile_name=self.profile_name, **settings
         )
 
     def window_of_describes(self) -> Window:
@@ -131,30 +117,23 @@ class ClientConfig:
 
 
 def max_retries_of(given: float | None) -> float | None:
-    """``max_retries`` as a float, or None.
-
-    Raises:
-        ValueError: It makes no sense.
-        TypeError: It is no number.
-    """
-    if given is None:
-        return None
-    return number(lambda bound: bound >= 0, "max_retries", given, "at least 0, or math.inf for no bound")
+    """``max_retries`` as a float, or None; raises what `number` does."""
+    return _bound("max_retries", given, least=0)
 
 
 def status_retries_of(given: float | None) -> float | None:
     """The same for ``status_retries``."""
+    return _bound("status_retries", given, least=1)
+
+
+def _bound(name: str, given: float | None, *, least: int) -> float | None:
     if given is None:
         return None
-    return number(lambda bound: bound >= 1, "status_retries", given, "at least 1, or math.inf for no bound")
+    return number(lambda bound: bound >= least, name, given, f"at least {least}, or math.inf for no bound")
 
 
 def require_backoff(given: object) -> None:
-    """Refuse what is no `Backoff`.
-
-    Raises:
-        ValueError: It is none.
-    """
+    """Refuse what is no `Backoff`, as `require` does."""
     require(_is_backoff, "backoff", given, "an object with window(tries), such as FixedInterval(5)")
 
 
