@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 _RESUMED_AT_ONCE: Final = 250
 """Tasks to resume in one turn of the event loop, if there are many thousands; each decodes a description, or raises."""
 
-
 _LAST_MOMENT: Final = 1 << 53
 """In epoch milliseconds. Greater numbers are no times, and might not fit into a float."""
 
@@ -115,12 +114,8 @@ class DescribeCoalescer:
         self._calls = self._ids = self._jobs_described = self._throttled = self._failed = 0
 
     def __repr__(self) -> str:
-        state = (
-            "closed"
-            if self._closed
-            else f"{self._in_flight} calls in flight, {self._throttle.rate:.2f} calls/s"
-        )
-        return f"<DescribeCoalescer {len(self._windows)} pending, {state}>"
+        running = f"{self._in_flight} calls in flight, {self._throttle.rate:.2f} calls/s"
+        return f"<DescribeCoalescer {len(self._windows)} pending, {'closed' if self._closed else running}>"
 
     def statistics(self) -> Statistics:
         """What was done so far, and what is under way."""
@@ -161,9 +156,13 @@ class DescribeCoalescer:
                 if call is not None:
                     calls.start_soon(self._send, call)
 
-    def discard_all(self, watches: Sequence[Watch]) -> None:
+    def discard_all(self, watches: Sequence[Watch], begin: int = 0) -> None:
         """Take back watches of one owner: many of them in slices, the first at once."""
-        self._discard_slice(watches, 0)
+        end = begin + SLICE
+        for watch in watches[begin:end]:
+            self.discard(watch)
+        if end < len(watches):
+            self._loop.call_soon(self.discard_all, watches, end)
 
     async def close(self, error: BaseException | None = None) -> None:
         """End all watches with `Reason.CLOSED`, because of ``error`` if there is one, and all that are yet to come.
@@ -181,13 +180,6 @@ class DescribeCoalescer:
         if watch.held_by is not None and self._closed is not None:
             self._windows.discard(watch)
             self._deliver(watch, self._closed)
-
-    def _discard_slice(self, watches: Sequence[Watch], begin: int) -> None:
-        end = begin + SLICE
-        for watch in watches[begin:end]:
-            self.discard(watch)
-        if end < len(watches):
-            self._loop.call_soon(self._discard_slice, watches, end)
 
     def _next_departure(self) -> float:
         return max(self._windows.next_deadline(), self._throttle.ready_at)
@@ -293,7 +285,7 @@ class DescribeCoalescer:
 
     async def _on_failure(self, call: Call[Watch], failure: Failure, sent_at: float) -> None:
         now = self._loop.time()
-        rate_before = self._throttle.rate
+        before = self._throttle.rate
         if failure.kind is FailureKind.THROTTLED:
             self._throttled += 1
             self._throttle.on_throttled(call.number)
@@ -306,11 +298,9 @@ class DescribeCoalescer:
             await _decide_rest(call, deliveries)
             self._notify_call_ended(call, failure, sent_at, deliveries)
             if failure.kind is FailureKind.THROTTLED:
-                self._observers.notify(
-                    Throttled(
-                        operation="DescribeJobs", rate_before=rate_before, rate_after=self._throttle.rate
-                    )
-                )
+                after = self._throttle.rate
+                event = Throttled(operation="DescribeJobs", rate_before=before, rate_after=after)
+                self._observers.notify(event)
         finally:
             await self._deliver_all(deliveries)
 
@@ -378,33 +368,31 @@ class DescribeCoalescer:
         sent_at: float,
         deliveries: Sequence[Delivery[Watch]] = (),
     ) -> None:
-        self._observers.notify(
-            CallEnded.of(
-                "DescribeJobs",
-                how,
-                ids=len(call.job_ids),
-                seconds=self._loop.time() - sent_at,
-                rate=self._throttle.rate,
-                pending=len(self._windows),
-                ended=sum(outcome is not None for _, outcome in deliveries),
-            )
+        event = CallEnded.of(
+            "DescribeJobs",
+            how,
+            ids=len(call.job_ids),
+            seconds=self._loop.time() - sent_at,
+            rate=self._throttle.rate,
+            pending=len(self._windows),
+            ended=sum(outcome is not None for _, outcome in deliveries),
         )
+        self._observers.notify(event)
 
     def _notify_wait_ended(
         self, watch: Watch, reason: Reason, head: JobHead | None = None, seen_at: int = 0
     ) -> None:
         stopped_at = _milliseconds(head.stopped_at) if head and head.status in TERMINAL else None
-        self._observers.notify(
-            WaitEnded(
-                job_id=watch.job_id,
-                kind="describe" if watch.one_shot else "poll",
-                reason=reason.value,
-                seconds=self._loop.time() - watch.began,
-                checks=watch.checks,
-                status=watch.last_status,
-                lag=None if stopped_at is None else (seen_at - stopped_at) / 1000,
-            )
+        event = WaitEnded(
+            job_id=watch.job_id,
+            kind="describe" if watch.one_shot else "poll",
+            reason=reason.value,
+            seconds=self._loop.time() - watch.began,
+            checks=watch.checks,
+            status=watch.last_status,
+            lag=None if stopped_at is None else (seen_at - stopped_at) / 1000,
         )
+        self._observers.notify(event)
 
 
 async def _decide_rest(call: Call[Watch], deliveries: list[Delivery[Watch]]) -> None:
@@ -420,14 +408,8 @@ async def _decide_rest(call: Call[Watch], deliveries: list[Delivery[Watch]]) -> 
 
 def _unreadable(error: BaseException) -> Outcome:
     drop_tracebacks(error)
-    failure = Failure(
-        FailureKind.PERMANENT,
-        "UnreadableJob",
-        200,
-        f"unreadable: {error_line(error)}",
-        error,
-        advice="describe it again, or report this as a bug",
-    )
+    text, advice = f"unreadable: {error_line(error)}", "describe it again, or report this as a bug"
+    failure = Failure(FailureKind.PERMANENT, "UnreadableJob", 200, text, error, advice=advice)
     return Outcome(Reason.FAILED, failure)
 
 

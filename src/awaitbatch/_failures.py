@@ -334,7 +334,7 @@ class _FailedCall:
     error: BaseException
     http_status: int | None
     code: str
-    texts: tuple[str, ...]
+    texts: Sequence[str]
     renewed: bool
     operation: str
     is_for_credentials: bool = False
@@ -350,20 +350,15 @@ def _parse(error: BaseException, *, operation: str, renewed: bool) -> _FailedCal
         status = 200 if isinstance(error, UnreadableResponseError) else None
         wrapped = _wrapped(error)
         texts = [error_line(each) for each in (error, wrapped) if isinstance(each, BaseException)]
-        return _FailedCall(error, status, type(error).__name__, tuple(texts), renewed, operation)
+        return _FailedCall(error, status, type(error).__name__, texts, renewed, operation)
     details = error.response.get("Error", {})
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     code = str(details.get("Code", "Unknown"))
-    return _FailedCall(
-        error,
-        status or None,
-        code,
-        (f"{code}: {details.get('Message', '')}",),
-        renewed,
-        one_line(error.operation_name),
-        # Before a call is signed, botocore may call other services of its own accord, and only for credentials.
-        is_for_credentials=error.operation_name not in {operation, *_BATCH_OPERATIONS},
-    )
+    texts = [f"{code}: {details.get('Message', '')}"]
+    # Before a call is signed, botocore may call other services of its own accord, and only for credentials.
+    is_for_credentials = error.operation_name not in {operation, *_BATCH_OPERATIONS}
+    failed = one_line(error.operation_name)
+    return _FailedCall(error, status or None, code, texts, renewed, failed, is_for_credentials)
 
 
 def classify(

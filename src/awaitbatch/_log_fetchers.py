@@ -8,7 +8,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio
@@ -113,11 +113,8 @@ class LogFetchers:
     async def _end_whatever_comes(self, ending: asyncio.Task[None]) -> None:
         if not await wait_despite_cancellation(ending, self._close_timeout):
             ending.cancel()
-            write_log(
-                logging.WARNING,
-                "a log fetcher did not end within %g s and was abandoned",
-                self._close_timeout,
-            )
+            text = "a log fetcher did not end within %g s and was abandoned"
+            write_log(logging.WARNING, text, self._close_timeout)
         elif not ending.cancelled() and (error := ending.exception()) is not None:
             write_log(logging.WARNING, "a log fetcher failed while it was stopped: %s", error_line(error))
 
@@ -141,10 +138,8 @@ async def wait_despite_cancellation(future: asyncio.Future[Any], bound: float) -
     # The shield keeps anyio's scopes away, the loop task.cancel(), which passes through shields.
     with anyio.CancelScope(shield=True):
         while not future.done() and loop.time() < deadline:
-            try:
+            with suppress(asyncio.CancelledError):
                 await asyncio.wait({future}, timeout=deadline - loop.time())
-            except asyncio.CancelledError:
-                continue
     return future.done()
 
 

@@ -9,7 +9,7 @@ from awaitbatch._core.text import one_line
 from awaitbatch._jobs import TERMINAL, JobStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     Json = Mapping[str, Any]
 
@@ -36,22 +36,14 @@ def find_log_locations(job: Json, region_name: str | None) -> LogLocations:
     """The log streams of every attempt of a job, oldest first, each with the options of its own container.
 
     Knows jobs of one container, ECS jobs of several, and multi-node parallel jobs, where the options are those of
-    the node group that the stream's node belongs to.
-
-    Args:
-        job: The job's description.
-        region_name: The region of streams whose container names none.
+    the node group that the stream's node belongs to. ``region_name`` is that of streams whose container names none.
     """
     if any(holder.get("eksProperties") for holder in (job, *_node_groups(job))):
-        return LogLocations(
-            [], "it runs on Amazon EKS, which writes no CloudWatch stream that AWS Batch knows of"
-        )
-    properties = _properties_of_node(job)
-    configurations = {
-        name: container.get("logConfiguration") or {} for name, container in _containers(properties)
-    }
+        obstacle = "it runs on Amazon EKS, which writes no CloudWatch stream that AWS Batch knows of"
+        return LogLocations([], obstacle)
+    containers = _containers(_properties_of_node(job))
+    configurations = {name: container.get("logConfiguration") or {} for name, container in containers}
     infos: dict[str, dict[str, str]] = {}
-    drivers = {str(configuration.get("logDriver") or "awslogs") for configuration in configurations.values()}
     # The job itself names the latest attempt's while it runs, and its attempts do once it has ended.
     for runs in (*(job.get("attempts") or ()), job):
         for name, container in _containers(runs):
@@ -60,28 +52,28 @@ def find_log_locations(job: Json, region_name: str | None) -> LogLocations:
             if not stream or (configuration.get("logDriver") or "awslogs") != "awslogs":
                 continue
             options = configuration.get("options") or {}
-            infos.setdefault(
-                stream,
-                {
-                    "awslogs_stream_name": stream,
-                    "awslogs_group": options.get("awslogs-group") or DEFAULT_GROUP,
-                    "awslogs_region": options.get("awslogs-region") or region_name or "",
-                },
-            )
-    if infos:
-        return LogLocations(list(infos.values()), None)
+            info = {
+                "awslogs_stream_name": stream,
+                "awslogs_group": options.get("awslogs-group") or DEFAULT_GROUP,
+                "awslogs_region": options.get("awslogs-region") or region_name or "",
+            }
+            infos.setdefault(stream, info)
+    return LogLocations(list(infos.values()), None if infos else _obstacle(job, configurations.values()))
+
+
+def _obstacle(job: Json, configurations: Iterable[Json]) -> str:
+    """Why a job has no log stream."""
+    drivers = {str(configuration.get("logDriver") or "awslogs") for configuration in configurations}
     if drivers and "awslogs" not in drivers:
-        return LogLocations([], f"its log driver is {one_line(', '.join(sorted(drivers)))}, not awslogs")
+        return f"its log driver is {one_line(', '.join(sorted(drivers)))}, not awslogs"
     if "size" in (job.get("arrayProperties") or {}):
-        return LogLocations([], "it is an array job; ask for its children")
+        return "it is an array job; ask for its children"
     status = one_line(str(job.get("status")))
     if status in TERMINAL:
-        return LogLocations([], f"it is {status} and left no log stream; it may never have run")
-    if status == JobStatus.RUNNING:
-        hint = "AWS Batch has not named it, so ask again later"
-    else:
-        hint = "streams exist from RUNNING on"
-    return LogLocations([], f"it is {status} and has no log stream yet; {hint}")
+        return f"it is {status} and left no log stream; it may never have run"
+    runs = status == JobStatus.RUNNING
+    hint = "AWS Batch has not named it, so ask again later" if runs else "streams exist from RUNNING on"
+    return f"it is {status} and has no log stream yet; {hint}"
 
 
 def _containers(holder: Json) -> Iterator[tuple[str, Json]]:
