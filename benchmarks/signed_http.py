@@ -46,7 +46,7 @@ def jobs_in(body: bytes) -> int:
 class SignedHttp:
     """A transport that can do nothing but describe jobs, one call at a time."""
 
-    max_in_flight: Final = 1
+    max_connections: Final = 1
     refreshes_credentials: Final = False
 
     def __init__(

@@ -57,7 +57,7 @@ class _Answers:
     """A transport whose answers are there already, but held back until it may give them."""
 
     region_name = None
-    max_in_flight = _JOBS
+    max_connections = _JOBS
     refreshes_credentials = False
 
     def __init__(self, items: dict[str, bytes]) -> None:

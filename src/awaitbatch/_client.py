@@ -22,8 +22,8 @@ from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
 from awaitbatch._jobs import JobStatus, parse_job_id, parse_statuses
 from awaitbatch._log_locations import find_log_locations
 from awaitbatch._results import require_success
-from awaitbatch._submission import submit_job
 from awaitbatch._supervisor import Supervisor
+from awaitbatch._termination import end_job
 from awaitbatch._waits import describe_all, parse_job_ids, wait_for
 from awaitbatch.errors import JobNotFoundError
 from awaitbatch.instrumentation._log import write_log
@@ -79,25 +79,28 @@ class BatchClient:
         aws_secret_access_key: See boto3.
         aws_session_token: See boto3.
         profile_name: The profile of the AWS configuration files to use.
-        config: An ``aiobotocore.config.AioConfig``. Its retries apply to all operations but DescribeJobs and
-            SubmitJob.
+        config: An ``aiobotocore.config.AioConfig``. Its retries apply only to calls of your own through `client`.
+            ``max_pool_connections`` is 50 if it does not say otherwise.
         verify: Whether to verify TLS certificates, or the path of a CA bundle.
         use_ssl: Whether to use TLS.
         session: An aiobotocore session to create the client with.
-        client: An open aiobotocore Batch client. Its settings stay as they are, and it is not closed. DescribeJobs
-            calls use all but two connections of its pool; if several BatchClients share it, set
+        client: An open aiobotocore Batch client. Its settings stay as they are, and it is not closed. Submissions use
+            at most half of the connections of its pool. If several BatchClients share it, set
             ``max_pool_connections`` high enough for all.
         transport: Something other than aiobotocore that sends calls, such as
             ``awaitbatch.testing.BatchServer.transport()``.
         max_retries: How many checks a poll may make after the first before it raises `MaxRetriesExceededError`;
             ``math.inf`` for no limit, None for `MAX_RETRIES`.
-        status_retries: How many answers in a row may lack the job, and how often a describe or a throttled SubmitJob is
-            tried; None for `STATUS_RETRIES`.
+        status_retries: How many answers in a row may lack the job, and how often a describe is tried, or a submission
+            that did not reach AWS; None for `STATUS_RETRIES`.
         backoff: When a poll checks again: `ExponentialBackoff` (the default), `FixedInterval`, or a `Backoff` of yours.
         max_calls_per_second: The most DescribeJobs calls to send per second. Below it, the rate adapts to what AWS
             allows.
-        call_timeout: Seconds to wait for the answer to a DescribeJobs call.
-        close_timeout: Seconds that closing waits for log fetchers and connections that are still busy.
+        max_submits_per_second: The most SubmitJob calls to send per second; AWS allows an account 50. The rate begins
+            at 5 and adapts, too.
+        max_terminates_per_second: The same for TerminateJob and CancelJob together.
+        call_timeout: Seconds to wait for the answer to a DescribeJobs call, from when it has a connection.
+        close_timeout: Seconds that closing waits for submissions under way, log fetchers and connections.
         describe_window: Seconds that a describe may wait so that others can share its call.
         observers: Functions to call with each event about calls, jobs and waits; see `awaitbatch.instrumentation`.
 
@@ -149,6 +152,8 @@ class BatchClient:
         status_retries: float | None = None,
         backoff: Backoff | None = None,
         max_calls_per_second: float = 10.0,
+        max_submits_per_second: float = 50.0,
+        max_terminates_per_second: float = 20.0,
         call_timeout: float = 15,
         close_timeout: float = 5,
         describe_window: float = 0.005,
@@ -171,6 +176,8 @@ class BatchClient:
             status_retries=status_retries,
             backoff=ExponentialBackoff(shared_random) if backoff is None else backoff,
             max_calls_per_second=max_calls_per_second,
+            max_submits_per_second=max_submits_per_second,
+            max_terminates_per_second=max_terminates_per_second,
             call_timeout=call_timeout,
             close_timeout=close_timeout,
             describe_window=describe_window,
@@ -211,7 +218,9 @@ class BatchClient:
     async def aclose(self) -> None:
         """End all waits with `ClientClosedError` and release connections; closing twice is fine.
 
-        Calls under way are cancelled. Log fetchers are stopped and get ``close_timeout`` seconds to end.
+        Describes under way are given up. Jobs that were not sent yet are not submitted, terminated or cancelled, and
+        whoever asked for it gets `ClientClosedError`. What is on its way gets ``close_timeout`` seconds for its answer.
+        So do log fetchers to end, once they were stopped.
         """
         await self._supervisor.aclose()
 
@@ -400,7 +409,12 @@ class BatchClient:
         """Submit a job, at most once.
 
         SubmitJob has no idempotency token. So it is sent again only if AWS has certainly not accepted the job: after
-        it was throttled, or if no connection was made. It is tried at most ``status_retries`` times.
+        it was throttled, as often as it takes; if no connection was made, or the signature was too old,
+        ``status_retries`` times.
+
+        Submissions queue, and leave as fast as AWS lets them, but at most ``max_submits_per_second``. If the caller is
+        cancelled while the job is in the queue, it is not submitted. If the call is on its way it goes on to its end,
+        and a WARNING in the log and a `SubmissionUnclaimed` event name the job.
 
         Args:
             kwargs: As for boto3's ``submit_job``: ``jobName``, ``jobQueue``, ``jobDefinition`` and so on.
@@ -409,16 +423,20 @@ class BatchClient:
             What boto3 returns: ``{"jobId": ..., "jobName": ..., "jobArn": ...}``.
 
         Raises:
-            SubmitUncertainError: There was no answer (a time-out, a lost connection, a server error), or one without
-                the job's id, so the job may or may not have been submitted.
+            SubmitUncertainError: There was no answer (a time-out, a lost connection, a server error, a client that was
+                closed first), or one without the job's id, so the job may or may not have been submitted.
             botocore.exceptions.ClientError: AWS refused it.
-            ClientClosedError: The client is not open.
+            ClientClosedError: The client is not open, or was closed before the call was sent. The job was not
+                submitted.
         """
-        operations = self._supervisor.operations
-        return await submit_job(operations, kwargs, tries=self.status_retries, pause=self.exponential_delay)
+        self._supervisor.check_open()
+        submit = self._supervisor.submissions.submit
+        return await submit(kwargs, tries=self.status_retries, pause=self.exponential_delay)
 
     async def cancel_job(self, job_id: str, reason: str) -> dict[str, Any]:
         """Cancel a job that has not started; a job that has started goes on, which is no error.
+
+        Calls queue, and leave at most ``max_terminates_per_second``. What fails in a way that may pass is tried again.
 
         Args:
             job_id: A job's id or ARN.
@@ -427,17 +445,13 @@ class BatchClient:
         Raises:
             InvalidJobIdError: It cannot be a job's id.
             botocore.exceptions.ClientError: AWS refused it.
-            ClientClosedError: The client is not open.
+            ClientClosedError: The client is not open, or was closed before AWS answered.
         """
-        self._supervisor.check_open(job_id)
-        call = self._supervisor.operations.call
-        return await call("CancelJob", jobId=parse_job_id(job_id), reason=reason)
+        return await self._end("CancelJob", job_id, reason)
 
     async def terminate_job(self, job_id: str, reason: str) -> dict[str, Any]:
         """End a job in whatever state it is; its status becomes FAILED. Arguments and errors as for `cancel_job`."""
-        self._supervisor.check_open(job_id)
-        call = self._supervisor.operations.call
-        return await call("TerminateJob", jobId=parse_job_id(job_id), reason=reason)
+        return await self._end("TerminateJob", job_id, reason)
 
     # Logs.
 
@@ -541,6 +555,11 @@ class BatchClient:
             "status_retries": self.status_retries if status_retries is None else status_retries,
             "backoff": self._config.backoff if backoff is None else backoff,
         }
+
+    async def _end(self, operation: str, job_id: str, reason: str) -> dict[str, Any]:
+        self._supervisor.check_open(job_id)
+        queue, job_id = self._supervisor.job_ends, parse_job_id(job_id)
+        return await end_job(queue, operation, job_id, reason, pause=self.exponential_delay)
 
     def _pause(self, delay: float | None) -> Window:
         """The pause before a first check, as a window: jobs that pause at the same time can share calls."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import anyio
 import anyio.lowlevel
 
+from awaitbatch._core.connections import Use
 from awaitbatch._core.outcomes import MATCHED, Failure, FailureKind, Outcome, Reason
 from awaitbatch._core.text import error_line, message_of, one_line
 from awaitbatch._core.throttle import AdaptiveThrottle, ThrottleParameters
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from awaitbatch._core.backoff import Window
+    from awaitbatch._core.connections import Connections
     from awaitbatch._core.requests import Call, Delivery
     from awaitbatch._jobs import JobHead
     from awaitbatch._transport import BatchTransport
@@ -77,6 +79,7 @@ class DescribeCoalescer:
 
     Args:
         transport: How calls reach AWS Batch.
+        connections: What is left of the transport's connections.
         observers: Who hears of calls, jobs and waits.
         max_calls_per_second: Never more than so many calls a second.
         call_timeout: Seconds after which a call without an answer counts as failed.
@@ -90,12 +93,15 @@ class DescribeCoalescer:
     def __init__(
         self,
         transport: BatchTransport,
+        connections: Connections,
         observers: Observers,
         *,
         max_calls_per_second: float,
         call_timeout: float,
     ) -> None:
         self._transport = transport
+        self._connections = connections
+        connections.listen(Use.DESCRIBE, self._wake_if_blocked)
         self._observers = observers
         # Asked once, since it would be for each wait.
         self._notifies_of_waits = observers.want(WaitEnded)
@@ -189,7 +195,7 @@ class DescribeCoalescer:
 
         While all connections are taken, only the end of a call can do that.
         """
-        is_free = self._in_flight < self._transport.max_in_flight
+        is_free = self._connections.has_room(Use.DESCRIBE)
         self._sleeper = self._loop.create_future()
         self._sleeps_until = moment if is_free else -math.inf
         timer = self._loop.call_at(moment, self._wake) if is_free and moment < math.inf else None
@@ -205,20 +211,26 @@ class DescribeCoalescer:
         if self._sleeper is not None and not self._sleeper.done():
             self._sleeper.set_result(None)
 
+    def _wake_if_blocked(self) -> None:
+        """Wake `run` if it sleeps for want of a connection."""
+        if self._sleeps_until == -math.inf:
+            self._wake()
+
     def _wake_if_due_sooner(self) -> None:
         """Wake `run` if it would sleep for too long after what an answer has changed, and if it could send at all."""
-        if self._in_flight < self._transport.max_in_flight and self._next_departure() < self._sleeps_until:
+        if self._next_departure() < self._sleeps_until and self._connections.has_room(Use.DESCRIBE):
             self._wake()
 
     def _take_due(self) -> Call[Watch] | None:
         """The call that must leave now, if there is one, and a connection for it."""
         now = self._loop.time()
-        if self._in_flight >= self._transport.max_in_flight or self._next_departure() > now:
+        if self._next_departure() > now or not self._connections.has_room(Use.DESCRIBE):
             return None
         call = self._windows.take(now)
         if call is None:
             return None
         self._throttle.on_sent(call.number, now, max(call.due, self._freed_at))
+        self._connections.take(Use.DESCRIBE)
         self._in_flight += 1
         self._calls += 1
         self._ids += len(call.job_ids)
@@ -255,9 +267,10 @@ class DescribeCoalescer:
         else:
             await self._on_answer(call, response, sent_at)
         finally:
-            if self._in_flight == self._transport.max_in_flight:
+            if not self._connections.has_room(Use.DESCRIBE):
                 self._freed_at = self._loop.time()
             self._in_flight -= 1
+            self._connections.give_back(Use.DESCRIBE)
 
     async def _on_answer(self, call: Call[Watch], response: DescribeJobsResponse, sent_at: float) -> None:
         now = self._loop.time()

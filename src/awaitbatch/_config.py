@@ -60,6 +60,8 @@ class ClientConfig:
     status_retries: float | None = None
     backoff: Backoff = field(default_factory=lambda: ExponentialBackoff(shared_random))
     max_calls_per_second: float = 10.0
+    max_submits_per_second: float = 50.0
+    max_terminates_per_second: float = 20.0
     call_timeout: float = 15
     close_timeout: float = 5
     describe_window: float = 0.005
@@ -72,6 +74,8 @@ class ClientConfig:
         object.__setattr__(self, "status_retries", status_retries_of(self.status_retries))
         for holds, name, expected in (
             (_is_positive, "max_calls_per_second", "a positive number"),
+            (_is_positive, "max_submits_per_second", "a positive number"),
+            (_is_positive, "max_terminates_per_second", "a positive number"),
             (_is_positive, "call_timeout", "a positive number of seconds"),
             (_is_duration, "close_timeout", "a number of seconds"),
             (_is_duration, "describe_window", "a number of seconds"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import aiohttp
 import botocore.exceptions as botocore_errors
@@ -14,13 +14,26 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from awaitbatch._core.outcomes import Failure, FailureKind
 from awaitbatch._core.text import error_line, message_of, one_line
+from awaitbatch.errors import ClientClosedError, call_in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class UnreadableResponseError(Exception):
     """The HTTP status is good, but the body is not the answer that it should be."""
+
+
+class CutOffError(ClientClosedError):
+    """The client was closed while the call was on its way."""
+
+    @classmethod
+    def of(cls, operation: str, request: Mapping[str, Any]) -> Self:
+        """The error of such a call."""
+        what, done = call_in_words(operation, request)
+        return cls(
+            f"{what} may or may not have been {done}: the BatchClient was closed before the answer came"
+        )
 
 
 class CredentialsError(Exception):
@@ -56,7 +69,7 @@ class Row:
         for_credentials: Only if what failed was a call for credentials, to another service than AWS Batch.
         service: Only if it was a call to this service of those that give credentials.
         leaves_open: Whether AWS may have done what the call asked for.
-        unsent: Whether AWS Batch cannot have seen the call, since there were no credentials to sign it with.
+        not_taken: Whether AWS Batch has certainly not accepted the call: it was not signed, or too long ago.
     """
 
     what: str
@@ -72,7 +85,7 @@ class Row:
     for_credentials: bool = False
     service: str = ""
     leaves_open: bool = False
-    unsent: bool = False
+    not_taken: bool = False
 
     def fits(self, call: _FailedCall) -> bool:
         """Whether this is how the call failed."""
@@ -119,6 +132,13 @@ EXPIRY_CODES: Final = ("ExpiredToken", "ExpiredTokenException")
 
 TABLE: Final = (
     Row(
+        what="The client is closed while a call is on its way, and the answer does not come in time",
+        kind=FailureKind.PERMANENT,
+        advice="find out whether AWS Batch has done it",
+        errors=(CutOffError,),
+        leaves_open=True,
+    ),
+    Row(
         what="A service that gives credentials is asked too often, or cannot reach the identity provider",
         kind=FailureKind.TRANSIENT,
         advice="{service} rejects {operation} for now, so there are no credentials: try again later",
@@ -157,6 +177,7 @@ TABLE: Final = (
             "SignatureDoesNotMatch: Signature expired",
             "SignatureDoesNotMatch: Signature not yet current",
         ),
+        not_taken=True,
     ),
     Row(
         what="Something between here and AWS refuses the call, such as a proxy or a network's login page",
@@ -186,7 +207,7 @@ TABLE: Final = (
         kind=FailureKind.PERMANENT,
         advice="fetching credentials failed; check their provider",
         errors=(CredentialsError,),
-        unsent=True,
+        not_taken=True,
     ),
     Row(
         what="The credentials have expired, but they renew themselves",
@@ -248,7 +269,7 @@ TABLE: Final = (
             *(botocore_errors.NoAuthTokenError, botocore_errors.RefreshWithMFAUnsupportedError),
             *(botocore_errors.SSOError, botocore_errors.LoginError),
         ),
-        unsent=True,
+        not_taken=True,
     ),
     Row(
         what="The provider of the credentials does not answer",
@@ -259,14 +280,14 @@ TABLE: Final = (
             botocore_errors.MetadataRetrievalError,
             botocore_errors.TokenRetrievalError,
         ),
-        unsent=True,
+        not_taken=True,
     ),
     Row(
         what="The provider of the credentials gives ones that have expired already",
         kind=FailureKind.TRANSIENT,
         advice="check the provider of these credentials, and the clock of this machine",
         texts=("RuntimeError: Credentials were refreshed, but the refreshed credentials are still expired",),
-        unsent=True,
+        not_taken=True,
     ),
     Row(
         what="Somebody has closed the aiobotocore client",
@@ -378,8 +399,8 @@ def classify(
         error = error.__cause__
         code = type(error).__name__
     fetching = [note for note in getattr(error, "__notes__", ()) if note.startswith(FETCHING)]
-    was_sent = not (
-        row.unsent or call.is_for_credentials or fetching or _is_connection_never_made(call.error)
+    can_be_taken = not (
+        row.not_taken or call.is_for_credentials or fetching or _is_connection_never_made(call.error)
     )
     return Failure(
         row.kind,
@@ -388,8 +409,8 @@ def classify(
         "; ".join((message_of(error), *map(one_line, fetching))),
         error,
         advice=row.advice.format(operation=call.operation, service=call.service),
-        was_sent=was_sent,
-        may_be_done=row.leaves_open and was_sent,
+        can_be_taken=can_be_taken,
+        may_be_done=row.leaves_open and can_be_taken,
     )
 
 

@@ -1,4 +1,4 @@
-"""SubmitJob: at most once, since it has no idempotency token."""
+"""SubmitJob: paced, at most once since it has no idempotency token, and never lost."""
 
 from __future__ import annotations
 
@@ -7,43 +7,76 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from awaitbatch._core.outcomes import FailureKind
+from awaitbatch._core.outcomes import Failure, FailureKind
+from awaitbatch._core.text import one_line
 from awaitbatch._failures import UnreadableResponseError, classify
 from awaitbatch.errors import SubmitUncertainError
+from awaitbatch.instrumentation._events import SubmissionUnclaimed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from awaitbatch._core.outcomes import Failure
-    from awaitbatch._operations import Operations
+    from awaitbatch._call_queue import CallQueue, QueuedCall
+    from awaitbatch.instrumentation._observers import Observers
 
 
-async def submit_job(
-    operations: Operations, request: Mapping[str, Any], *, tries: float, pause: Callable[[int], float]
-) -> dict[str, Any]:
-    """Submit a job; again only if AWS has certainly not taken it.
+class Submissions:
+    """Submits jobs, and tells observers of those whose submitter was cancelled before he heard of them.
 
     Args:
-        operations: Who makes the calls.
-        request: boto3's parameters.
-        tries: How often to try in all.
-        pause: Seconds to wait after so many tries.
-
-    Raises:
-        SubmitUncertainError: The job may or may not have been submitted.
-        ClientClosedError: The client is not open, or was closed between two tries.
+        queue: Where the calls wait for their turn.
+        observers: Who hears of jobs that nobody knows of.
     """
-    for number in itertools.count(1):
-        try:
-            return _with_job_id(await operations.call("SubmitJob", **request))
-        except Exception as error:
-            # No failure is kept: it would refer to the error, the error to this frame, and the frame to the request.
-            if _of(error).may_be_done:
-                raise SubmitUncertainError.of(request, _of(error), number) from error
-            if not _was_not_taken(_of(error)) or number >= tries:
-                raise
-        await anyio.sleep(pause(number))
-    raise AssertionError
+
+    def __init__(self, queue: CallQueue, observers: Observers) -> None:
+        self._queue = queue
+        self._observers = observers
+        queue.on_unclaimed = self._on_unclaimed
+
+    async def submit(
+        self, request: Mapping[str, Any], *, tries: float, pause: Callable[[int], float]
+    ) -> dict[str, Any]:
+        """Submit a job; again only if AWS has certainly not taken it.
+
+        Args:
+            request: boto3's parameters.
+            tries: How often to try in all; throttled calls do not count.
+            pause: Seconds to wait after so many tries.
+
+        Raises:
+            SubmitUncertainError: The job may or may not have been submitted.
+            ClientClosedError: The client was closed first; the job was not submitted.
+            Exception: Whatever the transport raises; the job was not submitted.
+        """
+        for number in itertools.count(1):
+            try:
+                return _with_job_id(await self._queue.call("SubmitJob", request))
+            except Exception as error:
+                # No failure is kept: it would refer to the error, the error to this frame, and that to the request.
+                if _of(error).may_be_done:
+                    raise SubmitUncertainError.of(request, _of(error), number) from error
+                if not _was_not_taken(_of(error)) or number >= tries:
+                    raise
+            await anyio.sleep(pause(number))
+        raise AssertionError
+
+    async def aclose(self, bound: float) -> None:
+        """See `CallQueue.aclose`."""
+        await self._queue.aclose(bound)
+
+    def _on_unclaimed(self, call: QueuedCall, answer: dict[str, Any] | Failure) -> None:
+        if not isinstance(answer, Failure):
+            try:
+                job_id, error = str(_with_job_id(answer)["jobId"]), None
+            except UnreadableResponseError as unreadable:
+                job_id, error = None, str(unreadable)
+        elif answer.may_be_done:
+            job_id, error = None, answer.message
+        else:
+            return
+        job_name = one_line(str(call.parameters.get("jobName", "")))
+        job_id = None if job_id is None else one_line(job_id)
+        self._observers.notify(SubmissionUnclaimed(job_name=job_name, job_id=job_id, error=error))
 
 
 def _with_job_id(answer: dict[str, Any]) -> dict[str, Any]:
@@ -58,6 +91,4 @@ def _of(error: Exception) -> Failure:
 
 
 def _was_not_taken(failure: Failure) -> bool:
-    return failure.kind is FailureKind.THROTTLED or (
-        failure.kind is FailureKind.TRANSIENT and not failure.was_sent
-    )
+    return failure.kind is FailureKind.TRANSIENT and not failure.can_be_taken

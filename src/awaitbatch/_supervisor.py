@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from awaitbatch._call_queue import CallQueue
 from awaitbatch._coalescer import DescribeCoalescer
+from awaitbatch._core.connections import Connections, Use
 from awaitbatch._core.text import error_line, one_line
 from awaitbatch._log_fetchers import LogFetchers, wait_despite_cancellation
-from awaitbatch._operations import Operations
+from awaitbatch._submission import Submissions
 from awaitbatch.errors import ClientClosedError
 from awaitbatch.instrumentation._events import ClientClosed, ClientOpened
 from awaitbatch.instrumentation._log import LogObserver, write_log
@@ -46,12 +48,15 @@ class Supervisor:
     Attributes:
         state: Where in its life it is.
         transport: How calls reach AWS Batch.
-        operations: Makes all calls but DescribeJobs.
-        coalescer: Makes those; exists from `open` on.
-        log_fetchers: Exists from `open` on.
+        coalescer: Makes DescribeJobs calls; like all that follows, it exists from `open` on.
+        submissions: Makes SubmitJob calls.
+        job_ends: Where TerminateJob and CancelJob calls wait for their turn.
+        log_fetchers: Those of waits.
     """
 
     coalescer: DescribeCoalescer
+    submissions: Submissions
+    job_ends: CallQueue
     log_fetchers: LogFetchers
 
     def __init__(self, config: ClientConfig) -> None:
@@ -61,7 +66,6 @@ class Supervisor:
         self._failure: BaseException | None = None
         self._log = LogObserver(_loop_time)
         self._observers = Observers(self._log, config.observers)
-        self.operations = Operations(self.transport, self._observers, self.check_open)
 
     @property
     def was_opened(self) -> bool:
@@ -101,12 +105,7 @@ class Supervisor:
         self._opened = asyncio.Event()
         self._closing = asyncio.Event()
         self.log_fetchers = LogFetchers(self._config.close_timeout)
-        self.coalescer = DescribeCoalescer(
-            self.transport,
-            self._observers,
-            max_calls_per_second=self._config.max_calls_per_second,
-            call_timeout=self._config.call_timeout,
-        )
+        self._begin_to_queue()
         self._task = self._loop.create_task(
             self._live(), name="awaitbatch client", context=contextvars.Context()
         )
@@ -120,6 +119,17 @@ class Supervisor:
         if self.state is not State.OPEN:
             await self.aclose()
             raise self._failure or self.closed_error()
+
+    def _begin_to_queue(self) -> None:
+        """Make what sends calls, or holds them back for now."""
+        config, self._connections = self._config, Connections()
+        common = (self.transport, self._connections, self._observers)
+        self.coalescer = DescribeCoalescer(
+            *common, max_calls_per_second=config.max_calls_per_second, call_timeout=config.call_timeout
+        )
+        submits = CallQueue(*common, use=Use.SUBMIT, max_rate=config.max_submits_per_second)
+        self.submissions = Submissions(submits, self._observers)
+        self.job_ends = CallQueue(*common, use=Use.OTHER, max_rate=config.max_terminates_per_second)
 
     async def aclose(self) -> None:
         """End all waits and close the transport; to close twice is fine."""
@@ -170,6 +180,7 @@ class Supervisor:
         try:
             with self._opening:
                 await self.transport.open()
+                self._connections.resize(self.transport.max_connections)
             if not self._closing.is_set():
                 await self._work()
         except Exception as error:  # noqa: BLE001
@@ -209,7 +220,10 @@ class Supervisor:
 
     async def _wind_down(self) -> None:
         with anyio.CancelScope(shield=True):
-            await self.log_fetchers.aclose()
+            async with anyio.create_task_group() as ending:
+                for aclose in (self.submissions.aclose, self.job_ends.aclose):
+                    ending.start_soon(aclose, self._config.close_timeout)
+                ending.start_soon(self.log_fetchers.aclose)
             try:
                 with anyio.move_on_after(self._config.close_timeout):
                     await self.transport.aclose()

@@ -205,3 +205,17 @@ class SubmitUncertainError(AwaitBatchError):
 
 class ClientClosedError(AwaitBatchError):
     """The client is not open: not yet, or not any more."""
+
+    @classmethod
+    def not_done(cls, operation: str, request: Mapping[str, Any]) -> Self:
+        """The error of a call that was still waiting for its turn when the client was closed."""
+        what, done = call_in_words(operation, request)
+        return cls(f"{what} was not {done}: the BatchClient was closed first; create another one")
+
+
+def call_in_words(operation: str, request: Mapping[str, Any]) -> tuple[str, str]:
+    """What a call is about, and what it does to it."""
+    done = {"SubmitJob": "submitted", "CancelJob": "cancelled", "TerminateJob": "terminated"}
+    job_id = request.get("jobId")
+    job = f"named {one_line(repr(str(request.get('jobName', ''))))}" if job_id is None else f"({job_id})"
+    return f"AWS Batch job {job}", done.get(operation, f"changed by {operation}")

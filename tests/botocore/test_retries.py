@@ -69,7 +69,7 @@ async def test_a_lost_connection_is_one_attempt_too(mode: str, session: AioSessi
 
 @in_every_mode
 async def test_an_outage_costs_other_calls_no_retries(mode: str, session: AioSession) -> None:
-    """After 120 describes that failed a terminate still makes all of its attempts, through a lent client too."""
+    """After 120 describes that failed, the owner of a lent client still has all of his attempts."""
     async with BatchServer() as server:
         config = AioConfig(retries={"mode": mode, "total_max_attempts": 2})
         async with (
@@ -81,7 +81,7 @@ async def test_an_outage_costs_other_calls_no_retries(mode: str, session: AioSes
                 await client.poll_job_status("j", ["RUNNING"], max_retries=119)
             assert server.statistics.calls["DescribeJobs"] == 120
             with pytest.raises(ClientError):
-                await client.terminate_job("j", "enough")
+                await lent.terminate_job(jobId="j", reason="enough")
             assert server.statistics.calls["TerminateJob"] == 2
 
 

@@ -104,7 +104,7 @@ async def test_other_lines_are_written_in_their_order(
     observer(change(1))
     observer(call(FailureKind.REFUSED))
     observer(change(2))
-    observer(call(FailureKind.THROTTLED, "SubmitJob"))
+    observer(call(FailureKind.REFUSED, "SubmitJob"))
     assert caplog.records == []
     await observer.flush()
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [

@@ -369,7 +369,7 @@ def as_aiobotocore_raises(error: Exception) -> Exception:
 def test_never_connected(error: Exception) -> None:
     """A call whose connection was never made cannot have been done, so it may be sent again."""
     raised = as_aiobotocore_raises(error)
-    assert not classify(raised).was_sent
+    assert not classify(raised).can_be_taken
     assert not classify(raised).may_be_done
     assert classify(raised).kind is TRANSIENT
 
@@ -379,7 +379,7 @@ def test_broken_on_the_way(error: Exception) -> None:
     """A call whose connection broke may have been done, so it is not sent again."""
     raised = as_aiobotocore_raises(error)
     assert classify(raised).may_be_done
-    assert classify(raised).was_sent
+    assert classify(raised).can_be_taken
     assert classify(raised).kind is TRANSIENT
 
 
@@ -401,7 +401,7 @@ def test_answers_that_leave_it_open(status: int) -> None:
     """After a 5xx nobody knows what was done."""
     error = http_error(status, None)
     assert classify(error).may_be_done
-    assert classify(error).was_sent
+    assert classify(error).can_be_taken
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 413, 429])
@@ -409,7 +409,7 @@ def test_answers_that_leave_nothing_open(status: int) -> None:
     """After a refusal or a throttle it is clear that nothing was done, and that the call arrived."""
     error = http_error(status, None)
     assert not classify(error).may_be_done
-    assert classify(error).was_sent
+    assert classify(error).can_be_taken
 
 
 def test_an_unreadable_answer_leaves_it_open() -> None:
@@ -429,7 +429,7 @@ def test_an_unreadable_answer_leaves_it_open() -> None:
 def test_failures_before_sending_leave_nothing_open(error: Exception) -> None:
     """What goes wrong before there is a request leaves nothing open, and trying again is not for us to decide."""
     assert not classify(error).may_be_done
-    assert classify(error).was_sent
+    assert classify(error).can_be_taken
 
 
 def test_other_calls_keep_their_tracebacks() -> None:

@@ -44,7 +44,7 @@ def test_answers(operation: str, status: int, code: str | None, kind: FailureKin
     failure = classify(error, operation=own)
     assert classify(error, operation=own, refreshes_credentials=True) == failure
     assert failure.kind is kind
-    assert (failure.was_sent, failure.may_be_done) == (False, False)
+    assert (failure.can_be_taken, failure.may_be_done) == (False, False)
     assert (failure.code, failure.http_status) == (code or str(status), status)
     for misleading in ("batch:", "job", "endpoint_url", "BatchClient"):
         assert misleading not in failure.advice
@@ -90,7 +90,7 @@ def test_a_call_of_our_own_is_not_one_for_credentials(operation: str) -> None:
     """The operation that was called is judged as itself."""
     failure = classify(http_error(403, "AccessDeniedException", operation=operation), operation=operation)
     assert failure.advice == f"allow batch:{operation} in the IAM policy of these credentials"
-    assert failure.was_sent
+    assert failure.can_be_taken
 
 
 ERRORS: list[tuple[Exception, FailureKind]] = [
@@ -111,7 +111,7 @@ def test_errors_without_an_answer(error: Exception, kind: FailureKind) -> None:
     """Nothing was sent, and the advice is about credentials."""
     failure = classify(error, operation="SubmitJob")
     assert failure.kind is kind
-    assert (failure.was_sent, failure.may_be_done) == (False, False)
+    assert (failure.can_be_taken, failure.may_be_done) == (False, False)
     assert "credentials" in failure.advice
 
 
@@ -124,7 +124,7 @@ def test_an_error_of_the_users_own_code() -> None:
     assert (failure.kind, failure.code, failure.message) == (PERMANENT, "KeyError", "'vault'")
     assert failure.error is cause
     assert failure.advice == "fetching credentials failed; check their provider"
-    assert (failure.was_sent, failure.may_be_done) == (False, False)
+    assert (failure.can_be_taken, failure.may_be_done) == (False, False)
 
 
 def test_a_cause_with_the_name_of_a_throttle_is_none() -> None:

@@ -18,6 +18,7 @@ from awaitbatch.instrumentation import (
     Event,
     JobChanged,
     JobMissing,
+    SubmissionUnclaimed,
     Throttled,
     WaitEnded,
 )
@@ -104,13 +105,13 @@ async def test_a_client_whose_task_is_cancelled_still_closes() -> None:
 
 
 async def test_nothing_follows_the_close() -> None:
-    """ClientClosed is the last event, even if a submission was under way."""
+    """ClientClosed is the last event, even if a submission was under way; it comes to its end before."""
     events: list[Event] = []
     async with make_client(make_server(), observers=[events.append]) as client:
         submission = asyncio.create_task(client.submit_job(**JOB))
         await asyncio.sleep(0)
-    await asyncio.gather(submission, return_exceptions=True)
-    assert [type(event) for event in events] == [ClientOpened, ClientClosed]
+    assert (await submission)["jobName"] == JOB["jobName"]
+    assert [type(event) for event in events] == [ClientOpened, CallEnded, ClientClosed]
 
 
 async def test_one_event_for_each_describe_call() -> None:
@@ -215,7 +216,7 @@ async def test_the_parts_of_a_refused_call_are_calls() -> None:
 
 
 async def test_every_try_of_a_submission_has_an_event() -> None:
-    """Of a submission that is throttled twice, both tries and the third one are calls, without ids and a rate."""
+    """Of a submission that is throttled twice, each try is a call, without ids, and the rate falls."""
     server = make_server()
     server.inject(Fault.TOO_MANY_REQUESTS, calls=2, operations=["SubmitJob"])
     events: list[Event] = []
@@ -223,7 +224,8 @@ async def test_every_try_of_a_submission_has_an_event() -> None:
         await client.submit_job(**JOB)
     calls = of_kind(CallEnded, events)
     assert [call.outcome for call in calls] == ["throttled", "throttled", "answered"]
-    assert {(call.operation, call.ids, call.rate) for call in calls} == {("SubmitJob", 0, None)}
+    assert {(call.operation, call.ids) for call in calls} == {("SubmitJob", 0)}
+    assert [call.rate for call in calls] == [4, 3.2, pytest.approx(3.2, abs=0.3)]
     assert [call.http_status for call in calls] == [429, 429, 200]
     assert [call.seconds for call in calls] == [pytest.approx(0.02)] * 3
 
@@ -265,16 +267,16 @@ async def test_cancelling_and_terminating_are_calls(method: str, operation: str)
     events: list[Event] = []
     async with make_client(server, observers=[events.append]) as client:
         await getattr(client, method)(job_id, "enough")
-        server.inject(Fault.TOO_MANY_REQUESTS)
+        server.inject(Fault.ACCESS_DENIED)
         with pytest.raises(ClientError):
             await getattr(client, method)(job_id, "enough")
-    answered, throttled = of_kind(CallEnded, events)
+    answered, refused = of_kind(CallEnded, events)
     assert (answered.operation, answered.ids, answered.outcome) == (operation, 1, "answered")
-    assert (throttled.operation, throttled.ids, throttled.outcome) == (operation, 1, "throttled")
+    assert (refused.operation, refused.ids, refused.outcome) == (operation, 1, "permanent")
 
 
-async def test_a_submission_that_is_cancelled_is_a_cancelled_call() -> None:
-    """A submission whose caller is cancelled meanwhile has neither failed nor been answered."""
+async def test_a_submission_that_nobody_claims() -> None:
+    """A submission whose caller is cancelled meanwhile goes on, and an event names the job."""
     events: list[Event] = []
     async with make_client(make_server(), observers=[events.append]) as client:
         submission = asyncio.create_task(client.submit_job(**JOB))
@@ -282,7 +284,10 @@ async def test_a_submission_that_is_cancelled_is_a_cancelled_call() -> None:
         submission.cancel()
         await asyncio.wait({submission})
     (call,) = of_kind(CallEnded, events)
-    assert (call.outcome, call.error_code) == ("cancelled", None)
+    assert (call.outcome, call.error_code) == ("answered", None)
+    (unclaimed,) = of_kind(SubmissionUnclaimed, events)
+    assert (unclaimed.job_name, unclaimed.error) == (JOB["jobName"], None)
+    assert unclaimed.job_id
 
 
 class _OwnError(BaseException):
@@ -419,12 +424,13 @@ async def test_the_log_alone_has_only_changes_made(made: list[str], caplog: pyte
     assert set(made) == {"JobChanged"}
 
 
-async def test_a_throttle_of_a_submission_cuts_no_rate() -> None:
-    """Submissions are not paced, so a rejected one is no Throttled event."""
+async def test_each_operation_has_a_rate_of_its_own() -> None:
+    """A rejected submission cuts the rate of submissions, and of nothing else."""
     transport = FaultyTransport(make_server())
     transport.submit_faults = [throttle()]
     events: list[Event] = []
     async with make_client(transport, observers=[events.append]) as client:
         await client.submit_job(**JOB)
+        assert client.statistics().rate == 5
     assert [call.outcome for call in of_kind(CallEnded, events)] == ["throttled", "answered"]
-    assert of_kind(Throttled, events) == []
+    assert of_kind(Throttled, events) == [Throttled(operation="SubmitJob", rate_before=5, rate_after=4)]

@@ -86,7 +86,7 @@ async def test_the_error_names_the_role(error: Exception) -> None:
     failure = classify(caught.value, refreshes_credentials=True)
     assert failure.message.endswith(f"; while fetching credentials: role {Fetcher._role_arn}")
     assert failure.message.count("fetching") == 1
-    assert not failure.was_sent
+    assert not failure.can_be_taken
 
 
 async def test_a_call_that_is_given_up_cuts_nothing_off() -> None:

@@ -149,13 +149,13 @@ async def test_in_what_ends_the_client(caplog: pytest.LogCaptureFixture) -> None
             raise RuntimeError(HOSTILE)
 
         @property
-        def max_in_flight(self) -> int:
+        def max_connections(self) -> int:
             if self.described:
                 raise RuntimeError(HOSTILE)
             return 8
 
-        @max_in_flight.setter
-        def max_in_flight(self, _: int) -> None:
+        @max_connections.setter
+        def max_connections(self, _: int) -> None:
             pass
 
     async with make_client(Broken(make_server(), lambda *_: throttle())) as client:

@@ -46,7 +46,7 @@ async def all_ended_at_once(server: BatchServer) -> tuple[BatchClient, list[str]
     """An open client all of whose 5,000 waits have ended in this turn of the loop, before much was logged."""
     loop = asyncio.get_running_loop()
     # All calls are answered at the same moment.
-    transport = server.transport(latency=lambda: 60 - loop.time(), max_in_flight=50)
+    transport = server.transport(latency=lambda: 60 - loop.time(), max_connections=52)
     client = PromptClient(transport=transport, max_calls_per_second=1000, call_timeout=1000)
     await client.open()
     job_ids = [server.add_job(life_cycle=ENDED) for _ in range(5000)]

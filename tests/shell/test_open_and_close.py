@@ -293,7 +293,7 @@ async def test_calls_wait_for_a_free_connection() -> None:
     server = make_server()
     under_way = 0
     most = 0
-    transport = server.transport(latency=2, max_in_flight=3)
+    transport = server.transport(latency=2, max_connections=3)
     inner = transport.describe_jobs
 
     async def describe_jobs(job_ids: Any) -> bytes:
@@ -315,7 +315,7 @@ async def test_calls_wait_for_a_free_connection() -> None:
 async def test_what_is_due_goes_in_the_task_of_the_call_before() -> None:
     """Where calls wait for a connection, whoever has one sends call after call, and nobody has to be woken for it."""
     server = make_server()
-    transport = server.transport(latency=2, max_in_flight=2)
+    transport = server.transport(latency=2, max_connections=2)
     inner = transport.describe_jobs
     senders: list[asyncio.Task[Any] | None] = []
 
@@ -409,7 +409,7 @@ async def test_parts_of_a_refused_call_do_not_wait_for_each_other() -> None:
 
 async def test_a_transport_that_answers_at_once() -> None:
     """Others on the event loop have their turns between calls that never wait, however many are due."""
-    transport = make_server().transport(max_in_flight=1)
+    transport = make_server().transport(max_connections=1)
     turns = 0
     seen: list[int] = []
 
@@ -437,7 +437,7 @@ async def test_a_transport_that_answers_at_once() -> None:
 async def test_a_rate_that_connections_hold_back_does_not_grow() -> None:
     """Where calls wait for a connection, the rate has not been tried, and stays what it was."""
     server = make_server()
-    transport = server.transport(latency=2, max_in_flight=2)
+    transport = server.transport(latency=2, max_connections=2)
     job_ids = [server.add_job(life_cycle=LONG) for _ in range(1000)]
     async with make_client(transport, backoff=FixedInterval(1)) as client:
         waits = [asyncio.create_task(client.poll_for_job_complete(job_id, 0)) for job_id in job_ids]

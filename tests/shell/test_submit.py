@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import weakref
 from typing import Any
@@ -48,10 +49,21 @@ async def test_submit_answers_like_boto3() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [throttle(), never_connected(), client_error(400, "ThrottlingException")], ids=repr
+    "error",
+    [
+        never_connected(),
+        client_error(
+            403, "InvalidSignatureException", "Signature expired: 20261126T120000Z is now earlier than"
+        ),
+        client_error(
+            403, "SignatureDoesNotMatch", "Signature not yet current: 20261126T120000Z is still later"
+        ),
+        client_error(403, "RequestTimeTooSkewed"),
+    ],
+    ids=repr,
 )
 async def test_what_aws_has_certainly_not_taken_is_sent_again(error: Exception) -> None:
-    """After a throttle or a refused connection the job is submitted once all the same."""
+    """After a refused connection, or with a signature too old, the job is submitted once all the same."""
     transport = FaultyTransport(make_server())
     transport.submit_faults = [error] * 4
     async with make_client(transport) as client:
@@ -61,6 +73,16 @@ async def test_what_aws_has_certainly_not_taken_is_sent_again(error: Exception) 
         with pytest.raises(type(error)):
             await client.submit_job(**JOB)
         assert transport.submitted == 5 + 10
+
+
+@pytest.mark.parametrize("error", [throttle(), client_error(400, "ThrottlingException")], ids=repr)
+async def test_throttling_never_fails_a_call(error: Exception) -> None:
+    """However often AWS rejects a call for coming too fast, it is sent again until it is taken."""
+    transport = FaultyTransport(make_server())
+    async with make_client(transport) as client:
+        transport.submit_faults = [error] * 200
+        await client.submit_job(**JOB)
+    assert transport.submitted == 201
 
 
 @pytest.mark.parametrize(
@@ -190,6 +212,8 @@ async def test_a_failed_call_keeps_nothing_alive(ask: str) -> None:
             with pytest.raises(ClientError):
                 await call
             del call
+            # The event loop refers to what it runs until the turn is over.
+            await asyncio.sleep(0)
             assert kept() is None
         finally:
             gc.enable()

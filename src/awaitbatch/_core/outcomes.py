@@ -33,7 +33,8 @@ class Failure:
         costs_attempt: Whether it uses up one of the attempts of a one-shot request.
         advice: What the user should do, to be read after the message.
         may_pass: Whether it is taken for trouble that passes although it would come again.
-        was_sent: False if there was no connection or nothing to sign it with, so that AWS cannot have seen the call.
+        can_be_taken: False if AWS has certainly not accepted the call: there was no connection, nothing to sign it
+            with, or a signature too old.
         may_be_done: Whether AWS may have done what the call asked for.
     """
 
@@ -45,7 +46,7 @@ class Failure:
     costs_attempt: bool = True
     advice: str = ""
     may_pass: bool = False
-    was_sent: bool = True
+    can_be_taken: bool = True
     may_be_done: bool = False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import math
 import signal
 import time
@@ -33,6 +34,7 @@ _T = TypeVar("_T")
 
 # More at once only queue up at the server: moto handles one at a time, on one core.
 _SUBMISSIONS_AT_ONCE: Final = 4
+_MAX_SUBMITS_PER_SECOND: Final = 1000.0
 
 # Seconds beyond the longest job after which a wait is given up, for the server must have died.
 _PATIENCE: Final = 30.0
@@ -114,6 +116,8 @@ async def _run_until_signal(plan: Plan) -> int:
 
     def stop(number: int) -> None:
         caught.append(number)
+        # The jobs end with the server, so nobody needs to hear of those whose submission is under way.
+        logging.getLogger("awaitbatch").setLevel(logging.ERROR)
         if task is not None and len(caught) == 1:
             task.cancel()
 
@@ -143,7 +147,11 @@ async def _show(plan: Plan) -> Summary:
                 raise DemoError(str(error)) from error
             jobs = JobCounts()
             client = BatchClient(
-                **server.client_arguments, max_calls_per_second=plan.max_calls_per_second, observers=[jobs]
+                **server.client_arguments,
+                max_calls_per_second=plan.max_calls_per_second,
+                # The server has no limit, as AWS has.
+                max_submits_per_second=_MAX_SUBMITS_PER_SECOND,
+                observers=[jobs],
             )
             await stack.enter_async_context(client)
             try:

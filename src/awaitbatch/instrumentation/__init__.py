@@ -22,6 +22,7 @@ from awaitbatch.instrumentation._events import (
     JobChanged,
     JobMissing,
     Observer,
+    SubmissionUnclaimed,
     Throttled,
     WaitEnded,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "JobChanged",
     "JobMissing",
     "Observer",
+    "SubmissionUnclaimed",
     "Throttled",
     "WaitEnded",
 ]

@@ -58,8 +58,7 @@ class CallEnded(Event, frozen=True, kw_only=True, gc=False):
     Attributes:
         operation: AWS's name for it, such as ``"DescribeJobs"``.
         ids: The number of job ids that it carried; 0 for SubmitJob.
-        seconds: How long it took, its wait for a connection included; of calls that botocore retries, all tries
-            together.
+        seconds: How long it took, from when it had a connection.
         outcome: ``"answered"``; ``"cancelled"`` (nobody wanted the answer any more); or how it failed:
             ``"throttled"``, ``"transient"`` (it may go away), ``"refused"`` (for what it asked for) or
             ``"permanent"`` (it would come again).
@@ -69,7 +68,7 @@ class CallEnded(Event, frozen=True, kw_only=True, gc=False):
         advice: What to do about it, likewise.
         http_status: The HTTP status of the answer; None if there was none.
         rate: Calls a second that the operation may be sent from now on; None for operations that are not paced.
-        pending: Describes and polls that wait for DescribeJobs when the call has ended.
+        pending: What waits for such a call when this one has ended: describes and polls, submissions, or jobs to end.
         ended: Describes and polls that the call has ended, whatever the reason.
     """
 
@@ -114,6 +113,20 @@ class Throttled(Event, frozen=True, kw_only=True, gc=False):
     operation: str
     rate_before: float
     rate_after: float
+
+
+class SubmissionUnclaimed(Event, frozen=True, kw_only=True, gc=False):
+    """A job was submitted, or may have been, whose submitter was cancelled before the answer came.
+
+    Attributes:
+        job_name: The job's name.
+        job_id: The job's id; None if nobody can tell whether it was submitted.
+        error: Why not, in that case.
+    """
+
+    job_name: str
+    job_id: str | None
+    error: str | None
 
 
 class JobChanged(Event, frozen=True, kw_only=True, gc=False):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import anyio.lowlevel
 
-from awaitbatch.instrumentation._events import CallEnded, JobChanged, Throttled
+from awaitbatch.instrumentation._events import CallEnded, JobChanged, SubmissionUnclaimed, Throttled
 from awaitbatch.instrumentation._incidents import Incident, Line
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ class LogObserver:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._throttling = Incident(_THROTTLE_RECOVERY)
+        # By operation.
+        self._throttling: defaultdict[str, Incident] = defaultdict(lambda: Incident(_THROTTLE_RECOVERY))
         self._outage = Incident(_RECOVERY)
         self._lines: deque[_LogLine] = deque()
         self._has_lines = asyncio.Event()
@@ -76,10 +77,12 @@ class LogObserver:
                 self._on_job_changed(event)
             case CallEnded(operation="DescribeJobs"):
                 self._on_describe_ended(event)
-            case CallEnded(error_message=str()):
-                self._write_call(logging.DEBUG, event, "%s failed: %s", event.operation, event.error_message)
-            case Throttled(operation="DescribeJobs"):
+            case CallEnded():
+                self._on_call_ended(event)
+            case Throttled():
                 self._on_throttled(event)
+            case SubmissionUnclaimed():
+                self._on_unclaimed(event)
 
     async def drain(self) -> None:
         """Write queued lines as they come, until cancelled."""
@@ -140,12 +143,34 @@ class LogObserver:
                 self._on_failed(event, now)
 
     def _on_answered(self, event: CallEnded, now: float) -> None:
-        if self._throttling.went_well(now):
-            text = "AWS no longer throttles DescribeJobs, after %d rejected calls; now %.2f calls/s"
-            self._write_call(logging.INFO, event, text, self._throttling.count, event.rate)
+        self._on_not_throttled(event, now)
         if self._outage.went_well(now):
             text = "DescribeJobs works again, after %d failed calls"
             self._write_call(logging.INFO, event, text, self._outage.count)
+
+    def _on_call_ended(self, event: CallEnded) -> None:
+        if event.outcome == "answered":
+            self._on_not_throttled(event, self._clock())
+        elif event.error_message is not None and event.outcome != "throttled":
+            self._write_call(logging.DEBUG, event, "%s failed: %s", event.operation, event.error_message)
+
+    def _on_not_throttled(self, event: CallEnded, now: float) -> None:
+        throttling = self._throttling[event.operation]
+        if throttling.went_well(now):
+            text = "AWS no longer throttles %s, after %d rejected calls; now %.2f calls/s"
+            self._write_call(logging.INFO, event, text, event.operation, throttling.count, event.rate)
+
+    def _on_unclaimed(self, event: SubmissionUnclaimed) -> None:
+        extra = {"job_name": event.job_name, "job_id": event.job_id}
+        if event.job_id is not None:
+            text = "AWS Batch job (%s) named %s was submitted, but its submitter was cancelled before the answer came"
+            self._write(logging.WARNING, extra, text, event.job_id, event.job_name)
+        else:
+            text = (
+                "AWS Batch job named %s may or may not have been submitted, and its submitter was cancelled: %s; "
+                "look for it by its name"
+            )
+            self._write(logging.WARNING, extra, text, event.job_name, event.error)
 
     def _on_failed(self, event: CallEnded, now: float) -> None:
         line = self._outage.occurred(now)
@@ -163,19 +188,22 @@ class LogObserver:
             self._write_call(logging.DEBUG, event, "DescribeJobs failed: %s", event.error_message)
 
     def _on_throttled(self, event: Throttled) -> None:
-        now = self._clock()
-        extra = {"operation": event.operation, "rate": event.rate_after}
-        line = self._throttling.occurred(now)
+        now, operation = self._clock(), event.operation
+        extra = {"operation": operation, "rate": event.rate_after}
+        throttling = self._throttling[operation]
+        line = throttling.occurred(now)
         if line is Line.BEGIN:
-            text = "AWS throttles DescribeJobs: slowing from %.2f to %.2f calls/s; no wait is lost, answers come later"
-            self._write(logging.WARNING, extra, text, event.rate_before, event.rate_after)
+            text = (
+                "AWS throttles %s: slowing from %.2f to %.2f calls/s; nothing is lost, it only takes longer"
+            )
+            self._write(logging.WARNING, extra, text, operation, event.rate_before, event.rate_after)
         elif line is Line.SUMMARY:
-            text = "AWS still throttles DescribeJobs at times: %d calls in %.0f s, now %.2f calls/s"
-            lasted = now - self._throttling.began
-            self._write(logging.WARNING, extra, text, self._throttling.count, lasted, event.rate_after)
+            text = "AWS still throttles %s at times: %d calls in %.0f s, now %.2f calls/s"
+            lasted = now - throttling.began
+            self._write(logging.WARNING, extra, text, operation, throttling.count, lasted, event.rate_after)
         else:
-            text = "AWS throttled a DescribeJobs call, now %.2f calls/s"
-            self._write(logging.DEBUG, extra, text, event.rate_after)
+            text = "AWS throttled a call of %s, now %.2f calls/s"
+            self._write(logging.DEBUG, extra, text, operation, event.rate_after)
 
     def _write_call(self, level: int, event: CallEnded, text: str, *args: object) -> None:
         extra = {

@@ -35,7 +35,7 @@ class InProcessTransport:
     Attributes:
         region_name: The server's region.
         refreshes_credentials: Whether credentials that expired are said to be replaced by fresh ones.
-        max_in_flight: How many calls a client should have in flight at most.
+        max_connections: How many calls a client may have under way at once.
         latency: Seconds from a call to its response, or a callable that gives them. The server sees the call
             half-way.
         opened: How often it was opened.
@@ -47,13 +47,13 @@ class InProcessTransport:
         service: BatchService,
         *,
         latency: Latency,
-        max_in_flight: int = 8,
+        max_connections: int = 10,
         refreshes_credentials: bool = False,
     ) -> None:
         self._service = service
         self.refreshes_credentials = refreshes_credentials
         self.latency = latency
-        self.max_in_flight = max_in_flight
+        self.max_connections = max_connections
         self.region_name = service.region_name
         self.opened = 0
         self.closed = 0

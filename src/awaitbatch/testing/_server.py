@@ -89,17 +89,20 @@ class BatchServer(BatchService):
         self._resources = AsyncExitStack()
 
     def transport(
-        self, latency: Latency = 0.02, *, max_in_flight: int = 8, refreshes_credentials: bool = False
+        self, latency: Latency = 0.02, *, max_connections: int = 10, refreshes_credentials: bool = False
     ) -> InProcessTransport:
         """Make a transport that calls this server without a network.
 
         Args:
             latency: Seconds from a call to its response, or a callable that gives them.
-            max_in_flight: How many calls a client should have in flight at most.
+            max_connections: How many calls a client may have under way at once.
             refreshes_credentials: Whether a client should expect its credentials to renew themselves.
         """
         return InProcessTransport(
-            self, latency=latency, max_in_flight=max_in_flight, refreshes_credentials=refreshes_credentials
+            self,
+            latency=latency,
+            max_connections=max_connections,
+            refreshes_credentials=refreshes_credentials,
         )
 
     @property

@@ -1,0 +1,249 @@
+"""Calls of one kind wait here until they may go, and go on to their end whatever becomes of their callers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import math
+from collections import deque
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from awaitbatch._core.outcomes import FailureKind
+from awaitbatch._core.throttle import AdaptiveThrottle
+from awaitbatch._failures import CutOffError, classify
+from awaitbatch._slices import for_each_whatever_comes
+from awaitbatch.errors import ClientClosedError
+from awaitbatch.instrumentation._events import CallEnded, Throttled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from awaitbatch._core.connections import Connections, Use
+    from awaitbatch._core.outcomes import Failure
+    from awaitbatch._transport import BatchTransport
+    from awaitbatch.instrumentation._observers import Observers
+
+
+class QueuedCall:
+    """A call that waits for its turn, or for its answer.
+
+    Attributes:
+        operation: AWS's name for it.
+        parameters: boto3's.
+        answer: Gets boto3's answer. It is cancelled if the caller is.
+        queued_at: Since when it waits, in monotonic seconds.
+    """
+
+    __slots__ = ("_context", "answer", "operation", "parameters", "queued_at")
+
+    def __init__(self, operation: str, parameters: Mapping[str, Any]) -> None:
+        loop = asyncio.get_running_loop()
+        self.operation = operation
+        self.parameters = parameters
+        self.answer: asyncio.Future[dict[str, Any]] = loop.create_future()
+        self.queued_at = loop.time()
+        # Whoever traces calls finds the caller's span.
+        self._context = contextvars.copy_context()
+
+    @property
+    def job_id(self) -> str | None:
+        """The job that it is about; None if there is none yet."""
+        return self.parameters.get("jobId")
+
+    def send(self, transport: BatchTransport) -> asyncio.Task[dict[str, Any]]:
+        """Begin it, in a task of its own."""
+        sending = _send(transport, self.operation, self.parameters)
+        name = f"awaitbatch {self.operation}"
+        return asyncio.get_running_loop().create_task(sending, name=name, context=self._context)
+
+
+async def _send(transport: BatchTransport, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    # An error refers to this frame, so nothing in it may refer to the call and so to the error.
+    return await transport.call(operation, **parameters)
+
+
+class CallQueue:
+    """Calls of one kind, first come, first served, as fast as a throttle of their own and the connections allow.
+
+    They queue before they are signed, so that no signature grows old. A call that AWS throttles goes back to the head
+    of the queue: it never fails for that. Whoever is cancelled while his call waits has taken it back. Once it is on
+    its way it goes on to its end, and `on_unclaimed` hears of that.
+
+    Args:
+        transport: How calls reach AWS Batch.
+        connections: What is left of the transport's connections.
+        observers: Who hears of calls.
+        use: What these calls take connections for.
+        max_rate: Never more calls a second than these.
+
+    Attributes:
+        on_unclaimed: Hears how a call ended whose caller was gone: the answer, or the failure.
+    """
+
+    on_unclaimed: Callable[[QueuedCall, dict[str, Any] | Failure], None]
+
+    def __init__(
+        self,
+        transport: BatchTransport,
+        connections: Connections,
+        observers: Observers,
+        *,
+        use: Use,
+        max_rate: float,
+    ) -> None:
+        self._transport = transport
+        self._observers = observers
+        self._connections = connections
+        self._use = use
+        self._throttle = AdaptiveThrottle(max_rate, Random())  # noqa: S311
+        self.on_unclaimed = lambda call, answer: None  # noqa: ARG005
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[QueuedCall] = deque()
+        self._under_way: set[asyncio.Task[dict[str, Any]]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._sent = 0
+        # When a connection became free after there had been none.
+        self._freed_at = -math.inf
+        self._is_closed = False
+        connections.listen(use, self._send_due)
+
+    def __repr__(self) -> str:
+        return (
+            f"<CallQueue {len(self._waiting)} waiting, {len(self._under_way)} under way, {self._throttle!r}>"
+        )
+
+    async def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Make a call when its turn has come, and return boto3's answer.
+
+        Raises:
+            ClientClosedError: The queue was closed before the call was sent.
+            CutOffError: It was closed before the answer came.
+            Exception: Whatever the transport raises, but for throttling.
+        """
+        call = QueuedCall(operation, parameters)
+        if self._is_closed:
+            raise ClientClosedError.not_done(operation, parameters)
+        self._waiting.append(call)
+        self._send_due()
+        try:
+            return await call.answer
+        except asyncio.CancelledError:
+            if not call.answer.cancelled() and call.answer.exception() is None:
+                # It was answered in the very moment in which the caller was cancelled.
+                self.on_unclaimed(call, call.answer.result())
+            raise
+        finally:
+            # An error refers to this frame.
+            del call
+
+    async def aclose(self, bound: float) -> None:
+        """Refuse what has not been sent, and wait for what has; what has no answer in ``bound`` seconds is cut off."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        await for_each_whatever_comes(list(self._waiting), self._refuse)
+        self._waiting.clear()
+        try:
+            if self._under_way:
+                await asyncio.wait(self._under_way, timeout=bound)
+        finally:
+            for task in self._under_way:
+                task.cancel()
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+
+    def _refuse(self, call: QueuedCall) -> None:
+        if not call.answer.done():
+            call.answer.set_exception(ClientClosedError.not_done(call.operation, call.parameters))
+
+    def _send_due(self) -> None:
+        """Send what may go now, and see to it that the next goes when it may."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting and not self._is_closed:
+            call = self._waiting[0]
+            if call.answer.done():
+                # Its caller has taken it back.
+                self._waiting.popleft()
+                continue
+            if not self._connections.has_room(self._use):
+                return
+            now = self._loop.time()
+            if now < self._throttle.ready_at:
+                self._timer = self._loop.call_at(self._throttle.ready_at, self._send_due)
+                return
+            self._waiting.popleft()
+            self._begin(call, now)
+
+    def _begin(self, call: QueuedCall, now: float) -> None:
+        self._sent += 1
+        self._throttle.on_sent(self._sent, now, max(call.queued_at, self._freed_at))
+        self._connections.take(self._use)
+        task = call.send(self._transport)
+        self._under_way.add(task)
+        number = self._sent
+        task.add_done_callback(lambda task: self._on_ended(call, number, now, task))
+
+    def _on_ended(
+        self, call: QueuedCall, number: int, sent_at: float, task: asyncio.Task[dict[str, Any]]
+    ) -> None:
+        self._under_way.discard(task)
+        if not self._connections.has_room(self._use):
+            self._freed_at = self._loop.time()
+        self._connections.give_back(self._use)
+        try:
+            if task.cancelled():
+                self._fail(call, CutOffError.of(call.operation, call.parameters), "cancelled", sent_at)
+            elif (error := task.exception()) is not None:
+                self._on_error(call, number, sent_at, error)
+            else:
+                self._on_answer(call, number, sent_at, task.result())
+        finally:
+            self._send_due()
+
+    def _on_answer(self, call: QueuedCall, number: int, sent_at: float, answer: dict[str, Any]) -> None:
+        self._throttle.on_answer(number)
+        if call.answer.done():
+            self.on_unclaimed(call, answer)
+        else:
+            call.answer.set_result(answer)
+        self._notify(call, "answered", sent_at)
+
+    def _on_error(self, call: QueuedCall, number: int, sent_at: float, error: BaseException) -> None:
+        failure = classify(
+            error, operation=call.operation, refreshes_credentials=self._transport.refreshes_credentials
+        )
+        if failure.kind is not FailureKind.THROTTLED:
+            self._fail(call, error, failure, sent_at)
+            return
+        before = self._throttle.rate
+        self._throttle.on_throttled(number)
+        if self._is_closed:
+            self._refuse(call)
+        else:
+            self._waiting.appendleft(call)
+        self._notify(call, failure, sent_at)
+        self._observers.notify(
+            Throttled(operation=call.operation, rate_before=before, rate_after=self._throttle.rate)
+        )
+
+    def _fail(self, call: QueuedCall, error: BaseException, how: Failure | str, sent_at: float) -> None:
+        if call.answer.done():
+            self.on_unclaimed(call, classify(error, operation=call.operation))
+        else:
+            call.answer.set_exception(error)
+        self._notify(call, how, sent_at)
+
+    def _notify(self, call: QueuedCall, how: Failure | str, sent_at: float) -> None:
+        self._observers.notify(
+            CallEnded.of(
+                call.operation,
+                how,
+                ids=int(call.job_id is not None),
+                seconds=self._loop.time() - sent_at,
+                rate=self._throttle.rate,
+                pending=len(self._waiting),
+            )
+        )

@@ -1,0 +1,72 @@
+"""Which calls may take the connections of a pool, so that those of one kind never keep another kind from theirs."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DESCRIBES_KEEP: Final = 8
+"""Connections that DescribeJobs can always have, if the pool is large enough."""
+OTHERS_KEEP: Final = 2
+"""Connections that operations other than DescribeJobs and SubmitJob can always have, likewise."""
+
+
+class Use(IntEnum):
+    """What a connection is taken for."""
+
+    DESCRIBE = 0
+    SUBMIT = 1
+    OTHER = 2
+
+
+class Connections:
+    """The connections of a pool, of which each kind of call can always have some, and may take what others leave.
+
+    Submissions come by the thousand, and take at most half.
+
+    Args:
+        size: How many connections there are.
+    """
+
+    def __init__(self, size: int = 1) -> None:
+        self._taken = [0, 0, 0]
+        self._listeners: list[tuple[Use, Callable[[], None]]] = []
+        self.resize(size)
+
+    def __repr__(self) -> str:
+        taken = ", ".join(f"{self._taken[use]} by {use.name.lower()}" for use in Use)
+        return f"<Connections {self._size}, taken: {taken}>"
+
+    def resize(self, size: int) -> None:
+        """From now on there are so many connections, at least one."""
+        self._size = max(1, size)
+        self._least = (min(DESCRIBES_KEEP, size // 3), 0, min(OTHERS_KEEP, size // 4))
+        self._most = (self._size, max(1, size // 2), self._size)
+
+    def has_room(self, use: Use) -> bool:
+        """Whether a call of this kind may take one."""
+        if self._taken[use] >= self._most[use]:
+            return False
+        spoken_for = 0
+        for other in range(3):
+            taken, least = self._taken[other], self._least[other]
+            spoken_for += taken if other == use or taken > least else least
+        return spoken_for < self._size
+
+    def take(self, use: Use) -> None:
+        """A call of this kind takes one."""
+        self._taken[use] += 1
+
+    def give_back(self, use: Use) -> None:
+        """A call of this kind has ended; those who wait for a connection for another kind are told."""
+        self._taken[use] -= 1
+        for other, hear in self._listeners:
+            if other != use:
+                hear()
+
+    def listen(self, use: Use, hear: Callable[[], None]) -> None:
+        """Have ``hear`` called whenever a call of another kind gives a connection back."""
+        self._listeners.append((use, hear))
