@@ -199,7 +199,8 @@ async def _submit_all(load: Load, servers: Sequence[MotoServer], first_end: floa
 
     async with AsyncExitStack() as stack:
         clients = [
-            await stack.enter_async_context(BatchClient(**arguments_for(server))) for server in servers
+            await stack.enter_async_context(BatchClient(**arguments_for(server), max_submits_per_second=1000))
+            for server in servers
         ]
         rooms = [asyncio.Semaphore(_SUBMISSIONS_AT_ONCE) for _ in servers]
         async with _reporting(progress), asyncio.TaskGroup() as group:
