@@ -153,6 +153,15 @@ def test_in_an_outage_a_call_carries_one_id_for_all() -> None:
     assert account.now > 6 * INTERVAL
 
 
+@pytest.mark.parametrize("polls", [0, 1, 200])
+def test_in_an_outage_a_describe_ends(polls: int) -> None:
+    """It was split before the outage was known for one, and from then on each of its calls is one of its ten tries."""
+    account = Account(polls, describes=20)
+    account.send_until(9.9 * INTERVAL, "all")
+    assert account.reasons() == dict.fromkeys(names(20, "describe"), Reason.FAILED)
+    assert len(account.sizes) <= 10 * (3 + polls / 100)
+
+
 def test_the_first_answer_ends_an_outage() -> None:
     """Those on whose behalf the one was asked go at once, and within an interval calls are full again."""
     account = Account(300)

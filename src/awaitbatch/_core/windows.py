@@ -230,8 +230,11 @@ class Windows(Generic[R]):
         if fate is Fate.GENERAL:
             requests += [one for one in self if one.job.denials and type(one.held_by) is not int]
 
+        # In an outage calls carry jobs whatever their size, and nothing is split.
+        may_be_split = not self._suspicion.is_outage
+
         def decide(request: R) -> Decision:
-            if fate is Fate.SMALLER or (request.one_shot and request.job.most < call.most):
+            if fate is Fate.SMALLER or (may_be_split and request.one_shot and request.job.most < call.most):
                 return None
             return request.on_failure(self._suspicion.judge(failure, request.job, now))
 
