@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from awaitbatch import BatchClient, FixedInterval
+from awaitbatch import BatchClient, DescribeError, FixedInterval
+from awaitbatch._coalescer import DescribeCoalescer
 from awaitbatch._core import windows
 from awaitbatch._core.suspicion import Suspicion
-from awaitbatch.testing import LifeCycle, TokenBucket
-from tests.support import LONG, make_server
+from awaitbatch._core.throttle import ThrottleParameters
+from awaitbatch.testing import Fault, LifeCycle, TokenBucket
+from tests.support import LONG, make_client, make_server
 
-from .support import check_truth, wait_for_all, waiting
+from .support import check_truth, note, wait_for_all, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -198,3 +200,63 @@ async def test_other_limits(rate: float, least_used: float) -> None:
         steady = Span(server)
         await asyncio.sleep(60)
         assert steady.used(rate) >= least_used
+
+
+async def test_one_call_a_minute() -> None:
+    """Far below what the throttle falls to, all polls end with the truth, and a describe within minutes: with an answer
+    or with an error that says why there is none.
+    """
+    server = make_server(bucket=TokenBucket(1 / 60), description_bytes=0)
+    loop = asyncio.get_running_loop()
+    job_ids = [server.add_job(life_cycle=LifeCycle(running=1800)) for _ in range(250)]
+    async with make_client(server) as client:
+        polls = asyncio.create_task(wait_for_all(client, job_ids, max_retries=30))
+        for _ in range(10):
+            await asyncio.sleep(120)
+            begin = loop.time()
+            ends = await asyncio.gather(
+                *(note(loop.time, client.describe(job_id)) for job_id in job_ids[:20])
+            )
+            for end in ends:
+                assert end.at - begin <= 300
+                throttled = isinstance(end.outcome, DescribeError) and "Too Many Requests" in str(end.outcome)
+                assert end.outcome in {"RUNNING", "SUCCEEDED"} or throttled
+        ended = await polls
+        check_truth(server, ended)
+        # A sweep takes three calls, and one in six is answered.
+        assert max(end.at - (server.ended_at(job_id) or 0) for job_id, end in ended.items()) <= 900
+        assert client.statistics().calls <= loop.time() / 10 + 30
+
+
+MONTH = 30 * 86_400.0
+
+
+async def test_a_month_of_throttling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While AWS rejects every call for thirty days, no poll ends, a describe does so in time, and calls are at most
+    those of the lowest rate; then all polls end with the truth, and a describe is quick again.
+    """
+    # A hundredth of the calls of the true one, which take most of a minute to play.
+    parameters = ThrottleParameters(min_rate=0.001)
+    monkeypatch.setattr(DescribeCoalescer, "throttle_parameters", parameters)
+    server = make_server(description_bytes=0)
+    loop = asyncio.get_running_loop()
+    job_ids = [server.add_job(life_cycle=LifeCycle(running=60 * number)) for number in range(12)]
+    server.inject(Fault.TOO_MANY_REQUESTS, end=MONTH)
+    async with make_client(server) as client:
+        polls = asyncio.create_task(wait_for_all(client, job_ids, max_retries=100, status_retries=3))
+        await asyncio.sleep(MONTH / 2)
+        with pytest.raises(DescribeError, match="Too Many Requests"):
+            await client.describe(job_ids[0])
+        assert loop.time() < MONTH / 2 + 10 * 1.5 / parameters.min_rate
+        await asyncio.sleep(MONTH - 1 - loop.time())
+        numbers = client.statistics()
+        assert (numbers.pending, numbers.jobs_described) == (12, 0)
+        assert MONTH * parameters.min_rate / 1.5 <= numbers.calls <= MONTH * parameters.min_rate + 50
+        ends = await polls
+        check_truth(server, ends)
+        assert loop.time() <= MONTH + 3 * 1.5 / parameters.min_rate
+        await asyncio.sleep(1.5 / parameters.min_rate)
+        before = loop.time()
+        await asyncio.gather(*map(client.describe, job_ids))
+        assert loop.time() - before < 2
+        assert client.statistics().rate >= parameters.start_rate
