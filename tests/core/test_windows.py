@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import sys
 from random import Random
@@ -12,7 +13,7 @@ import pytest
 from awaitbatch._core.backoff import Window
 from awaitbatch._core.outcomes import MATCHED
 from awaitbatch._core.requests import MAX_IDS_PER_CALL, Deliver, StatusChange
-from awaitbatch._core.windows import MAX_ONE_SHOTS_FIRST, MOST_AT_ONCE, TICKS, Windows
+from awaitbatch._core.windows import MAX_ONE_SHOTS_FIRST, MOST_AT_ONCE, REMEMBERED, TICKS, Windows
 
 from .probes import (
     AT_ONCE,
@@ -596,6 +597,34 @@ class TestChanges:
         assert self.wait_once(windows, "d") == []
         assert self.wait_once(windows, "a") == [StatusChange("a", None, "FAILED")]
         assert self.wait_once(windows, "b") == [StatusChange("b", None, "FAILED")]
+
+    def test_ever_new_jobs_take_no_more_memory(self, windows: Windows[Probe]) -> None:
+        """Of a hundred thousand jobs that came and went, described or polled, answered or taken back, the second half
+        leaves nothing that the first did not.
+        """
+        blocks = []
+        for turn in range(1000):
+            probes = [
+                added(windows, Probe(job_id, one_shot=number < 10, reply=MATCHED), now=turn)
+                for number, job_id in enumerate(names(100, f"job-{turn}"))
+            ]
+            for probe in probes[::20]:
+                windows.discard(probe)
+            call = departs(windows, turn)
+            if turn % 7 == 0:
+                windows.fail(call, TRANSIENT, turn)
+                for probe in probes:
+                    windows.discard(probe)
+            else:
+                windows.answer(call, everybody(call, "FAILED"), turn)
+            del probes, probe, call
+            if turn % 500 == 499:
+                gc.collect()
+                blocks.append(sys.getallocatedblocks())
+        assert len(windows) == 0
+        assert len(windows._last_seen) <= REMEMBERED
+        # A single object for each job would be fifty thousand.
+        assert blocks[1] - blocks[0] < 1000
 
     @staticmethod
     def wait_once(windows: Windows[Probe], job_id: str) -> list[StatusChange]:
