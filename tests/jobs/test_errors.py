@@ -100,6 +100,31 @@ def test_pickling(error: errors.AwaitBatchError, protocol: int) -> None:
     assert vars(twin) == vars(error)
 
 
+def all_errors(
+    base: type[errors.AwaitBatchError] = errors.AwaitBatchError,
+) -> list[type[errors.AwaitBatchError]]:
+    """The error classes of the whole package, also those that no module has by a public name."""
+    derived = [error for one in base.__subclasses__() for error in all_errors(one)]
+    return [base, *(error for error in derived if error.__module__.startswith("awaitbatch."))]
+
+
+@pytest.mark.parametrize("error", all_errors(), ids=lambda error: error.__name__)
+def test_pickling_all_that_an_error_can_carry(error: type[errors.AwaitBatchError]) -> None:
+    """Whatever an error is made with is there on the other side, with its notes, and what is read from it."""
+    values: dict[str, Any] = {
+        name: {"jobId": "a", "status": "FAILED", "n": [name]} if name == "job" else f"{name} of the error"
+        for name, parameter in inspect.signature(error.__init__).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    made = error("text", **values)
+    made.add_note("a note")
+    twin = pickle.loads(pickle.dumps(made))  # noqa: S301
+    assert (type(twin), twin.args, twin.__notes__) == (error, ("text",), ["a note"])
+    assert {name: getattr(twin, name) for name in values} == values
+    properties = [name for name, member in inspect.getmembers(error) if isinstance(member, property)]
+    assert [getattr(twin, name) for name in properties] == [getattr(made, name) for name in properties]
+
+
 @pytest.mark.parametrize("error", EXAMPLES, ids=class_name)
 def test_copying(error: errors.AwaitBatchError) -> None:
     """A copied error is whole as well."""
