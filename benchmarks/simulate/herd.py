@@ -23,6 +23,7 @@ _THROTTLED: Final = Failure(FailureKind.THROTTLED, "TooManyRequestsException", 4
 @dataclass(frozen=True, slots=True)
 class _Running:
     status: str = "RUNNING"
+    status_reason: None = None
     order: tuple[int, int] = (1, 4)
 
 

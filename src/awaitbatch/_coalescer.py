@@ -283,9 +283,9 @@ class DescribeCoalescer:
             await _decide_rest(call, deliveries)
             self._notify_call_ended(call, "answered", sent_at, deliveries)
             if changes and self._observers.want(JobChanged):
-                for job_id, before, after in changes:
+                for job_id, before, after, reason in changes:
                     try:
-                        self._observers.notify(_job_changed(heads[job_id], before, after, seen_at))
+                        self._observers.notify(_job_changed(heads[job_id], before, after, reason, seen_at))
                     except Exception as error:  # noqa: BLE001
                         text = "AWS Batch job (%s) has changed, but observers cannot be notified: %s"
                         write_log(logging.ERROR, text, one_line(job_id), error_line(error))
@@ -426,7 +426,9 @@ def _unreadable(error: BaseException) -> Outcome:
     return Outcome(Reason.FAILED, failure)
 
 
-def _job_changed(head: JobHead, before: str | None, after: str, seen_at: int) -> JobChanged:
+def _job_changed(
+    head: JobHead, before: str | None, after: str, reason: str | None, seen_at: int
+) -> JobChanged:
     return JobChanged(
         job_id=head.job_id,
         before=before,
@@ -437,6 +439,7 @@ def _job_changed(head: JobHead, before: str | None, after: str, seen_at: int) ->
         started_at=_milliseconds(head.started_at),
         stopped_at=_milliseconds(head.stopped_at),
         seen_at=seen_at,
+        reason=reason,
     )
 
 

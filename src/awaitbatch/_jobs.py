@@ -98,11 +98,12 @@ KnownStatus = Literal["SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING",
 class JobHead(msgspec.Struct, gc=False, rename="camel"):
     """The little of a job's description that is read at every check.
 
-    Times are in epoch milliseconds, or whatever else is in their place.
+    Times are in epoch milliseconds, or whatever else is in their place; so is the reason of the status.
     """
 
     job_id: str = ""
     status: str | None = None
+    status_reason: Any = None
     attempts: list[msgspec.Raw] | None = None
     eks_attempts: list[msgspec.Raw] | None = None
     created_at: Any = None

@@ -105,8 +105,9 @@ class WaitResult(NamedTuple):
 
     def _exhausted(self) -> MaxRetriesExceededError:
         job_id, checks, status = self.watch.job_id, self.watch.checks, self.watch.last_status
-        failure = self.outcome.failure
+        failure, reason = self.outcome.failure, self.watch.last_reason
         seen = f"last seen as {status}" if status else "never seen"
+        why = f" ({reason.rstrip('. ')})" if reason else ""
         last = f", the last one failed ({_explained(failure)})" if failure else ""
         outlook = (
             "the job has ended, so waiting longer would not help"
@@ -115,9 +116,11 @@ class WaitResult(NamedTuple):
         )
         message = (
             f"AWS Batch job ({job_id}) status checks exceed max_retries: {quantity(checks, 'check', 'checks')}, {seen}"
-            f"{last}; {outlook}"
+            f"{why}{last}; {outlook}"
         )
-        return MaxRetriesExceededError(message, job_id=job_id, checks=checks, last_status=status)
+        return MaxRetriesExceededError(
+            message, job_id=job_id, checks=checks, last_status=status, last_reason=reason
+        )
 
     def _describe_error(self, failure: Failure) -> DescribeError:
         job_id = self.watch.job_id

@@ -67,15 +67,24 @@ class MaxRetriesExceededError(AwaitBatchError):
         job_id: The job's id.
         checks: How many checks were made, those that failed included.
         last_status: The last status seen, or None if there was none.
+        last_reason: The ``statusReason`` last seen with it, such as ``"MISCONFIGURATION:…"`` of a job that cannot be
+            placed, in one line; None if there was none.
     """
 
     def __init__(
-        self, message: str = "", *, job_id: str = "", checks: int = 0, last_status: str | None = None
+        self,
+        message: str = "",
+        *,
+        job_id: str = "",
+        checks: int = 0,
+        last_status: str | None = None,
+        last_reason: str | None = None,
     ) -> None:
         super().__init__(message)
         self.job_id = job_id
         self.checks = checks
         self.last_status = last_status
+        self.last_reason = last_reason
 
 
 class DescribeError(AwaitBatchError):

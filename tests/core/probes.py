@@ -32,9 +32,9 @@ REFUSED = failure(FailureKind.REFUSED)
 PERMANENT = failure(FailureKind.PERMANENT)
 
 
-def seen(status: str | None, attempts: int = 0) -> JobHead:
+def seen(status: str | None, attempts: int = 0, reason: object = None) -> JobHead:
     """A job as a call saw it, after so many attempts have ended."""
-    return JobHead(status=status, attempts=[msgspec.Raw(b"{}")] * attempts)
+    return JobHead(status=status, status_reason=reason, attempts=[msgspec.Raw(b"{}")] * attempts)
 
 
 class Probe(Request):

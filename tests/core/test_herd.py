@@ -335,7 +335,7 @@ class Herd(RuleBasedStateMachine):
     def check_changes(self, changes: list[StatusChange]) -> None:
         """News goes forward, once a job."""
         assert len({change.job_id for change in changes}) == len(changes)
-        for _, before, after in changes:
+        for _, before, after, _ in changes:
             assert before is None or STATES.index(JobStatus(before)) < STATES.index(JobStatus(after))
 
     def leave(self, carried: Iterable[Watch], ended: Iterable[Delivery[Watch]]) -> None:

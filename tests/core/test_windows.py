@@ -526,9 +526,11 @@ class TestChanges:
         return windows
 
     @staticmethod
-    def check(windows: Windows[Probe], status: str | None, attempts: int = 0) -> list[StatusChange]:
+    def check(
+        windows: Windows[Probe], status: str | None, attempts: int = 0, reason: object = None
+    ) -> list[StatusChange]:
         """Send a call that sees the job like this; what is news of it."""
-        return windows.answer(departs(windows, 0), {"a": seen(status, attempts)}, 0)[1]
+        return windows.answer(departs(windows, 0), {"a": seen(status, attempts, reason)}, 0)[1]
 
     def test_once_per_job_and_state(self, watched: Windows[Probe]) -> None:
         """However many wait and check, each state is news once."""
@@ -565,6 +567,47 @@ class TestChanges:
         """A state that AWS invented yesterday is passed on as it came."""
         self.check(watched, "RUNNING")
         assert self.check(watched, "HIBERNATING") == [StatusChange("a", "RUNNING", "HIBERNATING")]
+
+    def test_a_new_reason_is_news(self, watched: Windows[Probe]) -> None:
+        """What AWS says of a state comes with it, and is news of its own when it changes, once."""
+        assert self.check(watched, "RUNNABLE", reason="x") == [StatusChange("a", None, "RUNNABLE", "x")]
+        assert self.check(watched, "RUNNABLE", reason="x") == []
+        assert self.check(watched, "RUNNABLE", reason="y") == [StatusChange("a", "RUNNABLE", "RUNNABLE", "y")]
+        assert self.check(watched, "RUNNING") == [StatusChange("a", "RUNNABLE", "RUNNING", None)]
+
+    def test_that_a_reason_is_no_longer_given_is_no_news(self, watched: Windows[Probe]) -> None:
+        """Answers with the reason and without it, in turns, are news once."""
+        self.check(watched, "RUNNABLE", reason="x")
+        for reason in (None, "x", "", "x"):
+            assert self.check(watched, "RUNNABLE", reason=reason) == []
+
+    def test_a_stale_reason_is_no_news(self, watched: Windows[Probe]) -> None:
+        """What AWS said of an earlier state is no news, not even of the same state in an earlier attempt."""
+        self.check(watched, "RUNNABLE", 1, reason="x")
+        assert self.check(watched, "RUNNABLE", 0, reason="old") == []
+        assert self.check(watched, "SUBMITTED", 1, reason="old") == []
+
+    @pytest.mark.parametrize("odd", [{"a": 1}, ["x"], 5, True, 1.5], ids=repr)
+    def test_an_odd_reason_is_none(self, watched: Windows[Probe], odd: object) -> None:
+        """What is no text is no reason, and no news."""
+        assert self.check(watched, "RUNNING", reason=odd) == [StatusChange("a", None, "RUNNING", None)]
+        assert self.check(watched, "RUNNING", reason=odd) == []
+
+    def test_a_hostile_reason_is_news_once_and_in_one_line(self, watched: Windows[Probe]) -> None:
+        """A reason that is not fit for a line of text is made so, and recognised when it comes again."""
+        (change,) = self.check(watched, "RUNNING", reason="x\nforged")
+        assert change.reason == repr("x\nforged")
+        assert self.check(watched, "RUNNING", reason="x\nforged") == []
+
+    def test_equal_reasons_are_one_object(self, windows: Windows[Probe]) -> None:
+        """A hundred thousand jobs with the same reason do not keep a text each."""
+        for job_id in names(50):
+            added(windows, Probe(job_id))
+        call = departs(windows, 0)
+        jobs = {job_id: seen("RUNNABLE", reason=f"CAPACITY:{len(call.job_ids)}") for job_id in call.job_ids}
+        assert len({id(head.status_reason) for head in jobs.values()}) == 50
+        changes = windows.answer(call, jobs, 0).changes
+        assert len({id(change.reason) for change in changes}) == 1
 
     def test_no_old_news_for_a_later_wait(self, watched: Windows[Probe]) -> None:
         """Whoever waits for a job after all others have left hears only of what is new."""

@@ -25,17 +25,20 @@ class OwnError(BaseException):
     """Not even an Exception."""
 
 
-def change(number: int = 0, before: str | None = None) -> JobChanged:
-    """A job that was seen running."""
+def change(
+    number: int = 0, before: str | None = None, after: str = "RUNNING", reason: str | None = None
+) -> JobChanged:
+    """A job that was seen running, or in another state."""
     return JobChanged(
         job_id=f"job-{number}",
         before=before,
-        after="RUNNING",
+        after=after,
         attempt=2,
         created_at=None,
         started_at=None,
         stopped_at=None,
         seen_at=0,
+        reason=reason,
     )
 
 
@@ -135,17 +138,37 @@ def test_answered_calls_have_no_line(observer: LogObserver, caplog: pytest.LogCa
 
 @pytest.mark.virtual_time
 async def test_the_record_of_a_change(observer: LogObserver, caplog: pytest.LogCaptureFixture) -> None:
-    """The record of a change carries the job, the state, the one before, and the attempt."""
-    observer(change(5, before="STARTING"))
+    """The record of a change carries the job, the state, the one before, the attempt, and the reason."""
+    observer(change(5, before="STARTING", reason="why"))
     await observer.flush()
     members = vars(caplog.records[0])
-    assert {name: members[name] for name in ("job_id", "status", "before", "attempt")} == {
+    assert {name: members[name] for name in ("job_id", "status", "before", "attempt", "reason")} == {
         "job_id": "job-5",
         "status": "RUNNING",
         "before": "STARTING",
         "attempt": 2,
+        "reason": "why",
     }
-    assert caplog.records[0].getMessage() == "AWS Batch job (job-5) is RUNNING, was STARTING"
+    assert caplog.records[0].getMessage() == "AWS Batch job (job-5) is RUNNING, was STARTING: why"
+
+
+@pytest.mark.virtual_time
+async def test_the_line_of_a_reason(observer: LogObserver, caplog: pytest.LogCaptureFixture) -> None:
+    """A line says why, if AWS does, and that the state is the same if only the reason is new; a success needs none."""
+    reason = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"
+    observer(change(before="SUBMITTED", after="RUNNABLE"))
+    observer(change(before="RUNNABLE", after="RUNNABLE", reason=reason))
+    observer(change(after="RUNNABLE", reason=reason))
+    observer(change(before="RUNNING", after="SUCCEEDED", reason="Essential container in task exited"))
+    observer(change(before="RUNNING", after="FAILED", reason="Essential container in task exited"))
+    await observer.flush()
+    assert messages(caplog) == [
+        "AWS Batch job (job-0) is RUNNABLE, was SUBMITTED",
+        f"AWS Batch job (job-0) is still RUNNABLE: {reason}",
+        f"AWS Batch job (job-0) is RUNNABLE: {reason}",
+        "AWS Batch job (job-0) is SUCCEEDED, was RUNNING",
+        "AWS Batch job (job-0) is FAILED, was RUNNING: Essential container in task exited",
+    ]
 
 
 @pytest.mark.virtual_time

@@ -32,7 +32,7 @@ EXAMPLES: list[errors.AwaitBatchError] = [
     errors.AwaitBatchError("text"),
     errors.InvalidJobIdError("text"),
     errors.JobNotFoundError("text", job_id="a", seen=True),
-    errors.MaxRetriesExceededError("text", job_id="a", checks=7, last_status="RUNNING"),
+    errors.MaxRetriesExceededError("text", job_id="a", checks=7, last_status="RUNNING", last_reason="x"),
     errors.DescribeError("text", job_id="a", code="AccessDeniedException", http_status=403),
     errors.JobFailedError("text", job=JOB),
     errors.JobNotCompleteError("text", job=JOB),

@@ -202,6 +202,18 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
     ),
     (
         "MaxRetriesExceededError",
+        wait,
+        from_then_on(
+            1, b'{"jobs": [{"jobId": "JOB", "status": "RUNNABLE", "statusReason": "MISCONFIGURATION:x."}]}'
+        ),
+        (
+            "AWS Batch job (JOB) status checks exceed max_retries: "
+            "6 checks, last seen as RUNNABLE (MISCONFIGURATION:x); the job itself goes "
+            "on, so raise max_retries to wait longer"
+        ),
+    ),
+    (
+        "MaxRetriesExceededError",
         wait_in_vain,
         from_then_on(1, status("SUCCEEDED")),
         (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from awaitbatch import FixedInterval, JobNotFoundError
+from awaitbatch import FixedInterval, JobNotFoundError, MaxRetriesExceededError
 from awaitbatch.instrumentation import CallEnded, Event, JobChanged, JobMissing, WaitEnded
 from awaitbatch.testing import Fault, LifeCycle
 from tests.support import ENDED, LONG, PromptClient, make_client, make_server, of_kind
@@ -253,6 +253,52 @@ async def test_stale_answers_are_no_changes() -> None:
         await wait
     changes = [change.after for change in of_kind(JobChanged, events)]
     assert changes == ["RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED"]
+
+
+async def test_a_reason_that_changes_is_a_change() -> None:
+    """What AWS says of a state comes with the change to it, and again when it says something else, or something."""
+    reasons = [None, "CAPACITY:x", "CAPACITY:x", None, "MISCONFIGURATION:y", "MISCONFIGURATION:y"]
+    bodies = [
+        msgspec.json.encode({"jobs": [{"jobId": "j", "status": "RUNNABLE", "statusReason": reason}]})
+        for reason in reasons
+    ]
+    bodies.append(b'{"jobs": [{"jobId": "j", "status": "SUCCEEDED", "statusReason": "done"}]}')
+    transport = FaultyTransport(make_server(), lambda number, _: bodies[number - 1])
+    events: list[Event] = []
+    async with make_client(transport, backoff=FixedInterval(1), observers=[events.append]) as client:
+        assert await client.poll_job_status("j", ["SUCCEEDED"])
+    assert [(change.before, change.after, change.reason) for change in of_kind(JobChanged, events)] == [
+        (None, "RUNNABLE", None),
+        ("RUNNABLE", "RUNNABLE", "CAPACITY:x"),
+        ("RUNNABLE", "RUNNABLE", "MISCONFIGURATION:y"),
+        ("RUNNABLE", "SUCCEEDED", "done"),
+    ]
+
+
+@pytest.mark.parametrize("odd", [5, True, [], ["x"], {"a": {}}, ""], ids=repr)
+async def test_an_odd_reason_hurts_nobody(odd: object) -> None:
+    """What is no text is no reason, and the wait ends as it should."""
+    body = msgspec.json.encode({"jobs": [{"jobId": "j", "status": "SUCCEEDED", "statusReason": odd}]})
+    events: list[Event] = []
+    transport = FaultyTransport(make_server(), lambda *_: body)
+    async with make_client(transport, observers=[events.append]) as client:
+        assert await client.poll_job_status("j", ["SUCCEEDED"])
+    assert [(change.after, change.reason) for change in of_kind(JobChanged, events)] == [("SUCCEEDED", None)]
+
+
+async def test_waits_that_give_up_know_the_last_reason() -> None:
+    """Each wait whose checks are used up has the reason last seen, whichever of them saw it first."""
+    body = b'{"jobs": [{"jobId": "j", "status": "RUNNABLE", "statusReason": "MISCONFIGURATION:x"}]}'
+    transport = FaultyTransport(make_server(), lambda *_: body)
+    async with make_client(transport, backoff=FixedInterval(1), max_retries=3) as client:
+        polls = (client.poll_job_status("j", ["SUCCEEDED"]) for _ in range(3))
+        errors = await asyncio.gather(*polls, return_exceptions=True)
+        # The job is remembered with its reason.
+        with pytest.raises(MaxRetriesExceededError) as caught:
+            await client.poll_job_status("j", ["SUCCEEDED"], max_retries=0)
+    for error in (*errors, caught.value):
+        assert isinstance(error, MaxRetriesExceededError)
+        assert (error.last_status, error.last_reason) == ("RUNNABLE", "MISCONFIGURATION:x")
 
 
 async def test_a_missing_job_is_heard_of_each_time() -> None:

@@ -41,6 +41,10 @@ class Observation(Protocol):
         """The job's status; None if the answer lacks it."""
 
     @property
+    def status_reason(self) -> object:
+        """What AWS Batch says of the status, if it is a text."""
+
+    @property
     def order(self) -> tuple[int, int]:
         """Orders observations of one job by how far it had come."""
 
@@ -109,6 +113,7 @@ class RequestsForJob(dict[R, None]):
 
     Attributes:
         status: The state in which it was last seen; None if it was not.
+        reason: What AWS Batch last said of this state, fit for a line of text; None if it said nothing.
         order: How far it had come then.
         most: The most ids that a call with this job may carry; fewer after failures.
         failures: Failed calls in a row that were about it.
@@ -119,11 +124,12 @@ class RequestsForJob(dict[R, None]):
 
     order_of_none: ClassVar[tuple[int, int]] = (-1, -1)
 
-    __slots__ = ("denials", "denied_since", "failures", "is_bad", "most", "order", "status")
+    __slots__ = ("denials", "denied_since", "failures", "is_bad", "most", "order", "reason", "status")
 
     def __init__(self) -> None:
         super().__init__()
         self.status: str | None = None
+        self.reason: str | None = None
         self.order = self.order_of_none
         self.clear()
 
@@ -143,11 +149,12 @@ class Delivery(NamedTuple, Generic[R]):
 
 
 class StatusChange(NamedTuple):
-    """A job was seen in another state than before."""
+    """A job was seen in another state than before, or in the same one for another reason."""
 
     job_id: str
     before: str | None
     after: str
+    reason: str | None = None
 
 
 class Effects(NamedTuple, Generic[R]):
@@ -155,7 +162,7 @@ class Effects(NamedTuple, Generic[R]):
 
     Attributes:
         deliveries: What the owners of requests have to get.
-        changes: The jobs that were seen in new states by those who poll them.
+        changes: The jobs that were seen in new states, or for new reasons, by those who poll them.
         absent: The jobs that were asked for and are not in the answer.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Final
 
 from awaitbatch._core.redaction import mask
@@ -14,6 +15,20 @@ def one_line(text: str) -> str:
     """Show a text in one line that it cannot break out of, not too long, and without what looks like a secret."""
     text = _cut(mask(text))
     return text if text.isprintable() else _cut(repr(text))
+
+
+@functools.lru_cache(maxsize=64)
+def _shared_line(text: str) -> str:
+    return one_line(text)
+
+
+def shared_line(text: object) -> str | None:
+    """What `one_line` makes of a text, as one object for all equal texts as long as there are few.
+
+    A hundred thousand jobs may have the same to say, and each would keep a text of its own. What is no text, or empty,
+    is None.
+    """
+    return _shared_line(text) if isinstance(text, str) and text else None
 
 
 def _cut(text: str) -> str:

@@ -112,6 +112,13 @@ class Watch(Request):
     def __repr__(self) -> str:
         return f"<Watch {self.job_id} {self.last_status or 'not seen yet'}, {quantity(self.checks, 'check', 'checks')}>"
 
+    @property
+    def last_reason(self) -> str | None:
+        """What AWS Batch last said of the job's status to those who poll it, fit for a line of text, or None."""
+        # All waits for the job share it. A watch that was never added has no job.
+        job = getattr(self, "job", None)
+        return job.reason if job is not None else None
+
     def on_seen(self, observation: Observation) -> Decision:
         """Ends if the status is the awaited one; else it was a check."""
         if observation.status is None:

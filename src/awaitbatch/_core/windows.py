@@ -29,6 +29,7 @@ from awaitbatch._core.requests import (
     StatusChange,
 )
 from awaitbatch._core.suspicion import Fate, Suspicion
+from awaitbatch._core.text import shared_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -192,7 +193,9 @@ class Windows(Generic[R]):
             observation = observations.get(job_id)
             if observation is None:
                 effects.absent.append(job_id)
-            elif observation.status != job.status:
+            elif observation.status != job.status or (
+                observation.status_reason and observation.status_reason != job.reason
+            ):
                 _record_change(job_id, job, observation, effects.changes)
             if len(job) == 1 and first.held_by == number:
                 # As most are.
@@ -405,11 +408,15 @@ def _record_change(
     status, order = observation.status, observation.order
     if status is None or order < job.order:
         return
+    reason = shared_line(observation.status_reason)
+    # That AWS Batch no longer says why is no news, or answers that differ in this alone would be one after the other.
+    if status == job.status and (reason is None or reason == job.reason):
+        return
     for request in job:
         # Who describes a job sees it himself; news is for those who wait.
         if not request.one_shot:
-            changes.append(StatusChange(job_id, job.status, status))
-            job.status, job.order = status, order
+            changes.append(StatusChange(job_id, job.status, status, reason))
+            job.status, job.order, job.reason = status, order, reason
             return
 
 

@@ -130,20 +130,22 @@ class SubmissionUnclaimed(Event, frozen=True, kw_only=True, gc=False):
 
 
 class JobChanged(Event, frozen=True, kw_only=True, gc=False):
-    """A poll has seen a job in another state than before.
+    """A poll has seen a job in another state than before, or in the same one for another reason.
 
-    It comes once for each job and state, however many waits there are, one after the other too (as long as the job is
-    one of the last 20,000 that were awaited). What only a describe has seen makes no event.
+    It comes once for each job, state and reason, however many waits there are, one after the other too (as long as the
+    job is one of the last 20,000 that were awaited). What only a describe has seen makes no event.
 
     Attributes:
         job_id: The job.
-        before: The state before; None if the job had not been seen.
+        before: The state before; None if the job had not been seen. It equals ``after`` if only the reason is new.
         after: The state now.
         attempt: The number of the attempt that the job is in or ended with, from 1; 0 if it ended before the first.
         created_at: When it was submitted, as AWS gives it, in epoch milliseconds.
         started_at: When its attempt began to run, likewise; None if it has not.
         stopped_at: When it ended, likewise; None if it has not.
         seen_at: When the answer came, by this machine's clock, in epoch milliseconds.
+        reason: What AWS Batch says of the state now (its ``statusReason``), such as ``"MISCONFIGURATION:…"`` of a
+            RUNNABLE job that cannot be placed; None if it says nothing. That it falls silent is no event.
     """
 
     job_id: str
@@ -154,6 +156,7 @@ class JobChanged(Event, frozen=True, kw_only=True, gc=False):
     started_at: int | None
     stopped_at: int | None
     seen_at: int
+    reason: str | None = None
 
 
 class JobMissing(Event, frozen=True, kw_only=True, gc=False):

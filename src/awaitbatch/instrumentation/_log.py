@@ -23,6 +23,7 @@ _RECOVERY: Final = 5.0
 """Seconds after a failed call from which on a good one means that the outage is over."""
 _THROTTLE_RECOVERY: Final = 60.0
 """The same of throttled calls. It is longer, since feeling for the limit meets it again every half a minute or so."""
+_SUCCEEDED: Final = "SUCCEEDED"
 _LINES_AT_ONCE: Final = 20
 """Lines after which others on the event loop get their turn; so many take about a millisecond."""
 
@@ -47,8 +48,8 @@ class _LogLine(NamedTuple):
 class LogObserver:
     """Writes events to the logger ``awaitbatch``; records carry the members of the event as attributes, too.
 
-    INFO has one line for each job and state. WARNING has the first throttled call and the first failed one, then at
-    most a summary a minute of each; one line at INFO says that it is over. The rest is DEBUG.
+    INFO has one line for each job, state and reason. WARNING has the first throttled call and the first failed one,
+    then at most a summary a minute of each; one line at INFO says that it is over. The rest is DEBUG.
 
     WARNING and above are written at once. Other lines wait in a queue for `drain` or `flush`, so that a hundred jobs
     that have changed at once do not hold up everything else.
@@ -124,9 +125,14 @@ class LogObserver:
             "status": event.after,
             "before": event.before,
             "attempt": event.attempt,
+            "reason": event.reason,
         }
-        came_from = f", was {event.before}" if event.before else ""
-        self._write(logging.INFO, extra, "AWS Batch job (%s) is %s%s", event.job_id, event.after, came_from)
+        still = "still " if event.before == event.after else ""
+        came_from = f", was {event.before}" if event.before and not still else ""
+        # Of a success, too, AWS Batch says that an essential container exited.
+        why = f": {event.reason}" if event.reason and event.after != _SUCCEEDED else ""
+        text = "AWS Batch job (%s) is %s%s%s%s"
+        self._write(logging.INFO, extra, text, event.job_id, still, event.after, came_from, why)
 
     def _on_describe_ended(self, event: CallEnded) -> None:
         now = self._clock()
