@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from awaitbatch._client import BatchClient
     from awaitbatch._coalescer import Statistics
     from awaitbatch._core.backoff import Backoff, ExponentialBackoff, FixedInterval, Window
+    from awaitbatch._failure_causes import FailureCause
     from awaitbatch._jobs import JobStatus
     from awaitbatch._protocol import BatchProtocol
     from awaitbatch._transport import BatchTransport
@@ -31,6 +32,7 @@ __all__ = [
     "ClientClosedError",
     "DescribeError",
     "ExponentialBackoff",
+    "FailureCause",
     "FixedInterval",
     "InvalidJobIdError",
     "JobFailedError",
@@ -54,6 +56,7 @@ _MODULES = {
     "BatchProtocol": "_protocol",
     "BatchTransport": "_transport",
     "ExponentialBackoff": "_core.backoff",
+    "FailureCause": "_failure_causes",
     "FixedInterval": "_core.backoff",
     "JobStatus": "_jobs",
     "Statistics": "_coalescer",

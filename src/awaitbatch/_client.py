@@ -354,7 +354,7 @@ class BatchClient:
     ) -> dict[str, Any]:
         """Wait until the job runs, then until it has ended.
 
-        A failed job raises no error: read ``["status"]``, or call `check_job_success`.
+        A failed job raises no error: read ``["status"]``, and if it is FAILED, `JobFailedError.from_job` says why.
 
         Args:
             job_id: A job's id or ARN.
@@ -397,7 +397,7 @@ class BatchClient:
             True if it succeeded; anything else raises an error.
 
         Raises:
-            JobFailedError: It failed.
+            JobFailedError: It failed; the text and ``cause`` say why.
             JobNotCompleteError: It has not ended yet.
             UnknownJobStatusError: It has a status that is not known; and the errors of `describe`.
         """

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from awaitbatch._core.text import one_line
-from awaitbatch._jobs import TERMINAL, JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,9 @@ DEFAULT_GROUP: Final = "/aws/batch/job"
 
 https://docs.aws.amazon.com/batch/latest/userguide/using_cloudwatch_logs.html
 """
+
+_ENDED: Final = frozenset({"SUCCEEDED", "FAILED"})
+"""Spelled out, since errors read this module, and `JobStatus` is above them."""
 
 
 class LogLocations(NamedTuple):
@@ -69,9 +71,9 @@ def _obstacle(job: Json, configurations: Iterable[Json]) -> str:
     if "size" in (job.get("arrayProperties") or {}):
         return "it is an array job; ask for its children"
     status = one_line(str(job.get("status")))
-    if status in TERMINAL:
+    if status in _ENDED:
         return f"it is {status} and left no log stream; it may never have run"
-    runs = status == JobStatus.RUNNING
+    runs = status == "RUNNING"
     hint = "AWS Batch has not named it, so ask again later" if runs else "streams exist from RUNNING on"
     return f"it is {status} and has no log stream yet; {hint}"
 

@@ -154,7 +154,7 @@ def require_success(job: Mapping[str, Any]) -> bool:
         case JobStatus.SUCCEEDED:
             return True
         case JobStatus.FAILED:
-            raise JobFailedError.of(job)
+            raise JobFailedError.from_job(job)
         case status if status in JobStatus.__members__:
             raise JobNotCompleteError.of(job)
     raise UnknownJobStatusError.of(job)

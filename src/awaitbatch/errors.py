@@ -21,11 +21,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from awaitbatch._core.text import one_line, quantity
+from awaitbatch._failure_causes import attempts_of, explain_failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from awaitbatch._core.outcomes import Failure
+    from awaitbatch._failure_causes import FailureCause
 
 
 class AwaitBatchError(Exception):
@@ -129,27 +131,39 @@ class JobFailedError(_JobError):
     """
 
     @property
+    def cause(self) -> FailureCause:
+        """The kind of cause, such as ``FailureCause.OUT_OF_MEMORY``."""
+        return explain_failure(self.job).cause
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of the container that failed in the last attempt, or None if AWS Batch gives none."""
+        return explain_failure(self.job).exit_code
+
+    @property
     def reason(self) -> str | None:
-        """Why the job failed: AWS Batch's ``statusReason``, free text, or None."""
-        return self.job.get("statusReason")
+        """What AWS Batch says that is most telling, in one line, or None if it says nothing.
+
+        It is a container's ``reason`` or a ``statusReason``: free text, that of whoever terminated the job included.
+        """
+        return explain_failure(self.job).reason
 
     @property
     def attempts(self) -> list[dict[str, Any]]:
         """The job's attempts, first to last, as DescribeJobs gives them."""
-        attempts: list[dict[str, Any]] = self.job.get("attempts") or self.job.get("eksAttempts") or []
-        return attempts
+        return attempts_of(self.job)
 
     @classmethod
-    def of(cls, job: Mapping[str, Any]) -> Self:
-        """The error of a job that has failed, from its description."""
-        attempts = len(cls(job=job).attempts)
-        if attempts:
-            history = f"after {quantity(attempts, 'attempt', 'attempts')}"
-            advice = "get_job_awslogs_info says where its log is"
-        else:
-            history, advice = "before its first attempt", "fix what is wrong and submit it again"
-        reason = one_line(str(job.get("statusReason") or "AWS Batch gives no reason")).rstrip(". ")
-        return cls(f"AWS Batch job ({one_line(job['jobId'])}) failed {history}: {reason}; {advice}", job=job)
+    def from_job(cls, description: Mapping[str, Any]) -> Self:
+        """The error of a job that has failed, whose text says why.
+
+        Args:
+            description: The job as DescribeJobs gives it, and the methods of `BatchClient` that wait.
+        """
+        explained = explain_failure(description)
+        job_id = description.get("jobId")
+        named = one_line(job_id) if isinstance(job_id, str) else ""
+        return cls(f"AWS Batch job ({named}) {explained.sentence}; {explained.advice}", job=description)
 
 
 class JobNotCompleteError(_JobError):

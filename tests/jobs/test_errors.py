@@ -142,9 +142,10 @@ class TestFailedJob:
     """What JobFailedError says of the job."""
 
     def test_a_whole_description(self) -> None:
-        """Reason, attempts and id are read from the description."""
+        """Cause, reason, attempts and id are read from the description."""
         error = errors.JobFailedError("text", job=JOB)
         assert (error.job, error.job_id) == (JOB, "a")
+        assert (error.cause, error.exit_code) == (awaitbatch.FailureCause.UNKNOWN, None)
         assert (error.reason, error.attempts) == ("Essential container in task exited", [{}])
 
     def test_eks(self) -> None:
@@ -156,6 +157,16 @@ class TestFailedJob:
         """Without a description nothing raises."""
         error = errors.JobFailedError("text")
         assert (error.job, error.job_id, error.reason, error.attempts) == ({}, "", None, [])
+        assert (error.cause, error.exit_code) == (awaitbatch.FailureCause.UNKNOWN, None)
+
+    def test_from_a_description(self) -> None:
+        """What is made of a description crosses process borders with its cause, exit code and reason."""
+        reason = "OutOfMemoryError: Container killed"
+        container = {"exitCode": 137, "reason": reason}
+        error = errors.JobFailedError.from_job({**JOB, "container": container})
+        twin = pickle.loads(pickle.dumps(error))  # noqa: S301
+        assert (str(twin), twin.job) == (str(error), error.job)
+        assert (twin.cause, twin.exit_code, twin.reason) == ("out_of_memory", 137, reason)
 
     def test_the_description_is_its_own(self) -> None:
         """What happens to the caller's dict afterwards does not change the error."""

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from awaitbatch import (
     DescribeError,
+    FailureCause,
     FixedInterval,
     InvalidJobIdError,
     JobFailedError,
@@ -232,11 +233,12 @@ async def test_check_job_success() -> None:
     async with make_client(server) as client:
         assert await client.check_job_success(good) is True
         with pytest.raises(
-            JobFailedError, match=rf"\({failed}\) failed after 1 attempt: Host EC2"
+            JobFailedError, match=rf"\({failed}\) failed after 1 attempt: its host was lost"
         ) as failure:
             await client.check_job_success(failed)
         assert failure.value.job["jobId"] == failed
         assert failure.value.reason == "Host EC2 terminated."
+        assert failure.value.cause is FailureCause.HOST_LOST
         assert len(failure.value.attempts) == 1
         with pytest.raises(JobNotCompleteError, match=rf"\({running}\) is not complete"):
             await client.check_job_success(running)

@@ -227,8 +227,8 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
         from_then_on(1, b'{"jobs": [{"jobId": "JOB", "status": "FAILED", "attempts": [{}, {}]}]}'),
         (
             "AWS Batch job (JOB) failed after 2 attempts: "
-            "AWS Batch gives no reason; get_job_awslogs_info says where its "
-            "log is"
+            "AWS Batch gives no reason; it has no CloudWatch log that AWS Batch knows of, so look where its "
+            "containers write"
         ),
     ),
     (
@@ -238,7 +238,7 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
             1, b'{"jobs": [{"jobId": "JOB", "status": "FAILED", "statusReason": "MISCONFIGURATION:x"}]}'
         ),
         (
-            "AWS Batch job (JOB) failed before its first attempt: MISCONFIGURATION:x; "
+            "AWS Batch job (JOB) failed before its first attempt: it could not be started (MISCONFIGURATION:x); "
             "fix what is wrong and submit it again"
         ),
     ),
