@@ -52,6 +52,13 @@ def test_the_page_explains_every_error() -> None:
     assert explained == errors - {"AwaitBatchError"}
 
 
+def test_the_page_explains_every_cause() -> None:
+    """Each cause for which a job fails has a row that says when it is given."""
+    _, _, section = PAGE.read_text(encoding="utf-8").partition("\n## Why a job failed\n")
+    rows = re.findall(r"^\| `(\w+)` \|", section.partition("\n## ")[0], re.MULTILINE)
+    assert sorted(rows) == sorted([*awaitbatch.FailureCause])
+
+
 @pytest.mark.parametrize("page", ["how-it-works.md", "testing.md"])
 def test_the_first_example_of_a_page_runs(page: str) -> None:
     """Whoever copies the first example of a page into a file has a program that runs."""
