@@ -143,6 +143,7 @@ _ADVICE: Final = {
     FailureCause.IMAGE: "check the image's name, the right to pull it, and the network and the disk of the host",
     FailureCause.CHILDREN: "ListJobs with its id as arrayJobId names them, and check_job_success says why each failed",
     FailureCause.NOT_STARTED: "fix what is wrong and submit it again",
+    FailureCause.UNKNOWN: "all that AWS Batch says of it is in the error's attribute job",
 }
 _LEFT_LOGS: Final = {
     FailureCause.EXIT_CODE,
@@ -285,9 +286,11 @@ def _merged_containers(*holders: Json) -> list[_Container]:
     """The containers of an attempt and of the job itself; what the first leaves open is taken from the next."""
     merged: dict[str, _Container] = {}
     for holder in holders:
-        for name, container in _containers(holder):
-            known = merged.get(name, _Container(name))
-            merged[name] = known._replace(
+        for number, (name, container) in enumerate(_containers(holder)):
+            # On Amazon EKS those of an attempt may have no names.
+            key = name or f"#{number}"
+            known = merged.get(key, _Container(name))
+            merged[key] = known._replace(
                 exit_code=_number(container.get("exitCode")) if known.exit_code is None else known.exit_code,
                 reason=known.reason or _text(container.get("reason")),
                 is_essential=known.is_essential and container.get("essential") is not False,

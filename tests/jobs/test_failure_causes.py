@@ -20,6 +20,7 @@ SPOT = "Your Spot Task was interrupted."
 TIMEOUT = "Job attempt duration exceeded timeout"
 LOG = {"logStreamName": "worker/default/0123"}
 OF_LOG = "its log: get_job_awslogs_info"
+IN_JOB = "all that AWS Batch says of it is in the error's attribute job"
 NO_LOG = "it has no CloudWatch log that AWS Batch knows of, so look where its containers write"
 
 
@@ -312,7 +313,7 @@ CASES: list[tuple[str, dict[str, Any], FailureCause, int | None, str | None, str
         C.UNKNOWN,
         None,
         None,
-        f" after 2 attempts: AWS Batch gives no reason; {NO_LOG}",
+        f" after 2 attempts: AWS Batch gives no reason; {IN_JOB}",
     ),
     (
         "a reason that nobody foresaw",
@@ -320,7 +321,7 @@ CASES: list[tuple[str, dict[str, Any], FailureCause, int | None, str | None, str
         C.UNKNOWN,
         0,
         "The moon was in the way.",
-        f" after 1 attempt: The moon was in the way, exit code 0; {OF_LOG}",
+        f" after 1 attempt: The moon was in the way, exit code 0; {IN_JOB}, {OF_LOG}",
     ),
     # Several containers on Amazon ECS.
     (
@@ -384,6 +385,14 @@ CASES: list[tuple[str, dict[str, Any], FailureCause, int | None, str | None, str
         1,
         "Error",
         f" after 1 attempt: exit code 1; {NO_LOG}",
+    ),
+    (
+        "EKS: containers without names",
+        on_eks({"exitCode": 0, "reason": "Completed"}, {"exitCode": 8, "reason": "Error"}),
+        C.EXIT_CODE,
+        8,
+        "Error",
+        f" after 1 attempt: exit code 8; {NO_LOG}",
     ),
     (
         "EKS: out of memory",
@@ -553,9 +562,9 @@ CASES: list[tuple[str, dict[str, Any], FailureCause, int | None, str | None, str
         C.UNKNOWN,
         None,
         None,
-        f" after 1 attempt: AWS Batch gives no reason; {NO_LOG}",
+        f" after 1 attempt: AWS Batch gives no reason; {IN_JOB}",
     ),
-    ("nothing", {}, C.UNKNOWN, None, None, f" before its first attempt: AWS Batch gives no reason; {NO_LOG}"),
+    ("nothing", {}, C.UNKNOWN, None, None, f" before its first attempt: AWS Batch gives no reason; {IN_JOB}"),
 ]
 
 

@@ -227,8 +227,7 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
         from_then_on(1, b'{"jobs": [{"jobId": "JOB", "status": "FAILED", "attempts": [{}, {}]}]}'),
         (
             "AWS Batch job (JOB) failed after 2 attempts: "
-            "AWS Batch gives no reason; it has no CloudWatch log that AWS Batch knows of, so look where its "
-            "containers write"
+            "AWS Batch gives no reason; all that AWS Batch says of it is in the error's attribute job"
         ),
     ),
     (
