@@ -306,6 +306,19 @@ class TestSize:
         assert max(account.sizes) >= 99
 
 
+def test_what_would_come_again_ends_nobody_who_came_after_the_call() -> None:
+    """Whoever asks for the same job when the call is on its way has met no failure, and is asked for."""
+    account = Account(describes=1)
+    first = account.take()
+    account.watch("other", one_shot=True)
+    second = account.take()
+    account.watch("other", one_shot=True)
+    assert [watch.job_id for watch, _ in account.windows.fail(first, PERMANENT, account.now)] == ["describe-0"]
+    assert [watch.job_id for watch, _ in account.windows.fail(second, PERMANENT, account.now)] == ["other"]
+    assert [watch.job_id for watch in account.windows] == ["other"]
+    assert account.take().job_ids == ("other",)
+
+
 def test_nothing_is_known_of_jobs_that_nobody_awaits_any_more() -> None:
     """A job that is awaited anew is in a full call again."""
     account = Account(3)

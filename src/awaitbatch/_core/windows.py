@@ -231,7 +231,11 @@ class Windows(Generic[R]):
             )
         fate = self._suspicion.on_failure(call, failure, now)
         if fate is Fate.GENERAL:
-            requests += [one for one in self if one.job.denials and type(one.held_by) is not int]
+            requests += [
+                one
+                for one in self
+                if one.job.denials and one.added_after < call.number and type(one.held_by) is not int
+            ]
 
         # In an outage calls carry jobs whatever their size, and nothing is split.
         may_be_split = not self._suspicion.is_outage
