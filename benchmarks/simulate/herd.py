@@ -12,7 +12,7 @@ from awaitbatch._core.watch import Watch
 from awaitbatch._core.windows import Windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from awaitbatch._core.backoff import Backoff, Window
     from awaitbatch._core.requests import Call
@@ -25,6 +25,12 @@ class _Running:
     status: str = "RUNNING"
     status_reason: None = None
     order: tuple[int, int] = (1, 4)
+    has_ended: bool = False
+
+    @staticmethod
+    def counts_as_any_of(states: Collection[str]) -> bool:  # noqa: ARG004
+        """Whether it may be taken for a job in one of these states."""
+        return False
 
 
 _RUNNING: Final = _Running()

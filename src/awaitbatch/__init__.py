@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         JobNotCompleteError,
         JobNotFoundError,
         MaxRetriesExceededError,
+        StatusUnreachableError,
         SubmitUncertainError,
         UnknownJobStatusError,
     )
@@ -41,6 +42,7 @@ __all__ = [
     "JobStatus",
     "MaxRetriesExceededError",
     "Statistics",
+    "StatusUnreachableError",
     "SubmitUncertainError",
     "UnknownJobStatusError",
     "Window",

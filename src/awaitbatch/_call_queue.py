@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from awaitbatch._core.connections import Connections, Use
     from awaitbatch._core.outcomes import Failure
+    from awaitbatch._first_answer import FirstAnswer
     from awaitbatch._transport import BatchTransport
     from awaitbatch.instrumentation._observers import Observers
 
@@ -51,16 +52,19 @@ class QueuedCall:
         """The job that it is about; None if there is none yet."""
         return self.parameters.get("jobId")
 
-    def send(self, transport: BatchTransport) -> asyncio.Task[dict[str, Any]]:
+    def send(self, transport: BatchTransport, first_answer: FirstAnswer) -> asyncio.Task[dict[str, Any]]:
         """Begin it, in a task of its own."""
-        sending = _send(transport, self.operation, self.parameters)
+        sending = _send(transport, first_answer, self.operation, self.parameters)
         name = f"awaitbatch {self.operation}"
         return asyncio.get_running_loop().create_task(sending, name=name, context=self._context)
 
 
-async def _send(transport: BatchTransport, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+async def _send(
+    transport: BatchTransport, first_answer: FirstAnswer, operation: str, parameters: Mapping[str, Any]
+) -> dict[str, Any]:
     # An error refers to this frame, so nothing in it may refer to the call and so to the error.
-    return await transport.call(operation, **parameters)
+    with first_answer:
+        return await transport.call(operation, **parameters)
 
 
 class CallQueue:
@@ -74,6 +78,7 @@ class CallQueue:
         transport: How calls reach AWS Batch.
         connections: What is left of the transport's connections.
         observers: Who hears of calls.
+        first_answer: Watches calls until one is answered.
         use: What these calls take connections for.
         max_rate: Never more calls a second than these.
 
@@ -88,12 +93,14 @@ class CallQueue:
         transport: BatchTransport,
         connections: Connections,
         observers: Observers,
+        first_answer: FirstAnswer,
         *,
         use: Use,
         max_rate: float,
     ) -> None:
         self._transport = transport
         self._observers = observers
+        self._first_answer = first_answer
         self._connections = connections
         self._use = use
         self._throttle = AdaptiveThrottle(max_rate, Random())  # noqa: S311
@@ -181,7 +188,7 @@ class CallQueue:
         self._sent += 1
         self._throttle.on_sent(self._sent, now, max(call.queued_at, self._freed_at))
         self._connections.take(self._use)
-        task = call.send(self._transport)
+        task = call.send(self._transport, self._first_answer)
         self._under_way.add(task)
         number = self._sent
         task.add_done_callback(lambda task: self._on_ended(call, number, now, task))
@@ -195,7 +202,7 @@ class CallQueue:
         self._connections.give_back(self._use)
         try:
             if task.cancelled():
-                self._fail(call, CutOffError.of(call.operation, call.parameters), "cancelled", sent_at)
+                self._fail(call, CutOffError(), "cancelled", sent_at)
             elif (error := task.exception()) is not None:
                 self._on_error(call, number, sent_at, error)
             else:
@@ -237,6 +244,7 @@ class CallQueue:
         self._notify(call, how, sent_at)
 
     def _notify(self, call: QueuedCall, how: Failure | str, sent_at: float) -> None:
+        self._first_answer.note(how)
         self._observers.notify(
             CallEnded.of(
                 call.operation,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypedDict
 
 import anyio
 
@@ -29,7 +29,7 @@ from awaitbatch.errors import JobNotFoundError
 from awaitbatch.instrumentation._log import write_log
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Coroutine, Iterable, Sequence
+    from collections.abc import Collection, Coroutine, Iterable, Sequence
     from types import TracebackType
     from typing import Unpack
 
@@ -43,6 +43,13 @@ if TYPE_CHECKING:
     from awaitbatch._results import WaitResult
     from awaitbatch._transport import BatchTransport
     from awaitbatch.instrumentation import Observer
+
+
+_WHILE_ABSENT: Final = (Window(0.2, 0.4), Window(0.5, 0.8), Window(1.0, 1.4))
+"""When a describe asks again for a job that an answer lacks, in seconds after it.
+
+A job that was just submitted can be absent for a moment, but who mistyped an id wants to know within three seconds.
+"""
 
 
 class WaitLimits(TypedDict, total=False):
@@ -92,7 +99,8 @@ class BatchClient:
         max_retries: How many checks a poll may make after the first before it raises `MaxRetriesExceededError`;
             ``math.inf`` for no limit, None for `MAX_RETRIES`.
         status_retries: How many answers in a row may lack the job, and how often a describe is tried, or a submission
-            that did not reach AWS; None for `STATUS_RETRIES`.
+            that did not reach AWS; None for `STATUS_RETRIES`, and for `describe`'s own rule about jobs that answers
+            lack.
         backoff: When a poll checks again: `ExponentialBackoff` (the default), `FixedInterval`, or a `Backoff` of yours.
         max_calls_per_second: The most DescribeJobs calls to send per second. Below it, the rate adapts to what AWS
             allows.
@@ -246,23 +254,43 @@ class BatchClient:
 
     # Describing.
 
-    async def describe(self, job_id: str) -> dict[str, Any]:
+    async def describe(self, job_id: str, *, status_retries: float | None = None) -> dict[str, Any]:
         """The job's description, as botocore returns it.
+
+        A job that was just submitted can be absent for a moment. So a job that AWS Batch does not know is asked for
+        again, three times within three seconds; or as by `get_job_description`, if ``status_retries`` is given here or
+        to the client.
 
         Args:
             job_id: A job's id or ARN.
+            status_retries: How many answers in a row may lack the job, and how often calls may fail.
 
         Raises:
             InvalidJobIdError: It cannot be a job's id.
-            JobNotFoundError: AWS Batch does not know the job, even when asked ``status_retries`` times.
+            JobNotFoundError: AWS Batch does not know the job.
             DescribeError: DescribeJobs failed for good, or ``status_retries`` times.
             ClientClosedError: The client is not open.
         """
-        return (await self._wait(job_id, self._config.window_of_describes(), None, {})).description()
+        given = self._config.status_retries if status_retries is None else status_retries
+        return await self._describe(job_id, status_retries, _WHILE_ABSENT if given is None else None)
 
-    async def get_job_description(self, job_id: str) -> dict[str, Any]:
-        """The same as `describe`, under Airflow's name."""
-        return await self.describe(job_id)
+    async def get_job_description(
+        self, job_id: str, *, status_retries: float | None = None
+    ) -> dict[str, Any]:
+        """The job's description, as by `describe`, but with Airflow's patience.
+
+        A job that AWS Batch does not know is asked for ``status_retries`` times, with the pauses of the client's
+        backoff: with the defaults for more than a minute.
+
+        Args:
+            job_id: A job's id or ARN.
+            status_retries: As for the client, for this call alone.
+
+        Raises:
+            JobNotFoundError: AWS Batch does not know the job, even when asked so often; and the other errors of
+                `describe`.
+        """
+        return await self._describe(job_id, status_retries, None)
 
     async def describe_jobs(self, jobs: Iterable[str]) -> dict[str, Any]:
         """Describe any number of jobs, with as few calls as possible.
@@ -295,13 +323,16 @@ class BatchClient:
 
         Args:
             job_id: A job's id or ARN.
-            match_status: The states, such as ``["RUNNING", "FAILED"]``.
+            match_status: The states, such as ``["RUNNING", "FAILED"]``, or a single one. The parent of an array job
+                counts as RUNNING, too, once a child runs or has run.
             limits: ``backoff``, ``max_retries`` and ``status_retries`` as for the client, for this wait alone.
 
         Returns:
             True, always.
 
         Raises:
+            ValueError: AWS Batch has no such state.
+            StatusUnreachableError: The job has ended in another state.
             MaxRetriesExceededError: ``max_retries`` + 1 checks did not see it.
             InvalidJobIdError: It cannot be a job's id.
             JobNotFoundError: AWS Batch does not know the job, or no longer.
@@ -318,6 +349,9 @@ class BatchClient:
     ) -> dict[str, Any]:
         """Wait until the job runs or has already ended.
 
+        The parent of an array job, which AWS Batch shows as PENDING for as long as its children run, counts as running
+        once a child runs or has run.
+
         Args:
             job_id: A job's id or ARN.
             delay: Seconds before the first check, give or take one; None for a moment drawn between
@@ -325,7 +359,7 @@ class BatchClient:
             limits: ``backoff``, ``max_retries`` and ``status_retries`` as for the client, for this wait alone.
 
         Returns:
-            The description with the status that ended the wait.
+            The description that ended the wait.
 
         Raises:
             MaxRetriesExceededError: ``max_retries`` + 1 checks did not see it run; and the errors of `poll_job_status`.
@@ -374,8 +408,8 @@ class BatchClient:
                 `poll_job_status`.
         """
         job = await self.poll_for_job_running(job_id, delay, **limits)
-        job_id = job["jobId"]
-        if job["status"] not in self._terminal_states:
+        job_id, status = job["jobId"], job["status"]
+        if status not in self._terminal_states:
             # The wait may last for days, and a description takes more memory than all else of it.
             job = {}
         fetching = (
@@ -387,11 +421,17 @@ class BatchClient:
             if job:
                 return job
             pause, awaited = self._pause(delay), self._terminal_states
-            result = await self._wait(job_id, pause, awaited, limits, last_status=self.RUNNING_STATE)
+            # PENDING if it is the parent of an array job.
+            last_status = JobStatus.__members__.get(status)
+            result = await self._wait(job_id, pause, awaited, limits, last_status=last_status)
             return result.description()
 
-    async def check_job_success(self, job_id: str) -> bool:
+    async def check_job_success(self, job_id: str, *, status_retries: float | None = None) -> bool:
         """Check the job once.
+
+        Args:
+            job_id: A job's id or ARN.
+            status_retries: As for `describe`.
 
         Returns:
             True if it succeeded; anything else raises an error.
@@ -401,7 +441,7 @@ class BatchClient:
             JobNotCompleteError: It has not ended yet.
             UnknownJobStatusError: It has a status that is not known; and the errors of `describe`.
         """
-        return require_success(await self.describe(job_id))
+        return require_success(await self.describe(job_id, status_retries=status_retries))
 
     # Submitting and ending jobs.
 
@@ -538,7 +578,7 @@ class BatchClient:
     def _terminal_states(self) -> tuple[str, str]:
         return (self.SUCCESS_STATE, self.FAILURE_STATE)
 
-    def _rules(self, match_status: Container[str] | None, limits: WaitLimits) -> Rules:
+    def _rules(self, match_status: Collection[str] | None, limits: WaitLimits) -> Rules:
         unknown = limits.keys() - WaitLimits.__annotations__
         if unknown:
             names = ", ".join(WaitLimits.__annotations__)
@@ -565,18 +605,26 @@ class BatchClient:
         """The pause before a first check, as a window: jobs that pause at the same time can share calls."""
         return _drawn_pause(delay, self.DEFAULT_DELAY_MIN, self.DEFAULT_DELAY_MAX)
 
+    async def _describe(
+        self, job_id: str, status_retries: float | None, absent_windows: Sequence[Window] | None
+    ) -> dict[str, Any]:
+        limits = WaitLimits(status_retries=status_retries)
+        window = self._config.window_of_describes()
+        return (await self._wait(job_id, window, None, limits, absent_windows=absent_windows)).description()
+
     def _wait(
         self,
         job_id: str,
         window: Window,
-        match_status: Container[str] | None,
+        match_status: Collection[str] | None,
         limits: WaitLimits,
         *,
+        absent_windows: Sequence[Window] | None = None,
         last_status: str | None = None,
     ) -> Coroutine[Any, Any, WaitResult]:
         # No coroutine function itself: a frame, and what it holds, fewer for each of many thousand waits.
         rules = self._rules(match_status, limits)
-        rules["last_status"] = last_status
+        rules["absent_windows"], rules["last_status"] = absent_windows, last_status
         self._supervisor.check_open(job_id)
         return wait_for(self._supervisor.coalescer, parse_job_id(job_id), window, **rules)
 

@@ -21,10 +21,11 @@ from awaitbatch._core.text import error_line, message_of, one_line
 from awaitbatch._core.throttle import AdaptiveThrottle, ThrottleParameters
 from awaitbatch._core.watch import Watch
 from awaitbatch._core.windows import Windows
-from awaitbatch._failures import classify, drop_tracebacks
+from awaitbatch._failures import FETCHING, classify, drop_tracebacks
 from awaitbatch._jobs import TERMINAL
 from awaitbatch._responses import DescribeJobsResponse
 from awaitbatch._slices import SLICE, for_each_whatever_comes
+from awaitbatch._transport import told_by
 from awaitbatch.instrumentation._events import CallEnded, JobChanged, JobMissing, Throttled, WaitEnded
 from awaitbatch.instrumentation._log import write_log
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from awaitbatch._core.backoff import Window
     from awaitbatch._core.connections import Connections
     from awaitbatch._core.requests import Call, Delivery
+    from awaitbatch._first_answer import FirstAnswer
     from awaitbatch._jobs import JobHead
     from awaitbatch._transport import BatchTransport
     from awaitbatch.instrumentation._observers import Observers
@@ -81,6 +83,7 @@ class DescribeCoalescer:
         transport: How calls reach AWS Batch.
         connections: What is left of the transport's connections.
         observers: Who hears of calls, jobs and waits.
+        first_answer: Watches calls until one is answered.
         max_calls_per_second: Never more than so many calls a second.
         call_timeout: Seconds after which a call without an answer counts as failed.
 
@@ -95,6 +98,7 @@ class DescribeCoalescer:
         transport: BatchTransport,
         connections: Connections,
         observers: Observers,
+        first_answer: FirstAnswer,
         *,
         max_calls_per_second: float,
         call_timeout: float,
@@ -103,6 +107,7 @@ class DescribeCoalescer:
         self._connections = connections
         connections.listen(Use.DESCRIBE, self._wake_if_blocked)
         self._observers = observers
+        self._first_answer = first_answer
         # Asked once, since it would be for each wait.
         self._notifies_of_waits = observers.want(WaitEnded)
         self._call_timeout = call_timeout
@@ -252,7 +257,7 @@ class DescribeCoalescer:
     async def _describe(self, call: Call[Watch]) -> None:
         sent_at = self._loop.time()
         try:
-            with anyio.fail_after(self._call_timeout):
+            with self._first_answer, anyio.fail_after(self._call_timeout):
                 body = await self._transport.describe_jobs(call.job_ids)
             response = DescribeJobsResponse(body, call.job_ids)
         except (Exception, asyncio.CancelledError) as error:
@@ -260,7 +265,7 @@ class DescribeCoalescer:
                 self._notify_call_ended(call, "cancelled", sent_at)
                 raise
             if isinstance(error, TimeoutError) and not str(error):
-                error = TimeoutError(f"no answer within {self._call_timeout:g} s")
+                error = self._timed_out()
             drop_tracebacks(error)
             failure = classify(error, refreshes_credentials=self._transport.refreshes_credentials)
             await self._on_failure(call, failure, sent_at)
@@ -271,6 +276,13 @@ class DescribeCoalescer:
                 self._freed_at = self._loop.time()
             self._in_flight -= 1
             self._connections.give_back(Use.DESCRIBE)
+
+    def _timed_out(self) -> TimeoutError:
+        error = TimeoutError(f"no answer within {self._call_timeout:g} s")
+        fetching = told_by(self._transport, "fetching")
+        if fetching is not None:
+            error.add_note(f"{FETCHING}{fetching}")
+        return error
 
     async def _on_answer(self, call: Call[Watch], response: DescribeJobsResponse, sent_at: float) -> None:
         now = self._loop.time()
@@ -381,6 +393,7 @@ class DescribeCoalescer:
         sent_at: float,
         deliveries: Sequence[Delivery[Watch]] = (),
     ) -> None:
+        self._first_answer.note(how, is_logged=True)
         event = CallEnded.of(
             "DescribeJobs",
             how,

@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalE
 
 from awaitbatch._core.text import error_line
 from awaitbatch._failures import FETCHING, CredentialsError
+from awaitbatch._short_tracebacks import ShortTracebacks
 
 if TYPE_CHECKING:
     from aiobotocore.session import AioSession
@@ -40,6 +41,14 @@ class ClientCredentials:
         self._client = client
         self._session = session
         self._fetching: asyncio.Task[None] | None = None
+        self._tracebacks: ShortTracebacks | None = None
+        self._is_closed = False
+
+    @property
+    def fetching(self) -> str | None:
+        """The role or the provider whose credentials are being fetched at present; None if none are."""
+        is_fetching = self._fetching is not None and not self._fetching.done()
+        return _owner_of(self._credentials()) if is_fetching else None
 
     @property
     def renew_themselves(self) -> bool:
@@ -61,7 +70,7 @@ class ClientCredentials:
         if is_due is not None and not is_due():
             return
         if self._fetching is None or self._fetching.done():
-            self._fetching = asyncio.create_task(_fetch(credentials), name="awaitbatch credentials")
+            self._fetching = asyncio.create_task(self._fetch(credentials), name="awaitbatch credentials")
             # It may fail when nobody waits for it any more.
             self._fetching.add_done_callback(lambda task: task.cancelled() or task.exception())
         await asyncio.shield(self._fetching)
@@ -80,9 +89,22 @@ class ClientCredentials:
 
     async def aclose(self) -> None:
         """Give up fetching."""
-        if self._fetching is not None:
-            self._fetching.cancel()
-            await asyncio.wait({self._fetching})
+        self._is_closed = True
+        try:
+            if self._fetching is not None:
+                self._fetching.cancel()
+                await asyncio.wait({self._fetching})
+        finally:
+            if self._tracebacks is not None:
+                self._tracebacks.detach()
+
+    async def _fetch(self, credentials: Any) -> None:  # noqa: ANN401
+        if self._tracebacks is None:
+            self._tracebacks = ShortTracebacks(asyncio.get_running_loop().time)
+        if not self._is_closed:
+            self._tracebacks.attach()
+        self._tracebacks.mark()
+        await _fetch(credentials)
 
     def _credentials(self) -> Any:  # noqa: ANN401
         return getattr(getattr(self._client, "_request_signer", None), "_credentials", None)
@@ -93,8 +115,8 @@ async def _fetch(credentials: Any) -> None:  # noqa: ANN401
         async with asyncio.timeout(_SECONDS) as bound:
             await credentials.get_frozen_credentials()
     except Exception as error:
-        provider = str(getattr(credentials, "method", None) or type(credentials).__name__)
-        note = f"{FETCHING}{_role_of(credentials) or provider}"
+        provider = _provider_of(credentials)
+        note = f"{FETCHING}{_owner_of(credentials)}"
         if bound.expired():
             text = f"no credentials within {_SECONDS:g} s"
             timed_out = CredentialRetrievalError(provider=provider, error_msg=text)
@@ -106,6 +128,14 @@ async def _fetch(credentials: Any) -> None:  # noqa: ANN401
             raise
         message = f"the credentials ({provider}) could not be fetched: {error_line(error)}"
         raise CredentialsError(message) from error
+
+
+def _owner_of(credentials: Any) -> str:  # noqa: ANN401
+    return _role_of(credentials) or _provider_of(credentials)
+
+
+def _provider_of(credentials: Any) -> str:  # noqa: ANN401
+    return str(getattr(credentials, "method", None) or type(credentials).__name__)
 
 
 def _role_of(credentials: Any) -> str | None:  # noqa: ANN401

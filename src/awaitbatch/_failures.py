@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import botocore.exceptions as botocore_errors
@@ -14,26 +14,20 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from awaitbatch._core.outcomes import Failure, FailureKind
 from awaitbatch._core.text import error_line, message_of, one_line
-from awaitbatch.errors import ClientClosedError, call_in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 
 class UnreadableResponseError(Exception):
     """The HTTP status is good, but the body is not the answer that it should be."""
 
 
-class CutOffError(ClientClosedError):
-    """The client was closed while the call was on its way."""
+class CutOffError(Exception):
+    """The client was closed while the call was on its way, and nobody can tell what became of it."""
 
-    @classmethod
-    def of(cls, operation: str, request: Mapping[str, Any]) -> Self:
-        """The error of such a call."""
-        what, done = call_in_words(operation, request)
-        return cls(
-            f"{what} may or may not have been {done}: the BatchClient was closed before the answer came"
-        )
+    def __init__(self, text: str = "the BatchClient was closed before the answer came") -> None:
+        super().__init__(text)
 
 
 class CredentialsError(Exception):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, Final, Literal
 
@@ -41,7 +42,7 @@ def parse_statuses(match_status: object) -> frozenset[str]:
     """The states to wait for, given as a collection of them, or as a single one.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is none, or AWS has no such status.
         TypeError: They are not str.
     """
     given = [match_status] if isinstance(match_status, str) else match_status
@@ -56,7 +57,22 @@ def parse_statuses(match_status: object) -> frozenset[str]:
     if not statuses:
         message = f"match_status must be at least one status, not {shown(match_status)}"
         raise ValueError(message)
-    return frozenset(map(str.__str__, statuses))
+    parsed = [str.__str__(status) for status in statuses]
+    for status in parsed:
+        if status not in JobStatus.__members__:
+            message = (
+                f"match_status has {shown(status)}, which is no status of AWS Batch{_status_meant(status)}; "
+                f"the statuses are {', '.join(JobStatus)}"
+            )
+            raise ValueError(message)
+    return frozenset(parsed)
+
+
+def _status_meant(status: str) -> str:
+    """The status that was probably meant, as an end of a phrase; nothing if there is no telling."""
+    # Of a text that is longer than any status, the rest would only take time.
+    meant = get_close_matches(status.strip().upper()[:20], JobStatus.__members__, n=1)
+    return f" (did you mean {meant[0]}?)" if meant else ""
 
 
 def parse_job_id(job_id: object) -> str:
@@ -106,6 +122,8 @@ class JobHead(msgspec.Struct, gc=False, rename="camel"):
     status_reason: Any = None
     attempts: list[msgspec.Raw] | None = None
     eks_attempts: list[msgspec.Raw] | None = None
+    # Not decoded until somebody asks, for most jobs have none, and it could be anything.
+    array_properties: msgspec.Raw = msgspec.Raw()
     created_at: Any = None
     started_at: Any = None
     stopped_at: Any = None
@@ -116,6 +134,25 @@ class JobHead(msgspec.Struct, gc=False, rename="camel"):
         return len(self.attempts or self.eks_attempts or ())
 
     @property
+    def has_ended(self) -> bool:
+        """Whether it will never have another status."""
+        return self.status in TERMINAL
+
+    def counts_as_any_of(self, states: Collection[str]) -> bool:
+        """Whether it may be taken for a job in one of these states, whatever its status.
+
+        The parent of an array job counts as RUNNING once a child runs or has run. AWS Batch itself shows it as PENDING
+        until all of its children have ended.
+        https://docs.aws.amazon.com/batch/latest/userguide/array_jobs.html
+        """
+        # In this order, for it is asked at every check, and decoding takes longest.
+        return (
+            bool(self.array_properties)
+            and JobStatus.RUNNING in states
+            and _have_children_run(self.array_properties)
+        )
+
+    @property
     def order(self) -> tuple[int, int]:
         """Orders what was seen of one job: (attempts that have ended, rank of the status).
 
@@ -124,6 +161,24 @@ class JobHead(msgspec.Struct, gc=False, rename="camel"):
         """
         attempts = _LAST_ATTEMPT if self.status in TERMINAL else self.attempts_ended
         return (attempts, _RANKS.get(self.status or "", len(_RANKS)))
+
+
+class _ArrayProperties(msgspec.Struct, gc=False, rename="camel"):
+    status_summary: dict[str, Any] | None = None
+
+
+_decode_array_properties = msgspec.json.Decoder(_ArrayProperties).decode
+
+_HAVE_RUN: Final = (JobStatus.RUNNING, *TERMINAL)
+
+
+def _have_children_run(array_properties: msgspec.Raw) -> bool:
+    try:
+        children = _decode_array_properties(array_properties).status_summary or {}
+    except UNDECODABLE:
+        return False
+    counts = (children.get(status) for status in _HAVE_RUN)
+    return any(type(count) is int and count > 0 for count in counts)
 
 
 def decode_description(item: bytes) -> dict[str, Any]:

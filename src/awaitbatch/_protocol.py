@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 class BatchProtocol(Protocol):
     """The coroutines of `BatchClient`, whose documentation says what they do."""
 
-    async def describe(self, job_id: str) -> dict[str, Any]:
-        """The job's description."""
+    async def describe(self, job_id: str, *, status_retries: float | None = None) -> dict[str, Any]:
+        """The job's description; an error soon if there is no such job."""
 
-    async def get_job_description(self, job_id: str) -> dict[str, Any]:
-        """The job's description."""
+    async def get_job_description(
+        self, job_id: str, *, status_retries: float | None = None
+    ) -> dict[str, Any]:
+        """The job's description, with Airflow's patience if there is no such job."""
 
     async def describe_jobs(self, jobs: Iterable[str]) -> dict[str, Any]:
         """The descriptions of any number of jobs, as ``{"jobs": [...]}``."""
@@ -33,7 +35,7 @@ class BatchProtocol(Protocol):
     async def poll_for_job_running(
         self, job_id: str, delay: float | None = None, **limits: Unpack[WaitLimits]
     ) -> dict[str, Any]:
-        """The job's description once it runs or has ended."""
+        """The job's description once it, or a child of it, runs or has ended."""
 
     async def poll_for_job_complete(
         self, job_id: str, delay: float | None = None, **limits: Unpack[WaitLimits]
@@ -49,7 +51,7 @@ class BatchProtocol(Protocol):
     ) -> dict[str, Any]:
         """The job's final description, once it has run and ended."""
 
-    async def check_job_success(self, job_id: str) -> bool:
+    async def check_job_success(self, job_id: str, *, status_retries: float | None = None) -> bool:
         """True if the job succeeded."""
 
     async def submit_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from awaitbatch._core.outcomes import Reason
 from awaitbatch._core.text import quantity
-from awaitbatch._jobs import TERMINAL, UNDECODABLE, JobStatus, decode_description
+from awaitbatch._jobs import UNDECODABLE, JobStatus, decode_description
 from awaitbatch.errors import (
     ClientClosedError,
     DescribeError,
@@ -14,6 +14,7 @@ from awaitbatch.errors import (
     JobNotCompleteError,
     JobNotFoundError,
     MaxRetriesExceededError,
+    StatusUnreachableError,
     UnknownJobStatusError,
 )
 
@@ -47,6 +48,7 @@ class WaitResult(NamedTuple):
 
         Raises:
             JobNotFoundError: AWS Batch does not know the job, or no longer.
+            StatusUnreachableError: The job has ended in another state than those awaited.
             MaxRetriesExceededError: The awaited status did not come within the allowed checks.
             DescribeError: DescribeJobs failed.
             ClientClosedError: The client was closed first.
@@ -69,6 +71,8 @@ class WaitResult(NamedTuple):
         match self.outcome.reason:
             case Reason.ABSENT:
                 raise self._not_found()
+            case Reason.UNREACHABLE:
+                raise self._unreachable()
             case Reason.EXHAUSTED:
                 raise self._exhausted() from (failure.error if failure else None)
             case Reason.CLOSED:
@@ -92,7 +96,10 @@ class WaitResult(NamedTuple):
     def _not_found(self) -> JobNotFoundError:
         job_id, status = self.watch.job_id, self.watch.last_status
         if status is None:
-            history = "it was never seen; check the id, the region and the account, or raise status_retries"
+            history = (
+                "it was never seen; check the id, the region and the account, "
+                "or set status_retries to ask more often"
+            )
         else:
             history = (
                 f"it was last seen as {status} and has vanished; AWS keeps ended jobs for a week, "
@@ -103,20 +110,26 @@ class WaitResult(NamedTuple):
         message = f"AWS Batch job ({job_id}) not found in {answers}{checks}: {history}"
         return JobNotFoundError(message, job_id=job_id, seen=status is not None)
 
+    def _unreachable(self) -> StatusUnreachableError:
+        job_id, status = self.watch.job_id, str(self.watch.last_status)
+        awaited = tuple(sorted(self.watch.match_status or ()))
+        *most, last = awaited
+        states = f"{', '.join(most)} or {last}" if most else last
+        message = (
+            f"AWS Batch job ({job_id}) has ended as {status} and will never be {states}; describe it to see what "
+            f"happened, or let poll_job_status wait for {status}, too"
+        )
+        return StatusUnreachableError(message, job_id=job_id, status=status, awaited=awaited)
+
     def _exhausted(self) -> MaxRetriesExceededError:
         job_id, checks, status = self.watch.job_id, self.watch.checks, self.watch.last_status
         failure, reason = self.outcome.failure, self.watch.last_reason
         seen = f"last seen as {status}" if status else "never seen"
         why = f" ({reason.rstrip('. ')})" if reason else ""
         last = f", the last one failed ({_explained(failure)})" if failure else ""
-        outlook = (
-            "the job has ended, so waiting longer would not help"
-            if status in TERMINAL
-            else "the job itself goes on, so raise max_retries to wait longer"
-        )
         message = (
             f"AWS Batch job ({job_id}) status checks exceed max_retries: {quantity(checks, 'check', 'checks')}, {seen}"
-            f"{why}{last}; {outlook}"
+            f"{why}{last}; the job itself goes on, so raise max_retries to wait longer"
         )
         return MaxRetriesExceededError(
             message, job_id=job_id, checks=checks, last_status=status, last_reason=reason

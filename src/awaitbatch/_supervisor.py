@@ -14,8 +14,10 @@ from awaitbatch._call_queue import CallQueue
 from awaitbatch._coalescer import DescribeCoalescer
 from awaitbatch._core.connections import Connections, Use
 from awaitbatch._core.text import error_line, one_line
+from awaitbatch._first_answer import FirstAnswer
 from awaitbatch._log_fetchers import LogFetchers, wait_despite_cancellation
 from awaitbatch._submission import Submissions
+from awaitbatch._transport import told_by
 from awaitbatch.errors import ClientClosedError
 from awaitbatch.instrumentation._events import ClientClosed, ClientOpened
 from awaitbatch.instrumentation._log import LogObserver, write_log
@@ -75,11 +77,12 @@ class Supervisor:
     @property
     def region_name(self) -> str | None:
         """The region of the jobs, fit for a line of text; None if the transport cannot say."""
-        try:
-            region_name = self.transport.region_name
-        except Exception:  # noqa: BLE001
-            return None
-        return None if region_name is None else one_line(str(region_name))
+        return told_by(self.transport, "region_name")
+
+    @property
+    def endpoint_url(self) -> str | None:
+        """Where calls are sent, likewise."""
+        return told_by(self.transport, "endpoint_url")
 
     async def open(self) -> None:
         """Open the transport and start the coalescer.
@@ -123,7 +126,10 @@ class Supervisor:
     def _begin_to_queue(self) -> None:
         """Make what sends calls, or holds them back for now."""
         config, self._connections = self._config, Connections()
-        common = (self.transport, self._connections, self._observers)
+        self._first_answer = FirstAnswer(
+            self._observers, lambda: self.endpoint_url, lambda: told_by(self.transport, "fetching")
+        )
+        common = (self.transport, self._connections, self._observers, self._first_answer)
         self.coalescer = DescribeCoalescer(
             *common, max_calls_per_second=config.max_calls_per_second, call_timeout=config.call_timeout
         )
@@ -197,6 +203,7 @@ class Supervisor:
                 self._log.write_rest()
 
     async def _end(self) -> None:
+        self._first_answer.close()
         try:
             await self.coalescer.close(self._failure)
         finally:
@@ -207,7 +214,7 @@ class Supervisor:
             tasks.start_soon(self._coalesce)
             tasks.start_soon(self._log.drain)
             self.state = State.OPEN
-            self._observers.notify(ClientOpened(region_name=self.region_name))
+            self._observers.notify(ClientOpened(region_name=self.region_name, endpoint_url=self.endpoint_url))
             self._opened.set()
             await self._closing.wait()
             # Nobody waits for answers any more, so calls under way are given up.

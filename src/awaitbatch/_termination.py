@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from awaitbatch._core.outcomes import FailureKind
-from awaitbatch._failures import classify
+from awaitbatch._failures import CutOffError, classify
+from awaitbatch.errors import ClientClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,9 +36,12 @@ async def end_job(
         ClientClosedError: The client was closed before AWS answered.
         Exception: Whatever the transport raises.
     """
+    request = {"jobId": job_id, "reason": reason}
     for number in itertools.count(1):
         try:
-            return await queue.call(operation, {"jobId": job_id, "reason": reason})
+            return await queue.call(operation, request)
+        except CutOffError:
+            raise ClientClosedError.left_open(operation, request) from None
         except Exception as error:
             # No failure is kept: it would refer to the error, the error to this frame, and the frame to the request.
             if number >= _TRIES or classify(error, operation=operation).kind is not FailureKind.TRANSIENT:

@@ -20,7 +20,7 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError
 
 from awaitbatch._core.redaction import Redactor
-from awaitbatch._core.text import first_line
+from awaitbatch._core.text import first_line, one_line
 from awaitbatch._credentials import ClientCredentials
 from awaitbatch._failures import EXPIRY_CODES, RedirectedError
 from awaitbatch._jobs import UNDECODABLE
@@ -42,6 +42,10 @@ class BatchTransport(Protocol):
     @property
     def region_name(self) -> str | None:
         """The region of the jobs."""
+
+    @property
+    def endpoint_url(self) -> str | None:
+        """Where calls are sent, without secrets; None if it has no address."""
 
     @property
     def max_connections(self) -> int:
@@ -69,6 +73,15 @@ class BatchTransport(Protocol):
 
         It is a single attempt: whoever calls knows whether it can be repeated, and has to see each throttled call.
         """
+
+
+def told_by(transport: BatchTransport, name: str) -> str | None:
+    """What a transport tells of itself, fit for a line of text; None if it does not, as one of the user's own may."""
+    try:
+        value = getattr(transport, name, None)
+        return None if value is None else one_line(str(value))
+    except Exception:  # noqa: BLE001
+        return None
 
 
 # Set while a call of ours is under way, to the transport that sends it. Event handlers of a client that we share
@@ -150,6 +163,18 @@ class AiobotocoreTransport:
         """The client's region; None before it is created."""
         region_name: str | None = self._client.meta.region_name if self._client is not None else None
         return region_name
+
+    @property
+    def endpoint_url(self) -> str | None:
+        """Where the client sends calls, without a password; None before it is created."""
+        url = self._client.meta.endpoint_url if self._client is not None else None
+        return url and self._redactor()(url)
+
+    @property
+    def fetching(self) -> str | None:
+        """The role or the provider whose credentials are being fetched at present; None if none are."""
+        credentials: ClientCredentials | None = getattr(self, "_credentials", None)
+        return credentials.fetching if credentials is not None else None
 
     @property
     def max_connections(self) -> int:

@@ -113,7 +113,7 @@ async def describe_all(
         DescribeError: DescribeJobs failed for one of them.
         ClientClosedError: The client was closed first.
     """
-    rules["absence_is_final"] = True
+    rules["absent_windows"] = ()
     results = await wait_for_all(coalescer, job_ids, window, **rules)
     await for_each(list(results.values()), _raise_error)
     descriptions: list[dict[str, Any]] = []

@@ -5,6 +5,7 @@
     AwaitBatchError
     ├── InvalidJobIdError (also a ValueError)    refused before anything is sent
     ├── JobNotFoundError                         AWS Batch does not know the job, or no longer
+    ├── StatusUnreachableError                   the job has ended, and not in an awaited state
     ├── MaxRetriesExceededError                  the status did not come within max_retries checks
     ├── DescribeError                            DescribeJobs failed for good
     ├── JobFailedError                           the job's status is FAILED
@@ -60,6 +61,24 @@ class JobNotFoundError(AwaitBatchError):
             "describe it again, or use BatchClient.describe, which does so by itself"
         )
         return cls(message, job_id=job_id, seen=bool(found))
+
+
+class StatusUnreachableError(AwaitBatchError):
+    """The job has ended in another state than those awaited, so none of them can come any more.
+
+    Attributes:
+        job_id: The job's id.
+        status: The state in which it has ended.
+        awaited: The states that were awaited, sorted.
+    """
+
+    def __init__(
+        self, message: str = "", *, job_id: str = "", status: str = "", awaited: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+        self.status = status
+        self.awaited = awaited
 
 
 class MaxRetriesExceededError(AwaitBatchError):
@@ -232,11 +251,20 @@ class ClientClosedError(AwaitBatchError):
     @classmethod
     def not_done(cls, operation: str, request: Mapping[str, Any]) -> Self:
         """The error of a call that was still waiting for its turn when the client was closed."""
-        what, done = call_in_words(operation, request)
+        what, done = _call_in_words(operation, request)
         return cls(f"{what} was not {done}: the BatchClient was closed first; create another one")
 
+    @classmethod
+    def left_open(cls, operation: str, request: Mapping[str, Any]) -> Self:
+        """The error of a call that was on its way then, and was not answered in time."""
+        what, done = _call_in_words(operation, request)
+        return cls(
+            f"{what} may or may not have been {done}: the BatchClient was closed before the answer came; "
+            "describe the job to find out"
+        )
 
-def call_in_words(operation: str, request: Mapping[str, Any]) -> tuple[str, str]:
+
+def _call_in_words(operation: str, request: Mapping[str, Any]) -> tuple[str, str]:
     """What a call is about, and what it does to it."""
     done = {"SubmitJob": "submitted", "CancelJob": "cancelled", "TerminateJob": "terminated"}
     job_id = request.get("jobId")

@@ -37,6 +37,12 @@ def seen(status: str | None, attempts: int = 0, reason: object = None) -> JobHea
     return JobHead(status=status, status_reason=reason, attempts=[msgspec.Raw(b"{}")] * attempts)
 
 
+def array(**children: int) -> JobHead:
+    """An array's parent as a call saw it while so many children were in these states."""
+    properties = msgspec.json.encode({"statusSummary": children})
+    return JobHead(status="PENDING", array_properties=msgspec.Raw(properties))
+
+
 class Probe(Request):
     """A request that writes down what it hears, and answers as it is made to.
 

@@ -313,7 +313,9 @@ def test_what_would_come_again_ends_nobody_who_came_after_the_call() -> None:
     account.watch("other", one_shot=True)
     second = account.take()
     account.watch("other", one_shot=True)
-    assert [watch.job_id for watch, _ in account.windows.fail(first, PERMANENT, account.now)] == ["describe-0"]
+    assert [watch.job_id for watch, _ in account.windows.fail(first, PERMANENT, account.now)] == [
+        "describe-0"
+    ]
     assert [watch.job_id for watch, _ in account.windows.fail(second, PERMANENT, account.now)] == ["other"]
     assert [watch.job_id for watch in account.windows] == ["other"]
     assert account.take().job_ids == ("other",)

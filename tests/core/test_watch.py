@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, FixedInterval, Window
-from awaitbatch._core.outcomes import MATCHED, Failure, FailureKind, Outcome, Reason
+from awaitbatch._core.outcomes import MATCHED, UNREACHABLE, Failure, FailureKind, Outcome, Reason
 from awaitbatch._core.watch import Watch
 from awaitbatch._core.windows import Windows
 
-from .probes import PERMANENT, REFUSED, THROTTLED, TRANSIENT, failure, seen
+from .probes import PERMANENT, REFUSED, THROTTLED, TRANSIENT, array, failure, seen
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Collection, Sequence
 
 ENDED = frozenset({"SUCCEEDED", "FAILED"})
 FREELY_THROTTLED = failure(FailureKind.THROTTLED, costs_attempt=False)
@@ -44,11 +44,11 @@ def never(*_: object) -> None:
 
 
 def watch(
-    match_status: Container[str] | None,
+    match_status: Collection[str] | None,
     *,
     max_retries: float = math.inf,
     status_retries: float = 3,
-    absence_is_final: bool = False,
+    absent_windows: Sequence[Window] | None = None,
     backoff: Backoff | None = None,
 ) -> Watch:
     """Somebody who waits for the job ``a``."""
@@ -58,7 +58,7 @@ def watch(
         match_status=match_status,
         max_retries=max_retries,
         status_retries=status_retries,
-        absence_is_final=absence_is_final,
+        absent_windows=absent_windows,
         backoff=backoff or Schedule(),
     )
 
@@ -117,6 +117,26 @@ class TestTheJob:
         request = poll(max_retries=1)
         request.on_seen(seen("RUNNING"))
         assert request.on_seen(seen("SUCCEEDED")) is MATCHED
+
+    @pytest.mark.parametrize("on_seen", [Watch.on_seen, Watch.on_seen_early])
+    def test_an_end_that_is_not_awaited(self, on_seen: Any) -> None:
+        """When the job has ended otherwise than awaited, the poll ends at once, whoever's place brought the news."""
+        request = watch({"RUNNING", "SUCCEEDED"})
+        request.on_seen(seen("STARTING"))
+        assert on_seen(request, seen("FAILED")) is UNREACHABLE
+        assert (request.checks, request.last_status) == (1, "FAILED")
+
+    @pytest.mark.parametrize("status", ["SUBMITTED", "STARTING", "HIBERNATING"])
+    def test_what_has_not_ended_may_still_come(self, status: str) -> None:
+        """No other state ends a poll, not even one that nobody knows."""
+        assert watch({"RUNNABLE"}).on_seen(seen(status)) == opens_after(1)
+
+    def test_running_children(self) -> None:
+        """A poll takes what an array's parent counts as for its status, if that is awaited."""
+        assert watch({"RUNNING"}).on_seen(array(RUNNING=1)) is MATCHED
+        assert watch({"RUNNING"}).on_seen_early(array(RUNNING=1)) is MATCHED
+        assert poll().on_seen(array(RUNNING=1)) == opens_after(1)
+        assert watch({"RUNNING"}).on_seen(array(STARTING=2)) == opens_after(1)
 
     def test_no_bound(self) -> None:
         """With math.inf a poll never gives up."""
@@ -248,8 +268,22 @@ class TestAbsent:
         assert request.last_status == "RUNNING"
 
     def test_absence_may_be_final(self) -> None:
-        """With absence_is_final one good answer without the job is enough."""
-        assert describe(status_retries=10, absence_is_final=True).on_absent() == Outcome(Reason.ABSENT)
+        """Without a window for absent jobs one good answer without the job is enough."""
+        assert describe(status_retries=10, absent_windows=()).on_absent() == Outcome(Reason.ABSENT)
+
+    def test_windows_for_absent_jobs(self) -> None:
+        """Where there are such windows they are used one after the other, whatever status_retries says."""
+        windows = (Window(1, 2), Window(3, 4))
+        request = describe(status_retries=1, absent_windows=windows)
+        assert [request.on_absent() for _ in range(3)] == [*windows, Outcome(Reason.ABSENT)]
+
+    def test_lost_calls_use_up_no_window_for_absent_jobs(self) -> None:
+        """Failures have their own bound, and their own pauses."""
+        request = describe(status_retries=9, absent_windows=(Window(1, 2),))
+        assert request.on_failure(TRANSIENT) == opens_after(1)
+        assert request.on_absent() == Window(1, 2)
+        assert request.on_failure(TRANSIENT) == opens_after(2)
+        assert request.on_absent() == Outcome(Reason.ABSENT)
 
     def test_a_describe_checks_status_retries_times_whatever_the_reason(self) -> None:
         """Lost calls and absences together are status_retries checks, and the failure is what is reported."""

@@ -102,3 +102,12 @@ def test_what_had_no_line_ends_without_one(incident: Incident) -> None:
     incident.went_well(20)
     incident.occurred(30)
     assert incident.went_well(40) is None
+
+
+def test_what_does_not_count(incident: Incident) -> None:
+    """A sign that it goes on may begin it, and have a line, without being counted."""
+    assert incident.occurred(100, counts=False) is Line.BEGIN
+    assert incident.occurred(110) is None
+    assert incident.occurred(160, counts=False) is Line.SUMMARY
+    assert (incident.count, incident.began) == (1, 100)
+    assert incident.went_well(165) is Line.END

@@ -32,6 +32,7 @@ EXAMPLES: list[errors.AwaitBatchError] = [
     errors.AwaitBatchError("text"),
     errors.InvalidJobIdError("text"),
     errors.JobNotFoundError("text", job_id="a", seen=True),
+    errors.StatusUnreachableError("text", job_id="a", status="FAILED", awaited=("RUNNING",)),
     errors.MaxRetriesExceededError("text", job_id="a", checks=7, last_status="RUNNING", last_reason="x"),
     errors.DescribeError("text", job_id="a", code="AccessDeniedException", http_status=403),
     errors.JobFailedError("text", job=JOB),
@@ -247,6 +248,13 @@ class TestResults:
         assert "(a-1)" in str(error)
         assert "vanished" in str(error)
         assert "RUNNING" in str(error)
+
+    def test_unreachable(self) -> None:
+        """Who waits for what can never come reads how the job ended, and what it will never be."""
+        error = raised(result(Outcome(Reason.UNREACHABLE), last_status="FAILED"))
+        assert isinstance(error, errors.StatusUnreachableError)
+        assert (error.job_id, error.status, error.awaited) == ("a-1", "FAILED", ("SUCCEEDED",))
+        assert "(a-1) has ended as FAILED and will never be SUCCEEDED" in str(error)
 
     @pytest.mark.parametrize("cause", [None, TimeoutError("slow")], ids=["checks", "a failure"])
     def test_exhausted(self, cause: Exception | None) -> None:

@@ -74,14 +74,60 @@ async def test_a_job_that_never_appears_is_not_found() -> None:
         assert client.statistics().calls == 5
 
 
-async def test_a_job_may_appear_late() -> None:
+@pytest.mark.parametrize("name", ["describe", "get_job_description", "check_job_success"])
+async def test_a_job_may_appear_late(name: str) -> None:
     """A job that answers lack for a moment is found all the same."""
     server = make_server()
     async with make_client(server) as client:
-        asking = asyncio.create_task(client.describe("late"))
+        asking = asyncio.create_task(getattr(client, name)("late"))
         await asyncio.sleep(1)
-        server.add_job("late")
-        assert (await asking)["jobId"] == "late"
+        server.add_job("late", life_cycle=ENDED)
+        assert await asking
+
+
+@pytest.mark.parametrize("name", ["describe", "check_job_success", "get_job_awslogs_info"])
+async def test_who_mistypes_an_id_learns_it_soon(name: str) -> None:
+    """Unless somebody has set status_retries, an unknown id is an error after three or four answers within 3 s."""
+    loop = asyncio.get_running_loop()
+    for _ in range(20):
+        async with make_client(make_server()) as client:
+            begin = loop.time()
+            with pytest.raises(
+                JobNotFoundError, match=r"\(ghost\) not found in \d answers in a row: it was never"
+            ):
+                await getattr(client, name)("ghost")
+            assert 1.5 <= loop.time() - begin <= 3.1
+            assert 3 <= client.statistics().calls <= 4
+
+
+async def test_get_job_description_has_airflows_patience() -> None:
+    """Under Airflow's name an unknown id is asked for status_retries times, with the backoff's pauses."""
+    loop = asyncio.get_running_loop()
+    async with make_client(make_server(), backoff=FixedInterval(8)) as client:
+        with pytest.raises(JobNotFoundError, match="10 answers"):
+            await client.get_job_description("ghost")
+        assert 9 * 4 <= loop.time() <= 9 * 8.1
+
+
+@pytest.mark.parametrize("name", ["describe", "get_job_description", "check_job_success"])
+async def test_status_retries_may_be_given_to_the_call(name: str) -> None:
+    """A call's own status_retries goes before the client's, and makes the backoff's pauses those of the call."""
+    loop = asyncio.get_running_loop()
+    for given in ({}, {"status_retries": 2}):
+        async with make_client(make_server(), backoff=FixedInterval(8), **given) as client:
+            begin = loop.time()
+            with pytest.raises(JobNotFoundError, match="in 6 answers"):
+                await getattr(client, name)("ghost", status_retries=6)
+            assert loop.time() - begin >= 5 * 4
+            with pytest.raises(ValueError, match="status_retries"):
+                await getattr(client, name)("ghost", status_retries=0)
+
+
+async def test_status_retries_of_the_client_hold_for_describes() -> None:
+    """Who gives status_retries to the client means describes, too."""
+    async with make_client(make_server(), backoff=FixedInterval(8), status_retries=12) as client:
+        with pytest.raises(JobNotFoundError, match="in 12 answers"):
+            await client.describe("ghost")
 
 
 async def test_describe_jobs_answers_like_boto3() -> None:

@@ -35,8 +35,8 @@ def wait(client: BatchClient, job_id: str) -> Awaitable[Any]:
 
 
 def wait_in_vain(client: BatchClient, job_id: str) -> Awaitable[Any]:
-    """Wait for a state that the job has left behind."""
-    return client.poll_job_status(job_id, ["RUNNING"])
+    """Wait for states that the job has left behind."""
+    return client.poll_job_status(job_id, ["STARTING", "RUNNING"])
 
 
 def check(client: BatchClient, job_id: str) -> Awaitable[Any]:
@@ -155,8 +155,8 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
         describe,
         from_then_on(1, b'{"jobs": []}'),
         (
-            "AWS Batch job (JOB) not found in 10 answers in a row: it was never seen; check the id, the region and the "
-            "account, or raise status_retries"
+            "AWS Batch job (JOB) not found in 4 answers in a row: it was never seen; check the id, the region and the "
+            "account, or set status_retries to ask more often"
         ),
     ),
     (
@@ -213,12 +213,12 @@ TEXTS: list[tuple[str, Any, Any, str]] = [
         ),
     ),
     (
-        "MaxRetriesExceededError",
+        "StatusUnreachableError",
         wait_in_vain,
         from_then_on(1, status("SUCCEEDED")),
         (
-            "AWS Batch job (JOB) status checks exceed max_retries: 6 checks, last seen as SUCCEEDED; "
-            "the job has ended, so waiting longer would not help"
+            "AWS Batch job (JOB) has ended as SUCCEEDED and will never be RUNNING or STARTING; "
+            "describe it to see what happened, or let poll_job_status wait for SUCCEEDED, too"
         ),
     ),
     (

@@ -38,12 +38,12 @@ async def test_a_client_opens_first_and_closes_last() -> None:
     server = make_server(region_name="eu-west-1")
     events: list[Event] = []
     async with make_client(server, observers=[events.append]) as client:
-        assert events == [ClientOpened(region_name="eu-west-1")]
+        assert events == [ClientOpened(region_name="eu-west-1", endpoint_url="https://batch.example")]
         job_ids = [server.add_job(life_cycle=LONG) for _ in range(3)]
         waits = [asyncio.create_task(client.poll_for_job_complete(job_id, 0)) for job_id in job_ids]
         await asyncio.sleep(3)
     await asyncio.gather(*waits, return_exceptions=True)
-    assert events[0] == ClientOpened(region_name="eu-west-1")
+    assert events[0] == ClientOpened(region_name="eu-west-1", endpoint_url="https://batch.example")
     assert events[-1] == ClientClosed(region_name="eu-west-1", error=None)
     assert [type(event) for event in events].count(ClientOpened) == 1
     assert [type(event) for event in events].count(ClientClosed) == 1
@@ -111,7 +111,10 @@ async def test_nothing_follows_the_close() -> None:
         submission = asyncio.create_task(client.submit_job(**JOB))
         await asyncio.sleep(0)
     assert (await submission)["jobName"] == JOB["jobName"]
-    assert [type(event) for event in events] == [ClientOpened, CallEnded, ClientClosed]
+    opened, ended, closed = events
+    assert isinstance(opened, ClientOpened)
+    assert isinstance(ended, CallEnded)
+    assert isinstance(closed, ClientClosed)
 
 
 async def test_one_event_for_each_describe_call() -> None:

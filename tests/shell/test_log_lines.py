@@ -30,11 +30,9 @@ class OwnError(BaseException):
 
 @pytest.fixture
 def written(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], Counter[str]]]:
-    """How often each line of INFO was written."""
+    """How often each line about a job was written."""
     with caplog.at_level(logging.INFO, "awaitbatch"):
-        yield lambda: Counter(
-            record.getMessage() for record in caplog.records if record.levelno == logging.INFO
-        )
+        yield lambda: Counter(record.getMessage() for record in caplog.records if hasattr(record, "job_id"))
 
 
 def expected(job_ids: list[str]) -> dict[str, int]:

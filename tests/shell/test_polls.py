@@ -17,6 +17,7 @@ from awaitbatch import (
     FixedInterval,
     JobNotFoundError,
     MaxRetriesExceededError,
+    StatusUnreachableError,
     Window,
 )
 from awaitbatch.testing import Fault, LifeCycleRanges
@@ -94,6 +95,45 @@ async def test_max_retries_bound_the_checks() -> None:
         with pytest.raises(MaxRetriesExceededError):
             await client.poll_for_job_complete(job_id, 0, max_retries=0)
         assert client.statistics().calls == 6
+
+
+@pytest.mark.parametrize("awaited", [["RUNNABLE"], ["SUCCEEDED", "RUNNING"], "SUCCEEDED"], ids=str)
+async def test_a_wait_that_cannot_be_fulfilled_ends(awaited: str | list[str]) -> None:
+    """A poll for other states than the one in which the job ends raises as soon as that is seen."""
+    server = make_server()
+    job_id = server.add_job(life_cycle=replace(QUICK, runnable=0, running=30, outcome="FAILED"))
+    loop = asyncio.get_running_loop()
+    async with make_client(server, backoff=FixedInterval(4)) as client:
+        if "RUNNING" in awaited:
+            await client.poll_for_job_complete(job_id, 0)
+        with pytest.raises(StatusUnreachableError, match=rf"\({job_id}\) has ended as FAILED") as caught:
+            await client.poll_job_status(job_id, awaited)
+        assert loop.time() < 36
+    error = caught.value
+    assert (error.job_id, error.status) == (job_id, "FAILED")
+    assert error.awaited == tuple(sorted([awaited] if isinstance(awaited, str) else awaited))
+
+
+async def test_a_wait_for_what_has_passed_costs_one_check() -> None:
+    """If the job has ended when the wait begins, its first check is its last."""
+    server = make_server()
+    async with make_client(server) as client:
+        with pytest.raises(StatusUnreachableError):
+            await client.poll_job_status(server.add_job(life_cycle=ENDED), ["RUNNING"])
+        assert client.statistics().calls == 1
+
+
+async def test_another_waits_answer_ends_it_too() -> None:
+    """A poll with a long interval hears of the end when somebody else does."""
+    server = make_server()
+    job_id = server.add_job(life_cycle=QUICK)
+    loop = asyncio.get_running_loop()
+    async with make_client(server) as client:
+        rare = asyncio.create_task(client.poll_job_status(job_id, ["PENDING"], backoff=FixedInterval(1000)))
+        await client.poll_for_job_complete(job_id, 0, backoff=FixedInterval(0.5))
+        with pytest.raises(StatusUnreachableError):
+            await rare
+        assert loop.time() < 6
 
 
 async def test_class_defaults_are_read_at_each_use() -> None:
@@ -310,6 +350,8 @@ async def test_arguments_of_a_poll_are_checked_too() -> None:
             await client.poll_for_job_complete("j", "1")  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="match_status"):
             await client.poll_job_status("j", [])
+        with pytest.raises(ValueError, match=r"'Succeded', .* \(did you mean SUCCEEDED\?\)"):
+            await client.poll_job_status("j", ["FAILED", "Succeded"])
         assert client.statistics().calls == 0
 
 

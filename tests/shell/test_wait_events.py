@@ -242,7 +242,7 @@ async def test_a_job_that_ended_otherwise_than_awaited_has_a_lag() -> None:
         with pytest.raises(AwaitBatchError):
             await client.poll_job_status(server.add_job(life_cycle=ENDED), ["RUNNING"], max_retries=0)
     (ended,) = of_kind(WaitEnded, events)
-    assert (ended.reason, ended.status) == ("exhausted", "SUCCEEDED")
+    assert (ended.reason, ended.status) == ("unreachable", "SUCCEEDED")
     assert ended.lag is not None
 
 

@@ -57,6 +57,8 @@ class Reason(StrEnum):
     """The job was seen as awaited."""
     ABSENT = "absent"
     """Good answers lack the job."""
+    UNREACHABLE = "unreachable"
+    """The job has ended, and not as awaited."""
     EXHAUSTED = "exhausted"
     """No check is left."""
     FAILED = "failed"
@@ -77,3 +79,4 @@ class Outcome(NamedTuple):
 
 
 MATCHED = Outcome(Reason.MATCHED)
+UNREACHABLE = Outcome(Reason.UNREACHABLE)

@@ -21,7 +21,7 @@ from awaitbatch._core.backoff import Window
 from awaitbatch._core.outcomes import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from awaitbatch._core.bisection import Bisection
     from awaitbatch._core.outcomes import Failure
@@ -43,6 +43,13 @@ class Observation(Protocol):
     @property
     def status_reason(self) -> object:
         """What AWS Batch says of the status, if it is a text."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the job will never have another status."""
+
+    def counts_as_any_of(self, states: Collection[str]) -> bool:
+        """Whether it may be taken for a job in one of these states, whatever its status."""
 
     @property
     def order(self) -> tuple[int, int]:

@@ -6,12 +6,12 @@ import math
 from typing import TYPE_CHECKING, Final, Required, TypedDict
 
 from awaitbatch._core.backoff import Backoff, Window
-from awaitbatch._core.outcomes import MATCHED, Failure, FailureKind, Outcome, Reason
+from awaitbatch._core.outcomes import MATCHED, UNREACHABLE, Failure, FailureKind, Outcome, Reason
 from awaitbatch._core.requests import Decision, Observation, Request
 from awaitbatch._core.text import one_line, quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable, Collection, Sequence
 
 _LACKS_STATUS: Final = Failure(
     FailureKind.TRANSIENT,
@@ -39,15 +39,17 @@ class Rules(TypedDict, total=False):
         max_retries: Checks after the first that a poll may make.
         status_retries: Good answers in a row that may lack the job, and tries that a one-shot describe may take.
         backoff: When to check again.
-        absence_is_final: Whether one good answer without the job is enough.
+        absent_windows: When to check again after good answers that lack the job, in place of ``status_retries`` and
+            ``backoff``: once for each window, so at the first such answer it is absent for good if there is none. None
+            leaves it to those two.
         last_status: The status that the same wait has seen before.
     """
 
-    match_status: Required[Container[str] | None]
+    match_status: Required[Collection[str] | None]
     max_retries: float
     status_retries: Required[float]
     backoff: Required[Backoff]
-    absence_is_final: bool
+    absent_windows: Sequence[Window] | None
     last_status: str | None
 
 
@@ -61,6 +63,7 @@ class Watch(Request):
         match_status: See `Rules`, as for all that follow.
 
     Attributes:
+        match_status: The awaited states; None takes any.
         checks: Checks by a poll that did not see the job as awaited.
         failures: Calls that failed a one-shot describe.
         absences: Good answers in a row that lacked the job.
@@ -69,10 +72,9 @@ class Watch(Request):
     """
 
     __slots__ = (
-        "_absence_is_final",
+        "_absent_windows",
         "_backoff",
         "_failure",
-        "_match_status",
         "_max_retries",
         "_status_retries",
         "absences",
@@ -81,6 +83,7 @@ class Watch(Request):
         "deliver",
         "failures",
         "last_status",
+        "match_status",
     )
 
     def __init__(
@@ -88,11 +91,11 @@ class Watch(Request):
         job_id: str,
         deliver: Callable[[Watch, Outcome | None, bytes | None], None],
         *,
-        match_status: Container[str] | None,
+        match_status: Collection[str] | None,
         max_retries: float = math.inf,
         status_retries: float,
         backoff: Backoff,
-        absence_is_final: bool = False,
+        absent_windows: Sequence[Window] | None = None,
         last_status: str | None = None,
     ) -> None:
         super().__init__(job_id, one_shot=match_status is None)
@@ -100,11 +103,11 @@ class Watch(Request):
         self.checks = 0
         self.last_status = last_status
         self.began = math.nan
-        self._match_status = match_status
+        self.match_status = match_status
         self._max_retries = max_retries
         self._status_retries = status_retries
         self._backoff = backoff
-        self._absence_is_final = absence_is_final
+        self._absent_windows = absent_windows
         self.absences = 0
         self.failures = 0
         self._failure: Failure | None = None
@@ -120,28 +123,33 @@ class Watch(Request):
         return job.reason if job is not None else None
 
     def on_seen(self, observation: Observation) -> Decision:
-        """Ends if the status is the awaited one; else it was a check."""
+        """Ends if the status is the awaited one, or can never be; else it was a check."""
         if observation.status is None:
             return self.on_failure(_LACKS_STATUS)
         return self.on_seen_early(observation) or self._checked()
 
     def on_seen_early(self, observation: Observation) -> Outcome | None:
-        """Ends if the status is the awaited one."""
-        status = observation.status
+        """Ends if the status is the awaited one, or can never be."""
+        status, awaited = observation.status, self.match_status
         if status is None:
             return None
-        if status != self.last_status:
+        is_news = status != self.last_status
+        if is_news:
             self.last_status = status
         self.absences = 0
         self._failure = None
-        return MATCHED if self._match_status is None or status in self._match_status else None
+        if awaited is None or status in awaited or observation.counts_as_any_of(awaited):
+            return MATCHED
+        return UNREACHABLE if is_news and observation.has_ended else None
 
     def on_absent(self) -> Decision:
         """Ends when good answers, as many as allowed, lacked the job one after the other."""
         self.absences += 1
-        if self._absence_is_final or self.absences >= self._status_retries:
+        windows = self._absent_windows
+        allowed = self._status_retries if windows is None else len(windows) + 1
+        if self.absences >= allowed:
             return Outcome(Reason.ABSENT)
-        return self._retry(self.absences)
+        return self._retry(self.absences) if windows is None else windows[self.absences - 1]
 
     def on_failure(self, failure: Failure) -> Decision:
         """Ends for good, counts as a check without a result, or costs nothing, as the failure's kind demands."""

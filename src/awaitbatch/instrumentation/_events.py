@@ -35,9 +35,11 @@ class ClientOpened(Event, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         region_name: The region of its jobs.
+        endpoint_url: Where it sends calls, without secrets.
     """
 
     region_name: str | None
+    endpoint_url: str | None = None
 
 
 class ClientClosed(Event, frozen=True, kw_only=True, gc=False):
@@ -99,6 +101,24 @@ class CallEnded(Event, frozen=True, kw_only=True, gc=False):
             http_status=how.http_status,
             **members,
         )
+
+
+class NoAnswer(Event, frozen=True, kw_only=True, gc=False):
+    """A call is under way, and AWS Batch has never answered any: the address may be wrong, or the network down.
+
+    It comes eight seconds after the first call, and about a minute after the last one or the last failure. None follows
+    the first answer, not even if that says that the call came too fast or was refused for what it asked for.
+
+    Attributes:
+        seconds: Seconds since the client's first call.
+        endpoint_url: Where calls are sent, without secrets; None if the transport cannot say.
+        fetching: The role or the provider whose credentials are being fetched, so that no call could be sent yet; None
+            if none are.
+    """
+
+    seconds: float
+    endpoint_url: str | None
+    fetching: str | None = None
 
 
 class Throttled(Event, frozen=True, kw_only=True, gc=False):
@@ -177,9 +197,9 @@ class WaitEnded(Event, frozen=True, kw_only=True, gc=False):
     Attributes:
         job_id: The job.
         kind: ``"describe"`` or ``"poll"``.
-        reason: ``"matched"`` (the job was seen as awaited), ``"absent"`` (AWS does not know it), ``"exhausted"`` (no
-            check is left), ``"failed"`` (calls failed), ``"broken"`` (the schedule raised), ``"closed"`` (the client
-            was closed) or ``"cancelled"``.
+        reason: ``"matched"`` (the job was seen as awaited), ``"absent"`` (AWS does not know it), ``"unreachable"``
+            (it has ended, and not as awaited), ``"exhausted"`` (no check is left), ``"failed"`` (calls failed),
+            ``"broken"`` (the schedule raised), ``"closed"`` (the client was closed) or ``"cancelled"``.
         seconds: How long it lasted.
         checks: Checks of a poll that did not see the job as awaited, those that failed included.
         status: The last status seen; None if there was none.

@@ -42,11 +42,11 @@ class Incident:
         self.count = 0
         self.began = -math.inf
 
-    def occurred(self, now: float) -> Line | None:
-        """It happened, for the first time or again."""
+    def occurred(self, now: float, *, counts: bool = True) -> Line | None:
+        """It happened, for the first time or again; or, if that does not count, it shows that it goes on."""
         if self._went_well and now >= self._last_event + self._recovery:
             self.began, self.count, self._is_logged = now, 0, False
-        self.count += 1
+        self.count += counts
         self._last_event = now
         self._went_well = False
         if now < self._last_line + SUMMARY_INTERVAL:

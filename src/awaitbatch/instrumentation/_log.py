@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import anyio.lowlevel
 
-from awaitbatch.instrumentation._events import CallEnded, JobChanged, SubmissionUnclaimed, Throttled
+from awaitbatch.instrumentation._events import (
+    CallEnded,
+    ClientOpened,
+    JobChanged,
+    NoAnswer,
+    SubmissionUnclaimed,
+    Throttled,
+)
 from awaitbatch.instrumentation._incidents import Incident, Line
 
 if TYPE_CHECKING:
@@ -26,6 +33,10 @@ _THROTTLE_RECOVERY: Final = 60.0
 _SUCCEEDED: Final = "SUCCEEDED"
 _LINES_AT_ONCE: Final = 20
 """Lines after which others on the event loop get their turn; so many take about a millisecond."""
+
+
+_ANSWERS: Final = frozenset({"answered", "throttled", "refused"})
+"""Outcomes of calls that nobody but AWS Batch can have answered."""
 
 
 def write_log(level: int, text: str, *args: object, extra: dict[str, Any] | None = None) -> None:
@@ -48,8 +59,9 @@ class _LogLine(NamedTuple):
 class LogObserver:
     """Writes events to the logger ``awaitbatch``; records carry the members of the event as attributes, too.
 
-    INFO has one line for each job, state and reason. WARNING has the first throttled call and the first failed one,
-    then at most a summary a minute of each; one line at INFO says that it is over. The rest is DEBUG.
+    INFO has one line for each job, state and reason. WARNING has the first throttled call and the first failed one, or
+    that there is no answer, then at most a summary a minute of each; one line at INFO says that it is over. The rest is
+    DEBUG. Until a call was answered, lines about failures name the endpoint.
 
     WARNING and above are written at once. Other lines wait in a queue for `drain` or `flush`, so that a hundred jobs
     that have changed at once do not hold up everything else.
@@ -63,6 +75,8 @@ class LogObserver:
         # By operation.
         self._throttling: defaultdict[str, Incident] = defaultdict(lambda: Incident(_THROTTLE_RECOVERY))
         self._outage = Incident(_RECOVERY)
+        # Until it has answered a call.
+        self._endpoint_url: str | None = None
         self._lines: deque[_LogLine] = deque()
         self._has_lines = asyncio.Event()
 
@@ -76,10 +90,12 @@ class LogObserver:
         match event:
             case JobChanged():
                 self._on_job_changed(event)
-            case CallEnded(operation="DescribeJobs"):
-                self._on_describe_ended(event)
             case CallEnded():
                 self._on_call_ended(event)
+            case ClientOpened():
+                self._endpoint_url = event.endpoint_url
+            case NoAnswer():
+                self._on_no_answer(event)
             case Throttled():
                 self._on_throttled(event)
             case SubmissionUnclaimed():
@@ -134,6 +150,16 @@ class LogObserver:
         text = "AWS Batch job (%s) is %s%s%s%s"
         self._write(logging.INFO, extra, text, event.job_id, still, event.after, came_from, why)
 
+    def _on_call_ended(self, event: CallEnded) -> None:
+        if event.outcome in _ANSWERS:
+            self._endpoint_url = None
+        if event.operation == "DescribeJobs":
+            self._on_describe_ended(event)
+        elif event.outcome == "answered":
+            self._on_not_throttled(event, self._clock())
+        elif event.error_message is not None and event.outcome != "throttled":
+            self._write_call(logging.DEBUG, event, "%s failed: %s", event.operation, event.error_message)
+
     def _on_describe_ended(self, event: CallEnded) -> None:
         now = self._clock()
         match event.outcome:
@@ -151,14 +177,11 @@ class LogObserver:
     def _on_answered(self, event: CallEnded, now: float) -> None:
         self._on_not_throttled(event, now)
         if self._outage.went_well(now):
-            text = "DescribeJobs works again, after %d failed calls"
-            self._write_call(logging.INFO, event, text, self._outage.count)
-
-    def _on_call_ended(self, event: CallEnded) -> None:
-        if event.outcome == "answered":
-            self._on_not_throttled(event, self._clock())
-        elif event.error_message is not None and event.outcome != "throttled":
-            self._write_call(logging.DEBUG, event, "%s failed: %s", event.operation, event.error_message)
+            if self._outage.count:
+                text = "DescribeJobs works again, after %d failed calls"
+                self._write_call(logging.INFO, event, text, self._outage.count)
+            else:
+                self._write_call(logging.INFO, event, "AWS Batch has answered")
 
     def _on_not_throttled(self, event: CallEnded, now: float) -> None:
         throttling = self._throttling[event.operation]
@@ -180,18 +203,39 @@ class LogObserver:
 
     def _on_failed(self, event: CallEnded, now: float) -> None:
         line = self._outage.occurred(now)
+        text_of_error = event.error_message or ""
+        if self._endpoint_url and self._endpoint_url not in text_of_error:
+            text_of_error += f"; no answer from {self._endpoint_url} so far"
         if line is Line.BEGIN:
             fate = "waits for its jobs end" if event.outcome == "permanent" and event.ended else "polls go on"
             text = "DescribeJobs failed, %s: %s"
-            self._write_call(logging.WARNING, event, text, fate, event.error_message)
+            self._write_call(logging.WARNING, event, text, fate, text_of_error)
         elif line is Line.SUMMARY:
             text = "DescribeJobs keeps failing: %d calls in %.0f s, %d waits pending; the last: %s"
             lasted = now - self._outage.began
             self._write_call(
-                logging.WARNING, event, text, self._outage.count, lasted, event.pending, event.error_message
+                logging.WARNING, event, text, self._outage.count, lasted, event.pending, text_of_error
             )
         else:
             self._write_call(logging.DEBUG, event, "DescribeJobs failed: %s", event.error_message)
+
+    def _on_no_answer(self, event: NoAnswer) -> None:
+        extra = {"endpoint_url": event.endpoint_url, "fetching": event.fetching}
+        # A call that hangs has not failed yet.
+        line = self._outage.occurred(self._clock(), counts=False)
+        if event.fetching is None:
+            cause = "a call is still under way; check the network, the region and endpoint_url"
+        else:
+            cause = f"credentials are still being fetched: {event.fetching}; check that their provider can be reached"
+        text = "no answer from %s in the %.0f s since the first call: %s"
+        self._write(
+            logging.DEBUG if line is None else logging.WARNING,
+            extra,
+            text,
+            event.endpoint_url or "AWS Batch",
+            event.seconds,
+            cause,
+        )
 
     def _on_throttled(self, event: Throttled) -> None:
         now, operation = self._clock(), event.operation

@@ -34,6 +34,7 @@ class InProcessTransport:
 
     Attributes:
         region_name: The server's region.
+        endpoint_url: The address that errors name; there is nothing behind it.
         refreshes_credentials: Whether credentials that expired are said to be replaced by fresh ones.
         max_connections: How many calls a client may have under way at once.
         latency: Seconds from a call to its response, or a callable that gives them. The server sees the call
@@ -55,6 +56,7 @@ class InProcessTransport:
         self.latency = latency
         self.max_connections = max_connections
         self.region_name = service.region_name
+        self.endpoint_url = _URL
         self.opened = 0
         self.closed = 0
 
