@@ -26,6 +26,7 @@ class _Running:
     status_reason: None = None
     order: tuple[int, int] = (1, 4)
     has_ended: bool = False
+    array_properties: None = None
 
     @staticmethod
     def counts_as_any_of(states: Collection[str]) -> bool:  # noqa: ARG004

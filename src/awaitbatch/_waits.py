@@ -60,7 +60,9 @@ async def wait_for(
     try:
         return WaitResult(watch, *await ended)
     finally:
-        coalescer.discard(watch)
+        # It is asked here, too, since most have ended by themselves.
+        if watch.held_by is not None:
+            coalescer.discard(watch)
 
 
 def _set_ended(

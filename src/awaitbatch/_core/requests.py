@@ -48,8 +48,12 @@ class Observation(Protocol):
     def has_ended(self) -> bool:
         """Whether the job will never have another status."""
 
+    @property
+    def array_properties(self) -> object:
+        """What the answer says of the job as an array; None for most jobs."""
+
     def counts_as_any_of(self, states: Collection[str]) -> bool:
-        """Whether it may be taken for a job in one of these states, whatever its status."""
+        """Whether an array job may be taken for a job in one of these states, whatever its status."""
 
     @property
     def order(self) -> tuple[int, int]:

@@ -42,7 +42,7 @@ class Rules(TypedDict, total=False):
         absent_windows: When to check again after good answers that lack the job, in place of ``status_retries`` and
             ``backoff``: once for each window, so at the first such answer it is absent for good if there is none. None
             leaves it to those two.
-        last_status: The status that the same wait has seen before.
+        last_status: The status that the same wait has seen before; none of those that it awaits.
     """
 
     match_status: Required[Collection[str] | None]
@@ -124,8 +124,14 @@ class Watch(Request):
 
     def on_seen(self, observation: Observation) -> Decision:
         """Ends if the status is the awaited one, or can never be; else it was a check."""
-        if observation.status is None:
+        status = observation.status
+        if status is None:
             return self.on_failure(_LACKS_STATUS)
+        if status == self.last_status and observation.array_properties is None:
+            # As at most checks: had it been awaited, the wait would have ended when it was seen first.
+            self.absences = 0
+            self._failure = None
+            return self._checked()
         return self.on_seen_early(observation) or self._checked()
 
     def on_seen_early(self, observation: Observation) -> Outcome | None:
@@ -138,7 +144,11 @@ class Watch(Request):
             self.last_status = status
         self.absences = 0
         self._failure = None
-        if awaited is None or status in awaited or observation.counts_as_any_of(awaited):
+        if (
+            awaited is None
+            or status in awaited
+            or (observation.array_properties is not None and observation.counts_as_any_of(awaited))
+        ):
             return MATCHED
         return UNREACHABLE if is_news and observation.has_ended else None
 
