@@ -100,11 +100,13 @@ class Account:
 
     Args:
         random: Where latencies and the lateness of timers come from.
-        rate: Calls a second that the bucket gains; it has room for those of one second.
+        rate: Calls a second that the bucket gains.
+        burst: The most calls that it holds; those of one second if it is not given.
         one_way: Least and most seconds that a call travels, and its answer.
         changes: Moments, and the calls a second that the bucket gains from then on.
         naive: Whether a neighbour calls from the beginning as fast as it can, one call after the other.
         parameters: Those of the clients' throttles.
+        client_limit: Calls a second that no client exceeds.
 
     Attributes:
         senders: The clients, in the order in which they joined.
@@ -115,16 +117,19 @@ class Account:
         random: Random,
         *,
         rate: float,
+        burst: float | None = None,
         one_way: tuple[float, float] = NEAR,
         changes: Sequence[tuple[float, float]] = (),
         naive: bool = False,
         parameters: ThrottleParameters = PARAMETERS,
+        client_limit: float = CLIENT_LIMIT,
     ) -> None:
         self.senders: list[Sender] = []
         self._random = random
         self._one_way = one_way
         self._parameters = parameters
-        self._bucket = TokenBucket(rate)
+        self._client_limit = client_limit
+        self._bucket = TokenBucket(rate, burst)
         self._order = itertools.count()
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
         for moment, changed in changes:
@@ -134,7 +139,7 @@ class Account:
 
     def join(self, demand: Demand, begin: float = 0.0) -> Sender:
         """Let a client with that demand start at a moment."""
-        sender = Sender(demand, AdaptiveThrottle(CLIENT_LIMIT, self._random, self._parameters))
+        sender = Sender(demand, AdaptiveThrottle(self._client_limit, self._random, self._parameters))
         self.senders.append(sender)
         self._at(begin, partial(self._await_departure, sender))
         return sender

@@ -1,8 +1,9 @@
 """The throttle under limits that it does not know: what is promised, over many seeds.
 
-Four scenarios: a limit that stays; one that falls from 20 calls a second to 5 and returns; four clients that share an
-account without knowing of each other, alone and beside a neighbour without restraint; and 10,000 jobs behind a
-limit of one call a second. Each is run with calls of some milliseconds, which have targets, and with slow ones.
+Five scenarios: a limit that has to be found, from far below the client's own and for operations of which it expects
+less; one that stays; one that falls from 20 calls a second to 5 and returns; four clients that share an account without
+knowing of each other, alone and beside a neighbour without restraint; and 10,000 jobs behind a limit of one call a
+second. Each is run with calls of some milliseconds, which have targets, and with slow ones.
 """
 
 from __future__ import annotations
@@ -32,6 +33,20 @@ PHASE: Final = 120.0
 TIMELINE_STEP: Final = 2.0
 """Seconds for which calls are counted together where their timeline is shown."""
 _CHANGES: Final = ((PHASE, LOW_RATE), (2 * PHASE, RATE))
+_HIGH_CLIENT_LIMIT: Final = 200.0
+_UNKNOWN_RATES: Final = {5.0: 20.0, 20.0: 25.0, 50.0: 14.0}
+"""Limits that are far below the client's own, and the calls that may be throttled until they are found and used.
+
+These are what a cut of a fifth for each congestion took, in the mean, when nothing else led out of fast growth.
+"""
+_FOUND: Final = 10.0
+_AT_ONCE: Final = 22.0
+_A_MINUTE: Final = 60.0
+_ENOUGH_FOUND: Final = 0.92
+_OTHER_OPERATIONS: Final = ((50.0, 50.0), (20.0, 20.0), (20.0, 50.0))
+"""Limits of operations that change something, and the client's own."""
+_FIRST_SECONDS: Final = 5.0
+_TOLERATED_CHANGES: Final = 0.02
 _STEADY_RATES: Final = (0.3, 1.0, 2.0, 5.0, 20.0, 50.0)
 _WARM_UP: Final = 60.0
 _STEADY: Final = 300.0
@@ -146,6 +161,7 @@ def measure(progress: Progress, *, quick: bool, seeds: int = 20) -> Result:
 
 def _measures(conditions: Conditions, progress: Progress) -> Iterator[Measure]:
     scenarios: dict[str, _Scenario] = {
+        "a limit that is found": found_at_once,
         "a limit that stays": _steady,
         "a limit that changes": changing,
         "four clients": _shared,
@@ -155,6 +171,23 @@ def _measures(conditions: Conditions, progress: Progress) -> Iterator[Measure]:
     for title, scenario in scenarios.items():
         progress.write_log(f"throttle, {title}")
         yield from scenario(conditions)
+
+
+def found_at_once(conditions: Conditions) -> Iterator[Measure]:
+    """The client may send far more than the limit, or as much, and knows nothing of it."""
+    for rate, tolerated in _UNKNOWN_RATES.items():
+        scenario = f"{rate:g} of {_HIGH_CLIENT_LIMIT:g} calls/s"
+        runs = conditions.runs(_A_MINUTE, rate=rate, client_limit=_HIGH_CLIENT_LIMIT)
+        for end in (_AT_ONCE, _A_MINUTE):
+            used = [100 * shares(senders, _FOUND, end, rate)[1] for senders in runs]
+            yield _least(scenario, f"used from 10 to {end:g} s", "%", used, at_least=100 * _ENOUGH_FOUND)
+        throttled = [sum(len(sender.throttled) for sender in senders) for senders in runs]
+        yield _most(scenario, "throttled in a minute", "calls", throttled, at_most=tolerated)
+    for rate, client_limit in _OTHER_OPERATIONS:
+        runs = conditions.runs(_A_MINUTE, rate=rate, client_limit=client_limit)
+        found = [shares(senders, _FIRST_SECONDS, _A_MINUTE, rate) for senders in runs]
+        scenario = f"{rate:g} of {client_limit:g} calls/s, after 5 s"
+        yield from _throttled_and_used(scenario, found, _TOLERATED_CHANGES, _ENOUGH)
 
 
 def _steady(conditions: Conditions) -> Iterator[Measure]:

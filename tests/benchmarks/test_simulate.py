@@ -301,6 +301,26 @@ def test_a_throttle_that_never_grows_is_found_out() -> None:
     assert {"return to 20, 60 s later", "return to 20"} <= {found.scenario for found in slow}
 
 
+def test_a_client_never_exceeds_its_own_limit() -> None:
+    """Whatever the account allows, and whatever its bucket holds at first."""
+    account = Account(Random(1), rate=50, burst=500, client_limit=20)
+    sender = account.join(Endless())
+    account.run(100)
+    assert 0.9 * 20 * 100 <= len(sender.answered) <= 20 * 100 + 1
+    assert not sender.throttled
+
+
+def test_a_small_bucket_lets_few_calls_pass_at_first() -> None:
+    """Its room may be other than that of one second's calls."""
+    first = []
+    for burst in (1, 40):
+        account = Account(Random(1), rate=20, burst=burst)
+        sender = account.join(Endless())
+        account.run(2)
+        first.append(sender.throttled[0])
+    assert first[0] < 0.7 < first[1]
+
+
 def test_the_timeline_of_a_fall_and_return() -> None:
     """Its calls add up to what the limits allow."""
     timeline = throttle.timeline()
