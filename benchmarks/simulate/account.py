@@ -192,9 +192,9 @@ class Account:
             sender.freed_at = now
         sender.in_flight -= 1
         if passes:
-            sender.throttle.on_answer(call.number)
+            sender.throttle.on_answer(call.number, now)
             sender.demand.answered(call, now)
         else:
-            sender.throttle.on_throttled(call.number)
+            sender.throttle.on_throttled(call.number, now)
             sender.demand.rejected(call, now)
         self._await_departure(sender, now)

@@ -211,7 +211,7 @@ class CallQueue:
             self._send_due()
 
     def _on_answer(self, call: QueuedCall, number: int, sent_at: float, answer: dict[str, Any]) -> None:
-        self._throttle.on_answer(number)
+        self._throttle.on_answer(number, self._loop.time())
         if call.answer.done():
             self.on_unclaimed(call, answer)
         else:
@@ -226,7 +226,7 @@ class CallQueue:
             self._fail(call, error, failure, sent_at)
             return
         before = self._throttle.rate
-        self._throttle.on_throttled(number)
+        self._throttle.on_throttled(number, self._loop.time())
         if self._is_closed:
             self._refuse(call)
         else:

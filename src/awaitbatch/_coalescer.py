@@ -286,7 +286,7 @@ class DescribeCoalescer:
 
     async def _on_answer(self, call: Call[Watch], response: DescribeJobsResponse, sent_at: float) -> None:
         now = self._loop.time()
-        self._throttle.on_answer(call.number)
+        self._throttle.on_answer(call.number, now)
         heads = response.heads
         self._jobs_described += len(heads)
         deliveries, changes, absent = self._windows.answer(call, heads, now)
@@ -313,7 +313,7 @@ class DescribeCoalescer:
         before = self._throttle.rate
         if failure.kind is FailureKind.THROTTLED:
             self._throttled += 1
-            self._throttle.on_throttled(call.number)
+            self._throttle.on_throttled(call.number, now)
             failure = dataclasses.replace(failure, costs_attempt=self._throttle.at_floor)
         else:
             self._failed += 1

@@ -301,6 +301,17 @@ def test_a_throttle_that_never_grows_is_found_out() -> None:
     assert {"return to 20, 60 s later", "return to 20"} <= {found.scenario for found in slow}
 
 
+def test_a_throttle_that_leaves_fast_growth_by_cuts_alone_is_found_out() -> None:
+    """It leaves more of the limit unused, or has more calls rejected, and misses targets that the real one meets."""
+    good = list(throttle.found_at_once(throttle.Conditions(2, NEAR)))
+    measuring_nothing = ThrottleParameters(recent=1e-6, approach=0.0, evidence=1e6)
+    bad = throttle.found_at_once(throttle.Conditions(2, NEAR, measuring_nothing))
+    missed = {(found.scenario, found.name) for found in bad if not found.figure.met}
+    assert all(found.figure.met for found in good)
+    assert all(found.worst < 105 for found in good if found.unit == "%")
+    assert ("20 of 200 calls/s", "used from 10 to 22 s") in missed
+
+
 def test_a_client_never_exceeds_its_own_limit() -> None:
     """Whatever the account allows, and whatever its bucket holds at first."""
     account = Account(Random(1), rate=50, burst=500, client_limit=20)

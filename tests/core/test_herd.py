@@ -177,7 +177,7 @@ class Herd(RuleBasedStateMachine):
         """A call is answered, perhaps without some jobs, in any order of the calls."""
         flight = self.flights.pop(place % len(self.flights))
         self.has_answer = True
-        self.throttle.on_answer(flight.call.number)
+        self.throttle.on_answer(flight.call.number, self.now)
         jobs = {
             job_id: seen(STATES[state])
             for number, (job_id, state) in enumerate(flight.states.items())
@@ -199,7 +199,7 @@ class Herd(RuleBasedStateMachine):
         flight = self.flights.pop(place % len(self.flights))
         carried = self.carried(flight.call)
         deadlines = {watch: watch.latest for watch in carried}
-        self.throttle.on_throttled(flight.call.number)
+        self.throttle.on_throttled(flight.call.number, self.now)
         throttled = dataclasses.replace(THROTTLED, costs_attempt=self.throttle.at_floor)
         ended = self.windows.fail(flight.call, throttled, self.now)
         assert all(watch.one_shot and self.throttle.at_floor for watch, _ in ended)

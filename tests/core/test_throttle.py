@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import re
@@ -19,6 +20,8 @@ DEFAULT = ThrottleParameters()
 NO_DEMAND = math.inf
 """Due at infinity: a call that did not have to wait for the throttle."""
 OVERDUE = 0.0
+ANY = 100.0
+"""When a call was answered or rejected, where it makes no difference."""
 
 
 class _Lowest(Random):
@@ -42,7 +45,7 @@ def send_one(throttle: AdaptiveThrottle, number: int, due: float = OVERDUE) -> f
 def cut_once(throttle: AdaptiveThrottle) -> None:
     """Leave the phase of fast growth."""
     send_one(throttle, 1)
-    assert throttle.on_throttled(1)
+    assert throttle.on_throttled(1, ANY)
 
 
 EVENTS = st.lists(
@@ -56,6 +59,11 @@ PARAMETERS = st.just(DEFAULT) | st.builds(
     min_rate=st.floats(0.01, 0.2),
     rest=st.floats(0, 5),
     fast_growth=st.floats(1.1, 4),
+    recent=st.floats(0.01, 5),
+    approach=st.floats(0, 1),
+    evidence=st.floats(0.01, 5),
+    settle=st.floats(0, 20),
+    kept=st.floats(0.01, 0.99),
     increase=st.floats(0.1, 10),
     cut=st.floats(0.1, 0.8),
     most_growth=st.floats(1.05, 1.25),
@@ -87,9 +95,9 @@ def test_never_above_the_limit(
         elif event == "wait":
             now += seconds
         elif event == "answer":
-            throttle.on_answer(number)
+            throttle.on_answer(number, now)
         else:
-            throttle.on_throttled(number)
+            throttle.on_throttled(number, now)
         assert min(parameters.min_rate, max_rate) <= throttle.rate <= max_rate
     for first, begin in enumerate(sent):
         for last in range(first, len(sent)):
@@ -123,7 +131,7 @@ def test_a_high_rate_is_reached_within_two_seconds(latency: float) -> None:
     while throttle.rate < 50:
         now = max(now, min(throttle.ready_at, answers[0][0] if answers else math.inf))
         if answers and answers[0][0] <= now:
-            throttle.on_answer(heappop(answers)[1])
+            throttle.on_answer(heappop(answers)[1], now)
         elif throttle.ready_at <= now:
             number += 1
             throttle.on_sent(number, now, OVERDUE)
@@ -138,8 +146,198 @@ def test_growth_is_multiplicative_until_the_first_congestion() -> None:
     for number in range(2, 6):
         send_one(throttle, number)
         before = throttle.rate
-        throttle.on_answer(number)
+        throttle.on_answer(number, ANY)
         assert throttle.rate == pytest.approx(before * DEFAULT.fast_growth)
+
+
+def answer_until(
+    throttle: AdaptiveThrottle, end: float, *, calls: int, first: int, seconds: float = 1.0
+) -> None:
+    """Have calls sent and answered at equal distances, the last of them at the end."""
+    rate = throttle.rate
+    for number in range(first, first + calls):
+        now = end - seconds * (first + calls - 1 - number) / calls
+        throttle.on_sent(number, now, OVERDUE)
+        throttle.on_answer(number, now)
+    throttle.rate = rate
+
+
+def overshot(rate: float = 100.0) -> AdaptiveThrottle:
+    """A throttle at a rate whose first rejection came at the moment 10, after a second of 20 answers."""
+    throttle = AdaptiveThrottle(1000, STEADY)
+    throttle.rate = rate
+    answer_until(throttle, 10.0, calls=20, first=1)
+    throttle.on_sent(21, 10.0, OVERDUE)
+    assert throttle.on_throttled(21, 10.0)
+    return throttle
+
+
+def test_the_first_congestion_leads_to_what_was_answered() -> None:
+    """The calls answered in the last second say more of the limit than a rate that fast growth has reached."""
+    assert overshot().rate == pytest.approx(20)
+    assert DEFAULT.recent == 1
+
+
+def test_what_was_answered_long_ago_says_nothing() -> None:
+    """At the end of fast growth only the last second counts."""
+    throttle = AdaptiveThrottle(1000, STEADY)
+    throttle.rate = 100.0
+    answer_until(throttle, 8.9, calls=80, first=1)
+    answer_until(throttle, 10.0, calls=8, first=81)
+    throttle.on_sent(89, 10.0, OVERDUE)
+    throttle.on_throttled(89, 10.0)
+    assert throttle.rate == pytest.approx(8)
+
+
+def test_the_first_congestion_leads_down_by_a_cut_at_least() -> None:
+    """A burst may have let more calls pass than the rate."""
+    assert overshot(rate=22.0).rate == pytest.approx(22 * DEFAULT.cut)
+
+
+def test_few_answers_say_nothing_of_the_limit() -> None:
+    """The limit is low, or the rate was not used; cuts and growth are then the usual."""
+    throttle = AdaptiveThrottle(1000, STEADY)
+    throttle.rate = 100.0
+    answer_until(throttle, 10.0, calls=4, first=1)
+    throttle.on_sent(5, 10.0, OVERDUE)
+    throttle.on_throttled(5, 10.0)
+    assert throttle.rate == pytest.approx(100 * DEFAULT.cut)
+    assert gain(throttle) == pytest.approx(usual_gain(100 * DEFAULT.cut))
+    throttle.rate = 50.0
+    throttle.on_sent(1001, 13.0, OVERDUE)
+    throttle.on_throttled(1001, 13.0)
+    assert throttle.rate == pytest.approx(50 * DEFAULT.cut)
+
+
+def test_the_rate_approaches_a_limit_that_is_not_yet_measured() -> None:
+    """It gains 15 % a second, since a short phase of fast growth has few answers to show."""
+    throttle = overshot()
+    assert gain(throttle) == pytest.approx(usual_gain(20) + DEFAULT.approach * 20)
+    assert DEFAULT.approach == 0.15
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rate"),
+    [
+        (1.9, 23 * DEFAULT.cut),
+        (2.1, 42 / 2.1 * DEFAULT.kept),
+        (4.9, 42 / 4.9 * DEFAULT.kept),
+    ],
+    ids=["too soon", "measured", "measured later"],
+)
+def test_the_next_congestion_leads_to_what_was_answered_since_the_first(seconds: float, rate: float) -> None:
+    """Once two seconds are over: a bucket that is empty at both ends has let pass what it gained."""
+    throttle = overshot()
+    throttle.rate = 23.0 if seconds < 3 else 10.0
+    answer_until(throttle, 10 + seconds, calls=42, first=22, seconds=seconds)
+    throttle.on_sent(64, 10 + seconds, OVERDUE)
+    assert throttle.on_throttled(64, 10 + seconds)
+    assert throttle.rate == pytest.approx(rate)
+    assert (DEFAULT.evidence, DEFAULT.kept) == (2, 0.98)
+
+
+def test_the_approach_ends_with_the_first_cut_that_is_measured() -> None:
+    """From then on growth is the usual."""
+    throttle = overshot()
+    for number, now in ((22, 11.0), (23, 12.5)):
+        assert gain_at(throttle, 20) > usual_gain(20)
+        throttle.on_sent(1000 + number, now, OVERDUE)
+        assert throttle.on_throttled(1000 + number, now)
+    assert gain_at(throttle, 20) == pytest.approx(usual_gain(20))
+
+
+def gain_at(throttle: AdaptiveThrottle, rate: float) -> float:
+    """What the next good answer would add at a rate, as calls a second gained each second."""
+    twin = copy.deepcopy(throttle)
+    twin.rate = rate
+    twin.on_sent(10_000, ANY, OVERDUE)
+    twin.on_answer(10_000, ANY)
+    return (twin.rate - rate) * rate
+
+
+def test_calls_that_were_under_way_at_the_first_congestion_are_counted() -> None:
+    """They took tokens after it, whatever the rate was when they were sent."""
+    throttle = AdaptiveThrottle(1000, STEADY)
+    throttle.rate = 100.0
+    answer_until(throttle, 10.0, calls=20, first=1)
+    for number in range(21, 62):
+        throttle.on_sent(number, 10.0, OVERDUE)
+    throttle.on_throttled(21, 10.0)
+    for number in range(22, 62):
+        throttle.on_answer(number, 11.0)
+    throttle.rate = 21.0
+    throttle.on_sent(62, 12.0, OVERDUE)
+    throttle.on_throttled(62, 12.0)
+    assert throttle.rate == pytest.approx(40 / 2 * DEFAULT.kept)
+
+
+def test_no_congestion_is_without_a_cut() -> None:
+    """Or a limit that falls right after it was found would be met with rejections for seconds."""
+    throttle = overshot()
+    answer_until(throttle, 12.0, calls=50, first=22)
+    before = throttle.rate
+    for number in range(72, 82):
+        throttle.on_sent(number, 12.0 + number / 100, OVERDUE)
+        assert throttle.on_throttled(number, 12.0 + number / 100)
+        assert before * DEFAULT.cut <= throttle.rate <= before * DEFAULT.kept
+        before = throttle.rate
+
+
+def test_a_measured_cut_is_no_deeper_than_the_usual() -> None:
+    """What was answered says less if the rate was not used."""
+    throttle = overshot()
+    throttle.on_sent(22, 12.0, OVERDUE)
+    assert throttle.on_throttled(22, 12.0)
+    assert throttle.rate == pytest.approx(20 * DEFAULT.cut)
+
+
+def test_five_seconds_after_the_first_congestion_cuts_are_the_usual() -> None:
+    """Smaller cuts for longer would leave a newcomer with more than its share."""
+    throttle = overshot()
+    answer_until(throttle, 15.0, calls=100, first=22, seconds=5.0)
+    for number, rate in ((122, 20 * DEFAULT.kept), (123, 20 * DEFAULT.kept * DEFAULT.cut)):
+        throttle.on_sent(number, 15.1, OVERDUE)
+        throttle.on_throttled(number, 15.0)
+        assert throttle.rate == pytest.approx(rate)
+    assert DEFAULT.settle == 5
+
+
+def test_a_limit_that_is_first_met_after_hours_is_measured_too() -> None:
+    """Of all that was answered before it, no more is kept than the last second's."""
+    throttle = AdaptiveThrottle(50, STEADY)
+    throttle.rate = 50.0
+    answer_until(throttle, 1000.0, calls=50_000, first=1, seconds=1000.0)
+    assert len(throttle._answered_at) <= 51
+    throttle.on_sent(50_001, 1000.0, OVERDUE)
+    throttle.on_throttled(50_001, 1000.0)
+    assert throttle.rate == pytest.approx(50 * DEFAULT.cut)
+    assert not throttle._answered_at
+
+
+@pytest.mark.parametrize("latency", [0.02, 0.3, 1.0])
+@pytest.mark.parametrize("limit", [5.0, 20.0, 50.0])
+def test_an_unknown_limit_is_found_within_ten_seconds(limit: float, latency: float) -> None:
+    """However long answers take, 92 % of the limit are used from then on, and few calls are rejected."""
+    throttle = AdaptiveThrottle(200, STEADY)
+    answers: list[tuple[float, int, bool]] = []
+    now, number, tokens, seen = 0.0, 0, limit, 0.0
+    passed: list[float] = []
+    while now < 22:
+        now = max(now, min(throttle.ready_at, answers[0][0] if answers else math.inf))
+        if answers and answers[0][0] <= now:
+            _, ended, passes = heappop(answers)
+            (throttle.on_answer if passes else throttle.on_throttled)(ended, now)
+            continue
+        number += 1
+        throttle.on_sent(number, now, OVERDUE)
+        tokens, seen = min(limit, tokens + (now - seen) * limit), now
+        passes = tokens >= 1
+        tokens -= passes
+        passed += [now] * passes
+        heappush(answers, (now + latency, number, passes))
+    assert len([moment for moment in passed if moment >= 10]) >= 0.92 * 12 * limit
+    # What is sent while the first rejection is on its way cannot be helped.
+    assert number - len(passed) <= 10 + 250 * latency
 
 
 @pytest.mark.parametrize("start", [2.0, 7.0, 20.0])
@@ -153,7 +351,7 @@ def test_growth_is_inverse_after(start: float) -> None:
     while now < begin + 20:
         number += 1
         now = send_one(throttle, number)
-        throttle.on_answer(number)
+        throttle.on_answer(number, now)
     gained = (throttle.rate**2 - start**2) / (now - begin)
     assert gained == pytest.approx(2 * DEFAULT.increase, rel=0.15)
     assert DEFAULT.increase == 0.7
@@ -164,7 +362,7 @@ def use_for(throttle: AdaptiveThrottle, seconds: float, rate: float) -> None:
     for number in range(2, 2 + math.ceil(seconds * rate)):
         throttle.rate = rate
         send_one(throttle, number)
-        throttle.on_answer(number)
+        throttle.on_answer(number, ANY)
     throttle.rate = rate
 
 
@@ -172,7 +370,7 @@ def gain(throttle: AdaptiveThrottle) -> float:
     """What the next good answer adds to the rate, as calls a second gained each second."""
     send_one(throttle, 1000)
     before = throttle.rate
-    throttle.on_answer(1000)
+    throttle.on_answer(1000, ANY)
     return (throttle.rate - before) * before
 
 
@@ -209,10 +407,10 @@ def test_congestion_ends_the_calm() -> None:
     cut_once(throttle)
     use_for(throttle, DEFAULT.calm + 1, 8.0)
     send_one(throttle, 1000)
-    throttle.on_throttled(1000)
+    throttle.on_throttled(1000, ANY)
     throttle.rate = 9.0
     send_one(throttle, 1001)
-    throttle.on_answer(1001)
+    throttle.on_answer(1001, ANY)
     assert throttle.rate == pytest.approx(9 + DEFAULT.increase / 9**2)
 
 
@@ -220,10 +418,10 @@ def cut_at(throttle: AdaptiveThrottle, rate: float) -> None:
     """Have a call answered and the next one rejected at a rate."""
     throttle.rate = rate
     send_one(throttle, 10)
-    throttle.on_answer(10)
+    throttle.on_answer(10, ANY)
     throttle.rate = rate
     send_one(throttle, 11)
-    assert throttle.on_throttled(11)
+    assert throttle.on_throttled(11, ANY)
 
 
 def test_steps_are_small_at_a_low_limit() -> None:
@@ -233,7 +431,7 @@ def test_steps_are_small_at_a_low_limit() -> None:
     cut_at(throttle, 1.0)
     assert throttle.rate == pytest.approx(DEFAULT.low_cut)
     send_one(throttle, 12)
-    throttle.on_answer(12)
+    throttle.on_answer(12, ANY)
     assert throttle.rate == pytest.approx(DEFAULT.low_cut * (1 + DEFAULT.low_increase))
     assert (DEFAULT.low_rate, DEFAULT.low_cut, DEFAULT.low_increase) == (2, 0.85, 0.0075)
 
@@ -267,7 +465,7 @@ def test_small_steps_end() -> None:
     cut_at(throttle, 1.0)
     for number in range(12, 12 + DEFAULT.low_answers):
         send_one(throttle, number)
-        throttle.on_answer(number)
+        throttle.on_answer(number, ANY)
     reached = DEFAULT.low_cut * (1 + DEFAULT.low_increase) ** DEFAULT.low_answers
     assert throttle.rate == pytest.approx(reached)
     assert gain(throttle) == pytest.approx(usual_gain(reached))
@@ -281,7 +479,7 @@ def test_a_storm_is_no_low_limit() -> None:
     cut_at(throttle, 1.9)
     throttle.rate = 1.5
     send_one(throttle, 12)
-    assert throttle.on_throttled(12)
+    assert throttle.on_throttled(12, ANY)
     assert throttle.rate == pytest.approx(1.5 * DEFAULT.cut)
     assert gain(throttle) == pytest.approx(usual_gain(1.5 * DEFAULT.cut))
 
@@ -290,9 +488,9 @@ def test_the_first_congestion_is_no_low_limit() -> None:
     """A first congestion says that fast growth went too far, not where the limit is."""
     throttle = AdaptiveThrottle(1.5, STEADY)
     send_one(throttle, 1)
-    throttle.on_answer(1)
+    throttle.on_answer(1, ANY)
     send_one(throttle, 2)
-    assert throttle.on_throttled(2)
+    assert throttle.on_throttled(2, ANY)
     assert throttle.rate == pytest.approx(1.5 * DEFAULT.cut)
 
 
@@ -315,11 +513,11 @@ def test_a_low_limit_is_used(limit: float) -> None:
         now = max(now, throttle.ready_at)
         throttle.on_sent(number, now, OVERDUE)
         if now < token_at:
-            throttle.on_throttled(number)
+            throttle.on_throttled(number, now)
             continue
         token_at = now + 1 / limit
         passed += 1
-        throttle.on_answer(number)
+        throttle.on_answer(number, now)
     assert passed / (limit * now) >= 0.84
     assert passed / 999 > 0.9
 
@@ -330,7 +528,7 @@ def test_growth_from_the_floor_is_careful() -> None:
     cut_once(throttle)
     throttle.rate = DEFAULT.min_rate
     send_one(throttle, 2)
-    throttle.on_answer(2)
+    throttle.on_answer(2, ANY)
     assert DEFAULT.min_rate < throttle.rate <= DEFAULT.min_rate * DEFAULT.most_growth
 
 
@@ -343,7 +541,7 @@ def test_a_rate_that_is_not_used_does_not_grow(cut_before: bool) -> None:
     before = throttle.rate
     for number in range(2, 100):
         send_one(throttle, number, due=NO_DEMAND)
-        throttle.on_answer(number)
+        throttle.on_answer(number, ANY)
     assert throttle.rate == before
 
 
@@ -351,10 +549,10 @@ def test_growth_begins_with_demand() -> None:
     """A call that had to wait for the throttle makes good answers count."""
     throttle = AdaptiveThrottle(1000, STEADY)
     throttle.on_sent(1, 10, 10)
-    throttle.on_answer(1)
+    throttle.on_answer(1, ANY)
     assert throttle.rate == DEFAULT.start_rate
     throttle.on_sent(2, throttle.ready_at, 10.001)
-    throttle.on_answer(2)
+    throttle.on_answer(2, ANY)
     assert throttle.rate > DEFAULT.start_rate
 
 
@@ -364,7 +562,7 @@ def test_one_cut_an_event() -> None:
     throttle.rate = 100.0
     for number in range(1, 21):
         send_one(throttle, number)
-    cuts = [throttle.on_throttled(number) for number in range(1, 21)]
+    cuts = [throttle.on_throttled(number, ANY) for number in range(1, 21)]
     assert cuts == [True] + [False] * 19
     assert throttle.rate == pytest.approx(100 * DEFAULT.cut)
 
@@ -375,7 +573,7 @@ def test_out_of_order_rejections_are_one_event() -> None:
     throttle.rate = 100.0
     for number in range(1, 6):
         send_one(throttle, number)
-    assert [throttle.on_throttled(number) for number in (4, 1, 5, 2, 3)] == [True] + [False] * 4
+    assert [throttle.on_throttled(number, ANY) for number in (4, 1, 5, 2, 3)] == [True] + [False] * 4
 
 
 def test_only_a_call_sent_after_the_cut_cuts_again() -> None:
@@ -384,10 +582,10 @@ def test_only_a_call_sent_after_the_cut_cuts_again() -> None:
     throttle.rate = 100.0
     for number in range(1, 4):
         send_one(throttle, number)
-    throttle.on_throttled(1)
+    throttle.on_throttled(1, ANY)
     send_one(throttle, 4)
-    assert not throttle.on_throttled(3)
-    assert throttle.on_throttled(4)
+    assert not throttle.on_throttled(3, ANY)
+    assert throttle.on_throttled(4, ANY)
     assert throttle.rate == pytest.approx(100 * DEFAULT.cut * DEFAULT.cut)
 
 
@@ -398,7 +596,7 @@ def test_the_floor(max_rate: float, floor: float) -> None:
     assert throttle.at_floor is (max_rate < 0.1)
     for number in range(1, 100):
         send_one(throttle, number)
-        throttle.on_throttled(number)
+        throttle.on_throttled(number, ANY)
     assert throttle.rate == floor
     assert throttle.at_floor
     now = send_one(throttle, 100)
@@ -410,11 +608,11 @@ def test_it_recovers_from_the_floor() -> None:
     throttle = AdaptiveThrottle(10, STEADY)
     for number in range(1, 100):
         send_one(throttle, number)
-        throttle.on_throttled(number)
+        throttle.on_throttled(number, ANY)
     now = begin = throttle.ready_at
     for number in range(100, 400):
         now = send_one(throttle, number)
-        throttle.on_answer(number)
+        throttle.on_answer(number, now)
         if throttle.rate >= 5:
             break
     assert throttle.rate >= 5
@@ -426,7 +624,7 @@ def throttled_to_the_floor() -> AdaptiveThrottle:
     throttle = AdaptiveThrottle(50, STEADY)
     for number in range(1, 100):
         throttle.on_sent(number, 1000, OVERDUE)
-        throttle.on_throttled(number)
+        throttle.on_throttled(number, ANY)
     assert throttle.at_floor
     return throttle
 
@@ -482,12 +680,12 @@ def test_rejections_in_a_row_put_off_the_next_call_by_a_little() -> None:
     delays = []
     for number in range(1, 200):
         now = send_one(throttle, number)
-        throttle.on_throttled(number)
+        throttle.on_throttled(number, now)
         delays.append(throttle.ready_at - now)
     assert 10 <= min(delays) < 10.5
     assert 10 * (1 + DEFAULT.drift) - 0.5 < max(delays) <= 10 * (1 + DEFAULT.drift)
     now = send_one(throttle, 200)
-    throttle.on_answer(200)
+    throttle.on_answer(200, now)
     assert throttle.ready_at == pytest.approx(now + 10)
 
 
@@ -499,13 +697,13 @@ def test_answers_to_calls_sent_before_a_cut_say_nothing(rate: float) -> None:
     throttle.rate = rate
     for number in range(2, 6):
         send_one(throttle, number)
-    assert throttle.on_throttled(2)
+    assert throttle.on_throttled(2, ANY)
     cut = throttle.rate
     for number in range(3, 6):
-        throttle.on_answer(number)
+        throttle.on_answer(number, ANY)
     assert throttle.rate == cut
     now = send_one(throttle, 6)
-    assert throttle.on_throttled(6)
+    assert throttle.on_throttled(6, ANY)
     assert throttle.rate == pytest.approx(cut * DEFAULT.cut)
     assert throttle.ready_at > now + 1 / throttle.rate
 
@@ -514,9 +712,9 @@ def test_a_rejection_among_answers_puts_off_nothing() -> None:
     """Where calls are answered as well, the rate alone says when the next one goes."""
     throttle = AdaptiveThrottle(10, Random(1))
     send_one(throttle, 1)
-    throttle.on_answer(1)
+    throttle.on_answer(1, 1.0)
     now = send_one(throttle, 2)
-    assert throttle.on_throttled(2)
+    assert throttle.on_throttled(2, now)
     assert throttle.ready_at == now + 1 / throttle.rate
 
 
@@ -528,10 +726,10 @@ def test_no_moment_is_the_wrong_one_for_ever() -> None:
         now = send_one(throttle, number)
         # A token comes every 50 ms, and is taken within 5.
         if now % 0.05 < 0.005:
-            throttle.on_answer(number)
+            throttle.on_answer(number, now)
             answered += 1
         else:
-            throttle.on_throttled(number)
+            throttle.on_throttled(number, now)
     assert answered >= 10
 
 
@@ -556,39 +754,66 @@ def test_each_parameter_does_what_it_says() -> None:
     assert throttle.rate == 2
     for number in (0, 1):
         send_one(throttle, number)
-    throttle.on_answer(1)
+    throttle.on_answer(1, ANY)
     assert throttle.rate == 2 * 3
     send_one(throttle, 2)
-    throttle.on_throttled(2)
+    throttle.on_throttled(2, ANY)
     assert throttle.rate == 6 * 0.5
     send_one(throttle, 3)
-    throttle.on_answer(3)
+    throttle.on_answer(3, ANY)
     assert throttle.rate == pytest.approx(3 + (2 / 3 + 0.25 * 3) / 3)
     throttle.rate = 1.0
     send_one(throttle, 4)
-    throttle.on_answer(4)
+    throttle.on_answer(4, ANY)
     assert throttle.rate == 1.6
     send_one(throttle, 5)
-    throttle.on_throttled(5)
+    throttle.on_throttled(5, ANY)
     assert throttle.rate == pytest.approx(1.6 * 0.75)
     for number, reached in ((6, 1.2 * 1.1), (7, 1.2 * 1.1 * 1.6)):
         send_one(throttle, number)
-        throttle.on_answer(number)
+        throttle.on_answer(number, ANY)
         assert throttle.rate == pytest.approx(reached)
     for number in range(8, 20):
         now = send_one(throttle, number)
-        throttle.on_throttled(number)
+        throttle.on_throttled(number, ANY)
     assert throttle.rate == 0.5
     assert throttle.at_floor
     throttle.on_sent(20, now + 11, NO_DEMAND)
     assert throttle.rate == 2
 
 
+def test_each_parameter_of_leaving_fast_growth_does_what_it_says() -> None:
+    """Another operation may find its limit in its own way."""
+    parameters = ThrottleParameters(
+        start_rate=2.0, recent=2.0, approach=0.3, evidence=4.0, settle=6.0, kept=0.9, increase=0.001
+    )
+    throttle = AdaptiveThrottle(1000, STEADY, parameters)
+    throttle.rate = 100.0
+    answer_until(throttle, 10.0, calls=20, first=1, seconds=2.0)
+    throttle.on_sent(21, 10.0, OVERDUE)
+    throttle.on_throttled(21, 10.0)
+    assert throttle.rate == 20 / 2
+    throttle.on_sent(22, 10.1, OVERDUE)
+    throttle.on_answer(22, 10.1)
+    assert throttle.rate == pytest.approx(10 + 0.3, rel=1e-3)
+    throttle.rate = 10.5
+    answer_until(throttle, 14.0, calls=39, first=23, seconds=3.9)
+    throttle.on_sent(62, 14.0, OVERDUE)
+    throttle.on_throttled(62, 14.0)
+    assert throttle.rate == pytest.approx(40 / 4 * 0.9)
+    answer_until(throttle, 16.0, calls=20, first=63, seconds=2.0)
+    for number, factor in ((83, 0.9), (84, parameters.cut)):
+        before = throttle.rate
+        throttle.on_sent(number, 16.0, OVERDUE)
+        throttle.on_throttled(number, 16.0)
+        assert throttle.rate == pytest.approx(before * factor)
+
+
 def test_no_drift_if_none_is_wanted() -> None:
     """Rejections in a row then put off nothing."""
     throttle = AdaptiveThrottle(0.1, Random(1), ThrottleParameters(drift=0.0))
     now = send_one(throttle, 1)
-    throttle.on_throttled(1)
+    throttle.on_throttled(1, now)
     assert throttle.ready_at == pytest.approx(now + 10)
 
 
@@ -610,6 +835,12 @@ def test_no_small_steps_if_none_are_wanted() -> None:
         ({"min_rate": 0.0}, "0 < min_rate <= start_rate < inf"),
         ({"rest": -1.0}, "0 <= rest < inf"),
         ({"fast_growth": 1.0}, "1 < fast_growth < inf"),
+        ({"recent": 0.0}, "0 < recent < inf"),
+        ({"approach": -0.1}, "0 <= approach < inf"),
+        ({"evidence": 0.0}, "0 < evidence < inf"),
+        ({"settle": -1.0}, "0 <= settle < inf"),
+        ({"kept": 1.0}, "0 < kept < 1"),
+        ({"kept": 0.0}, "0 < kept < 1"),
         ({"increase": 0.0}, "0 < increase < inf"),
         ({"cut": 0.0}, "0 < cut <= low_cut < 1"),
         ({"cut": 0.9}, "0 < cut <= low_cut < 1"),

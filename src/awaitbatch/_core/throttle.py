@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,14 @@ class ThrottleParameters:
             below it; what a storm has taught would hold up a single call hours later.
         fast_growth: Factor on the rate for each good answer until the first congestion. Until then nothing is known of
             the limit, and it may be far away.
+        recent: Seconds before the first congestion whose answered calls say what the limit is, at most. Fast growth
+            overshoots, and the rate that it has reached says nothing.
+        approach: Share of the rate that it gains each second after that, on top of `increase` / rate, until a cut was
+            measured. Fast growth takes less than `recent`, so that its answers may say too little.
+        evidence: Seconds from the first congestion on after which the calls answered since then say what the limit is.
+        settle: Seconds from the first congestion on in which a cut leads only as far down as what was answered since
+            then. It should end soon, since such cuts are too small to make several clients equal.
+        kept: The share of it that such a cut keeps, so that it is a cut and the bucket fills.
         increase: By how much the rate grows after it: `increase` / rate calls a second each second. Whoever has more
             grows less, which is what makes several clients equal.
         cut: Factor on the rate for each congestion event. A deeper one leaves more of the limit unused, a smaller one
@@ -53,6 +62,11 @@ class ThrottleParameters:
     min_rate: float = 0.1
     rest: float = 60.0
     fast_growth: float = 1.5
+    recent: float = 1.0
+    approach: float = 0.15
+    evidence: float = 2.0
+    settle: float = 5.0
+    kept: float = 0.98
     increase: float = 0.7
     cut: float = 0.8
     most_growth: float = 1.25
@@ -70,6 +84,11 @@ class ThrottleParameters:
             "0 < min_rate <= start_rate < inf": 0 < self.min_rate <= self.start_rate < math.inf,
             "0 <= rest < inf": 0 <= self.rest < math.inf,
             "1 < fast_growth < inf": 1 < self.fast_growth < math.inf,
+            "0 < recent < inf": 0 < self.recent < math.inf,
+            "0 <= approach < inf": 0 <= self.approach < math.inf,
+            "0 < evidence < inf": 0 < self.evidence < math.inf,
+            "0 <= settle < inf": 0 <= self.settle < math.inf,
+            "0 < kept < 1": 0 < self.kept < 1,
             "0 < increase < inf": 0 < self.increase < math.inf,
             "0 < cut <= low_cut < 1": 0 < self.cut <= self.low_cut < 1,
             "0 <= drift < inf": 0 <= self.drift < math.inf,
@@ -99,9 +118,14 @@ class AdaptiveThrottle:
 
     The growth and the cut are inverse increase, multiplicative decrease, one of the binomial controls that make several
     clients of one account converge to equal shares without knowing of each other (Bansal and Balakrishnan, 2001).
-    Whoever has more grows less, which evens out what chance did faster than additive increase does. Two cases depart
+    Whoever has more grows less, which evens out what chance did faster than additive increase does. Three cases depart
     from it:
 
+    - Fast growth ends far above the limit, since a full bucket lets calls pass at any rate for a while. So the first
+      cut leads to the number of calls that were answered in the last second, if that is enough to say something. From
+      then on the bucket is empty, and the calls answered between two congestions are what it gained, whatever the rate
+      was. The rate grows faster until a cut could be measured in this way, and for a few seconds no cut leads far below
+      what was measured.
     - After `calm` seconds of use without congestion the rate grows faster.
     - A limit below `low_rate` has next to no burst, so that the first call that is too fast is rejected, and a step of
       `increase` is a large one there. So if a cut would lead below it both steps are small, unless no call was
@@ -138,6 +162,13 @@ class AdaptiveThrottle:
         self._calm = 0.0
         self._has_answer = False
         self._low_answers = 0
+        # Until the first congestion: when calls were answered, of the last `recent` seconds.
+        self._answered_at = deque[float]()
+        # From then on, if they said what the limit is: since when, and how many calls were answered since. None once
+        # cuts are as usual.
+        self._measured_from: float | None = None
+        self._answered = 0
+        self._approaching = False
 
     def __repr__(self) -> str:
         phase = "until first congestion" if self._growing_fast else "after congestion"
@@ -167,8 +198,14 @@ class AdaptiveThrottle:
         self._sent_at = now
         self._drift = 0.0
 
-    def on_answer(self, number: int) -> None:
+    def on_answer(self, number: int, now: float) -> None:
         """A call was answered, so the rate may grow."""
+        # Whenever it was sent, it took a token.
+        if self._growing_fast:
+            self._answered_at.append(now)
+            self._forget_answers(now)
+        elif self._measured_from is not None:
+            self._answered += 1
         if number <= self._last_cut:
             # It left at the rate of before, and says nothing about the new one.
             return
@@ -187,25 +224,63 @@ class AdaptiveThrottle:
             self._low_answers -= 1
             return rate * (1 + parameters.low_increase)
         increase = parameters.increase / rate
-        if self._calm > parameters.calm:
+        if self._approaching:
+            increase += parameters.approach * rate
+        elif self._calm > parameters.calm:
             increase += parameters.search * rate
         # At the floor a call stands for a long time, and one good answer is thin evidence.
         return min(rate + increase * seconds, rate * parameters.most_growth)
 
-    def on_throttled(self, number: int) -> bool:
+    def on_throttled(self, number: int, now: float) -> bool:
         """A call was rejected for coming too fast; True if that cut the rate."""
         parameters = self._parameters
         if not self._has_answer:
             self._drift = self._random.uniform(0, parameters.drift)
         if number <= self._last_cut:
             return False
-        usual = self.rate * parameters.cut
-        is_low = usual < parameters.low_rate and self._has_answer and not self._growing_fast
+        rate = self.rate * parameters.cut
+        is_low = rate < parameters.low_rate and self._has_answer and not self._growing_fast
         self._low_answers = parameters.low_answers if is_low else 0
-        self._growing_fast = False
+        if is_low:
+            rate = self.rate * parameters.low_cut
+        if self._growing_fast:
+            rate = min(rate, self._leave_fast_growth(now))
+        elif self._measured_from is not None:
+            rate = max(rate, self._measure(self._measured_from, now))
         self._last_cut = self._newest
         self._throttled_at = self._sent_at
         self._calm = 0.0
         self._has_answer = False
-        self.rate = max(self._min_rate, self.rate * parameters.low_cut if is_low else usual)
+        self.rate = max(self._min_rate, rate)
         return True
+
+    def _leave_fast_growth(self, now: float) -> float:
+        """What the first congestion says of the limit, as the most that the rate may be; inf if it says nothing."""
+        self._growing_fast = False
+        self._forget_answers(now)
+        # Where fast growth took less than this, a longer one would have seen more; `approach` makes up for it.
+        answered = len(self._answered_at) / self._parameters.recent
+        self._answered_at.clear()
+        if answered < self._start_rate:
+            # The limit is a low one, for which cuts and growth as usual are careful enough, or the rate was not used.
+            return math.inf
+        self._measured_from = now
+        self._approaching = True
+        return answered
+
+    def _measure(self, begin: float, now: float) -> float:
+        """What a later congestion says of the limit, as the least that the rate may be; 0 if it says nothing."""
+        parameters = self._parameters
+        seconds = now - begin
+        if seconds < parameters.evidence:
+            return 0.0
+        self._approaching = False
+        if seconds >= parameters.settle:
+            self._measured_from = None
+        # It is a cut even if the rate had not come up to the limit, or a storm within these seconds would not end.
+        return parameters.kept * min(self.rate, self._answered / seconds)
+
+    def _forget_answers(self, now: float) -> None:
+        """Keep those of the last `recent` seconds; they are about as many as the calls sent in them."""
+        while self._answered_at and self._answered_at[0] < now - self._parameters.recent:
+            self._answered_at.popleft()
