@@ -217,21 +217,19 @@ def test_the_rate_approaches_a_limit_that_is_not_yet_measured() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "rate"),
-    [
-        (1.9, 23 * DEFAULT.cut),
-        (2.1, 42 / 2.1 * DEFAULT.kept),
-        (4.9, 42 / 4.9 * DEFAULT.kept),
-    ],
+    ("seconds", "calls", "rate"),
+    [(1.9, 38, 23 * DEFAULT.cut), (2.1, 42, 20 * DEFAULT.kept), (9.5, 190, 20 * DEFAULT.kept)],
     ids=["too soon", "measured", "measured later"],
 )
-def test_the_next_congestion_leads_to_what_was_answered_since_the_first(seconds: float, rate: float) -> None:
+def test_the_next_congestion_leads_to_what_was_answered_since_the_first(
+    seconds: float, calls: int, rate: float
+) -> None:
     """Once two seconds are over: a bucket that is empty at both ends has let pass what it gained."""
     throttle = overshot()
-    throttle.rate = 23.0 if seconds < 3 else 10.0
-    answer_until(throttle, 10 + seconds, calls=42, first=22, seconds=seconds)
-    throttle.on_sent(64, 10 + seconds, OVERDUE)
-    assert throttle.on_throttled(64, 10 + seconds)
+    throttle.rate = 23.0
+    answer_until(throttle, 10 + seconds, calls=calls, first=22, seconds=seconds)
+    throttle.on_sent(1000, 10 + seconds, OVERDUE)
+    assert throttle.on_throttled(1000, 10 + seconds)
     assert throttle.rate == pytest.approx(rate)
     assert (DEFAULT.evidence, DEFAULT.kept) == (2, 0.98)
 
@@ -291,15 +289,15 @@ def test_a_measured_cut_is_no_deeper_than_the_usual() -> None:
     assert throttle.rate == pytest.approx(20 * DEFAULT.cut)
 
 
-def test_five_seconds_after_the_first_congestion_cuts_are_the_usual() -> None:
-    """Smaller cuts for longer would leave a newcomer with more than its share."""
+def test_ten_seconds_after_the_first_congestion_cuts_are_the_usual() -> None:
+    """Cuts that are small for ever would leave a newcomer with more than its share."""
     throttle = overshot()
-    answer_until(throttle, 15.0, calls=100, first=22, seconds=5.0)
-    for number, rate in ((122, 20 * DEFAULT.kept), (123, 20 * DEFAULT.kept * DEFAULT.cut)):
-        throttle.on_sent(number, 15.1, OVERDUE)
-        throttle.on_throttled(number, 15.0)
+    answer_until(throttle, 20.0, calls=200, first=22, seconds=10.0)
+    for number, rate in ((222, 20 * DEFAULT.kept), (223, 20 * DEFAULT.kept * DEFAULT.cut)):
+        throttle.on_sent(number, 20.0, OVERDUE)
+        throttle.on_throttled(number, 20.0)
         assert throttle.rate == pytest.approx(rate)
-    assert DEFAULT.settle == 5
+    assert DEFAULT.settle == 10
 
 
 def test_a_limit_that_is_first_met_after_hours_is_measured_too() -> None:

@@ -32,8 +32,8 @@ class ThrottleParameters:
             measured. Fast growth takes less than `recent`, so that its answers may say too little.
         evidence: Seconds from the first congestion on after which the calls answered since then say what the limit is.
         settle: Seconds from the first congestion on in which a cut leads only as far down as what was answered since
-            then. It should end soon, since such cuts are too small to make several clients equal.
-        kept: The share of it that such a cut keeps, so that it is a cut and the bucket fills.
+            then. It has to end, since such cuts are too small to make several clients equal.
+        kept: The share of it, or of the rate if that is less, that such a cut keeps; below 1, or it would be none.
         increase: By how much the rate grows after it: `increase` / rate calls a second each second. Whoever has more
             grows less, which is what makes several clients equal.
         cut: Factor on the rate for each congestion event. A deeper one leaves more of the limit unused, a smaller one
@@ -65,7 +65,7 @@ class ThrottleParameters:
     recent: float = 1.0
     approach: float = 0.15
     evidence: float = 2.0
-    settle: float = 5.0
+    settle: float = 10.0
     kept: float = 0.98
     increase: float = 0.7
     cut: float = 0.8
@@ -125,7 +125,7 @@ class AdaptiveThrottle:
       cut leads to the number of calls that were answered in the last second, if that is enough to say something. From
       then on the bucket is empty, and the calls answered between two congestions are what it gained, whatever the rate
       was. The rate grows faster until a cut could be measured in this way, and for a few seconds no cut leads far below
-      what was measured.
+      what was measured, as a bucket that was just emptied has no slack.
     - After `calm` seconds of use without congestion the rate grows faster.
     - A limit below `low_rate` has next to no burst, so that the first call that is too fast is rejected, and a step of
       `increase` is a large one there. So if a cut would lead below it both steps are small, unless no call was
