@@ -20,7 +20,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from awaitbatch import ExponentialBackoff, FixedInterval, Window
-from awaitbatch._core.backoff import MAX_INTERVAL
+from awaitbatch._core.backoff import DEFAULT_MAX_INTERVAL
 from awaitbatch._core.requests import MAX_IDS_PER_CALL
 from benchmarks.report import Figure, Result, table
 from benchmarks.simulate.account import CLIENT_LIMIT, PARAMETERS, Account
@@ -86,7 +86,7 @@ class Schedule:
 
     def backoff(self, random: Random) -> Backoff:
         """The backoff itself."""
-        return ExponentialBackoff(random) if self.checks else FixedInterval(self.interval)
+        return ExponentialBackoff(random=random) if self.checks else FixedInterval(self.interval)
 
     def least(self, jobs: int, rate: float) -> float:
         """The longest that a job goes unseen at best, in seconds, if the interval does not matter."""
@@ -97,7 +97,7 @@ class Schedule:
         return self.least(jobs, rate) >= self.interval
 
 
-DEFAULT: Final = Schedule("default", MAX_INTERVAL, _TRIED, spread=MAX_INTERVAL / 3)
+DEFAULT: Final = Schedule("default", DEFAULT_MAX_INTERVAL, _TRIED, spread=DEFAULT_MAX_INTERVAL / 3)
 """At its end, when jobs have been waited for for hours."""
 FIXED: Final = tuple(Schedule(f"FixedInterval({seconds:g})", seconds) for seconds in (60.0, 5.0, 1.0))
 

@@ -11,8 +11,8 @@ import anyio
 
 from awaitbatch._config import (
     ClientConfig,
+    delay_of,
     max_retries_of,
-    number,
     require_backoff,
     shared_random,
     status_retries_of,
@@ -96,12 +96,14 @@ class BatchClient:
             ``max_pool_connections`` high enough for all.
         transport: Something other than aiobotocore that sends calls, such as
             ``awaitbatch.testing.BatchServer.transport()``.
-        max_retries: How many checks a poll may make after the first before it raises `MaxRetriesExceededError`;
-            ``math.inf`` for no limit, None for `MAX_RETRIES`.
+        max_retries: How many checks a poll may make after the first before it raises `MaxRetriesExceededError`. There
+            is no limit if it is not given; None is for `MAX_RETRIES`. To limit a wait in time, use ``asyncio.timeout``.
         status_retries: How many answers in a row may lack the job, and how often a describe is tried, or a submission
             that did not reach AWS; None for `STATUS_RETRIES`, and for `describe`'s own rule about jobs that answers
             lack.
         backoff: When a poll checks again: `ExponentialBackoff` (the default), `FixedInterval`, or a `Backoff` of yours.
+        delay: Seconds before the first check of a wait, give or take one. None for as soon as that can be without a
+            call for each of many waits: within half a second, if AWS allows as many calls.
         max_calls_per_second: The most DescribeJobs calls to send per second. Below it, the rate adapts to what AWS
             allows.
         max_submits_per_second: The most SubmitJob calls to send per second; AWS allows an account 50. The rate begins
@@ -118,13 +120,13 @@ class BatchClient:
     """
 
     MAX_RETRIES: ClassVar[float] = 4200
-    """How many checks a poll may make after the first; with the default backoff they last ten to twenty days."""
+    """Airflow's number of checks that a poll may make after the first, for clients with ``max_retries=None``."""
     STATUS_RETRIES: ClassVar[float] = 10
     """How often to try to get a job's description."""
     DEFAULT_DELAY_MIN: ClassVar[float] = 1
-    """Least seconds before the first check of a poll without a ``delay``."""
+    """A poll without a ``delay`` draws a moment from here on, and makes its first check no later."""
     DEFAULT_DELAY_MAX: ClassVar[float] = 10
-    """Most seconds before the first check of a poll without a ``delay``."""
+    """The latest such moment, in seconds from the beginning of the poll."""
 
     FAILURE_STATE: ClassVar[str] = JobStatus.FAILED
     SUCCESS_STATE: ClassVar[str] = JobStatus.SUCCEEDED
@@ -156,9 +158,10 @@ class BatchClient:
         session: AioSession | None = None,
         client: AiobotocoreBatchClient | None = None,
         transport: BatchTransport | None = None,
-        max_retries: float | None = None,
+        max_retries: float | None = math.inf,
         status_retries: float | None = None,
         backoff: Backoff | None = None,
+        delay: float | None = None,
         max_calls_per_second: float = 10.0,
         max_submits_per_second: float = 50.0,
         max_terminates_per_second: float = 20.0,
@@ -182,7 +185,8 @@ class BatchClient:
             transport=transport,
             max_retries=max_retries,
             status_retries=status_retries,
-            backoff=ExponentialBackoff(shared_random) if backoff is None else backoff,
+            backoff=ExponentialBackoff(random=shared_random) if backoff is None else backoff,
+            delay=delay,
             max_calls_per_second=max_calls_per_second,
             max_submits_per_second=max_submits_per_second,
             max_terminates_per_second=max_terminates_per_second,
@@ -354,8 +358,8 @@ class BatchClient:
 
         Args:
             job_id: A job's id or ARN.
-            delay: Seconds before the first check, give or take one; None for a moment drawn between
-                `DEFAULT_DELAY_MIN` and `DEFAULT_DELAY_MAX`.
+            delay: Seconds before the first check, give or take one; None for the client's, which is as soon as that
+                can be without a call for each of many waits.
             limits: ``backoff``, ``max_retries`` and ``status_retries`` as for the client, for this wait alone.
 
         Returns:
@@ -365,7 +369,7 @@ class BatchClient:
             MaxRetriesExceededError: ``max_retries`` + 1 checks did not see it run; and the errors of `poll_job_status`.
         """
         awaited = (self.RUNNING_STATE, *self._terminal_states)
-        return (await self._wait(job_id, self._pause(delay), awaited, limits)).description()
+        return (await self._poll(job_id, delay, awaited, limits)).description()
 
     async def poll_for_job_complete(
         self, job_id: str, delay: float | None = None, **limits: Unpack[WaitLimits]
@@ -377,7 +381,7 @@ class BatchClient:
         Returns:
             The final description.
         """
-        return (await self._wait(job_id, self._pause(delay), self._terminal_states, limits)).description()
+        return (await self._poll(job_id, delay, self._terminal_states, limits)).description()
 
     async def wait_for_job(
         self,
@@ -392,7 +396,8 @@ class BatchClient:
 
         Args:
             job_id: A job's id or ARN.
-            delay: As for `poll_for_job_running`, before each of the two.
+            delay: As for `poll_for_job_running`. If it is given, here or to the client, it comes before each of the
+                two; otherwise the second one goes on with its schedule.
             get_batch_log_fetcher: Called with the job's id once the job runs; may return something with ``start``,
                 ``stop`` and ``join``, called as Airflow calls them: the last two when the wait is over, however it
                 ends. It and they may be coroutine functions; a ``join`` that blocks does so in a thread, and keeps the
@@ -601,9 +606,20 @@ class BatchClient:
         queue, job_id = self._supervisor.job_ends, parse_job_id(job_id)
         return await end_job(queue, operation, job_id, reason, pause=self.exponential_delay)
 
-    def _pause(self, delay: float | None) -> Window:
-        """The pause before a first check, as a window: jobs that pause at the same time can share calls."""
-        return _drawn_pause(delay, self.DEFAULT_DELAY_MIN, self.DEFAULT_DELAY_MAX)
+    def _poll(
+        self, job_id: str, delay: float | None, match_status: Collection[str], limits: WaitLimits
+    ) -> Coroutine[Any, Any, WaitResult]:
+        self._supervisor.check_open(job_id)
+        window = self._pause(delay)
+        if window is None:
+            drawn = _drawn_pause(None, self.DEFAULT_DELAY_MIN, self.DEFAULT_DELAY_MAX)
+            window = self._supervisor.coalescer.window_of_first_check(drawn.latest)
+        return self._wait(job_id, window, match_status, limits)
+
+    def _pause(self, delay: float | None) -> Window | None:
+        """The pause before a first check, as a window so that jobs can share calls; None if none was asked for."""
+        delay = self._config.delay if delay is None else delay
+        return None if delay is None else _drawn_pause(delay, math.nan, math.nan)
 
     async def _describe(
         self, job_id: str, status_retries: float | None, absent_windows: Sequence[Window] | None
@@ -615,7 +631,7 @@ class BatchClient:
     def _wait(
         self,
         job_id: str,
-        window: Window,
+        window: Window | None,
         match_status: Collection[str] | None,
         limits: WaitLimits,
         *,
@@ -634,6 +650,5 @@ def _drawn_pause(delay: float | None, least: float, most: float) -> Window:
     if delay is None:
         earliest, latest = min(least, most), max(least, most)
     else:
-        seconds = number(math.isfinite, "delay", delay, "a number of seconds")
-        earliest, latest = schedules.jitter_bounds(seconds)
+        earliest, latest = schedules.jitter_bounds(delay_of(delay))
     return Window(earliest, shared_random.uniform(earliest, latest))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import anyio
 import anyio.lowlevel
 
+from awaitbatch._core.backoff import Window
 from awaitbatch._core.connections import Use
 from awaitbatch._core.outcomes import MATCHED, Failure, FailureKind, Outcome, Reason
 from awaitbatch._core.text import error_line, message_of, one_line
@@ -32,7 +33,6 @@ from awaitbatch.instrumentation._log import write_log
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from awaitbatch._core.backoff import Window
     from awaitbatch._core.connections import Connections
     from awaitbatch._core.requests import Call, Delivery
     from awaitbatch._first_answer import FirstAnswer
@@ -42,6 +42,12 @@ if TYPE_CHECKING:
 
 _RESUMED_AT_ONCE: Final = 250
 """Tasks to resume in one turn of the event loop, if there are many thousands; each decodes a description, or raises."""
+
+_SOON: Final = 0.05
+"""Seconds from the beginning of a wait to its first check, unless a call has just gone."""
+_BETWEEN_FIRST_CHECKS: Final = 0.5
+"""Seconds after a call until another one goes only for the sake of first checks; tasks that submit jobs and wait for
+each would make a call for each."""
 
 _LAST_MOMENT: Final = 1 << 53
 """In epoch milliseconds. Greater numbers are no times, and might not fit into a float."""
@@ -150,6 +156,15 @@ class DescribeCoalescer:
         self._windows.add(watch, window, now, continues=watch.last_status is not None)
         if max(watch.latest, self._throttle.ready_at) < self._sleeps_until:
             self._wake()
+
+    def window_of_first_check(self, latest: float) -> Window:
+        """When to check a job first, in seconds from now: soon, but with others if many begin to wait.
+
+        Args:
+            latest: By then it is due in any case.
+        """
+        quiet_for = self._loop.time() - self._throttle.sent_at
+        return Window(0.0, min(latest, max(_SOON, _BETWEEN_FIRST_CHECKS - quiet_for)))
 
     def discard(self, watch: Watch) -> None:
         """Take back a watch; it is no error if it has ended."""

@@ -56,9 +56,10 @@ class ClientConfig:
     session: AioSession | None = None
     client: AiobotocoreBatchClient | None = None
     transport: BatchTransport | None = None
-    max_retries: float | None = None
+    max_retries: float | None = math.inf
     status_retries: float | None = None
-    backoff: Backoff = field(default_factory=lambda: ExponentialBackoff(shared_random))
+    backoff: Backoff = field(default_factory=lambda: ExponentialBackoff(random=shared_random))
+    delay: float | None = None
     max_calls_per_second: float = 10.0
     max_submits_per_second: float = 50.0
     max_terminates_per_second: float = 20.0
@@ -72,6 +73,8 @@ class ClientConfig:
         require_backoff(self.backoff)
         object.__setattr__(self, "max_retries", max_retries_of(self.max_retries))
         object.__setattr__(self, "status_retries", status_retries_of(self.status_retries))
+        if self.delay is not None:
+            object.__setattr__(self, "delay", delay_of(self.delay))
         for holds, name, expected in (
             (_is_positive, "max_calls_per_second", "a positive number"),
             (_is_positive, "max_submits_per_second", "a positive number"),
@@ -134,6 +137,11 @@ def _bound(name: str, given: float | None, *, least: int) -> float | None:
     if given is None:
         return None
     return number(lambda bound: bound >= least, name, given, f"at least {least}, or math.inf for no bound")
+
+
+def delay_of(given: float) -> float:
+    """The same for ``delay``."""
+    return number(math.isfinite, "delay", given, "a number of seconds")
 
 
 def require_backoff(given: object) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from awaitbatch._core.outcomes import Outcome
 from awaitbatch._core.text import shown
 from awaitbatch._core.watch import Watch
 from awaitbatch._jobs import parse_job_id
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from awaitbatch._coalescer import DescribeCoalescer
     from awaitbatch._core.backoff import Window
-    from awaitbatch._core.outcomes import Outcome
     from awaitbatch._core.watch import Rules
 
 _DECODED_AT_ONCE: Final = 100
@@ -42,21 +42,24 @@ async def parse_job_ids(job_ids: Iterable[object]) -> list[str]:
 
 
 async def wait_for(
-    coalescer: DescribeCoalescer, job_id: str, window: Window, **rules: Unpack[Rules]
+    coalescer: DescribeCoalescer, job_id: str, window: Window | None, **rules: Unpack[Rules]
 ) -> WaitResult:
     """Wait until a job is seen as awaited, or will not be.
 
     Args:
         coalescer: Who checks the job.
         job_id: The job.
-        window: When to check first, in seconds from now.
+        window: When to check first, in seconds from now; None if another wait has just checked, and this one goes on.
         rules: See `Rules`.
     """
     ended: asyncio.Future[tuple[Outcome, bytes | None]] = asyncio.get_running_loop().create_future()
     watch = Watch(job_id, partial(_set_ended, ended), **rules)
     # The frame lives as long as the wait, and there may be a hundred thousand.
     del rules
-    coalescer.add(watch, window)
+    first = watch.scheduled() if window is None else window
+    if isinstance(first, Outcome):
+        return WaitResult(watch, first, None)
+    coalescer.add(watch, first)
     try:
         return WaitResult(watch, *await ended)
     finally:

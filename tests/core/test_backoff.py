@@ -85,16 +85,43 @@ def test_the_cap_is_reached_late() -> None:
 @given(tries=st.integers(1, 10_000), seed=st.integers())
 def test_exponential_window(tries: int, seed: int) -> None:
     """The window opens at a sixth of the longest pause and closes at the moment that Airflow would draw."""
-    window = ExponentialBackoff(Random(seed)).window(tries)
+    window = ExponentialBackoff(600, random=Random(seed)).window(tries)
     assert window.earliest == pytest.approx(exponential_delay(HIGHEST, tries) / 6)
     assert window.latest == exponential_delay(Random(seed), tries)
     assert 0 < window.earliest <= window.latest <= 600
 
 
+@pytest.mark.parametrize(
+    ("backoff", "tries", "longest"),
+    [
+        (ExponentialBackoff(random=HIGHEST), 8, pytest.approx(24.04)),
+        (ExponentialBackoff(random=HIGHEST), 9, 30),
+        (ExponentialBackoff(random=HIGHEST), 10_000, 30),
+        (ExponentialBackoff(max_interval=2, random=HIGHEST), 3, 2),
+        (ExponentialBackoff(0.5, random=HIGHEST), 1, 0.5),
+        (ExponentialBackoff(600, random=HIGHEST), 41, 600),
+    ],
+)
+def test_the_ceiling_of_the_curve(backoff: ExponentialBackoff, tries: int, longest: float) -> None:
+    """It is Airflow's curve up to the longest pause that was asked for, half a minute by default."""
+    assert backoff.window(tries).latest == longest
+    assert backoff.window(tries).earliest == pytest.approx(backoff.window(tries).latest / 6)
+
+
+@pytest.mark.parametrize("interval", [0, -1, math.inf, math.nan, 10**400, Decimal("NaN")], ids=repr)
+def test_a_ceiling_that_is_none(interval: float) -> None:
+    """It is refused at once, and not at the first check."""
+    with pytest.raises(
+        ValueError, match="ExponentialBackoff needs a max_interval of a positive number of seconds"
+    ):
+        ExponentialBackoff(interval)
+
+
 def test_exponential_backoffs_are_equal() -> None:
     """Two schedules of one curve are equal, and their chance is not shown."""
-    assert ExponentialBackoff() == ExponentialBackoff(Random(1))
-    assert repr(ExponentialBackoff()) == "ExponentialBackoff()"
+    assert ExponentialBackoff() == ExponentialBackoff(random=Random(1))
+    assert ExponentialBackoff() != ExponentialBackoff(600)
+    assert repr(ExponentialBackoff()) == "ExponentialBackoff(max_interval=30.0)"
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ class Herd(RuleBasedStateMachine):
     )
     def crowd(self, *, size: int, one_shot: bool, begin: float, spread: float) -> None:
         """Many wait for a job each."""
-        backoff = ExponentialBackoff(self.random)
+        backoff = ExponentialBackoff(random=self.random)
         for _ in range(size):
             self.newcomers += 1
             latest = begin + spread * self.random.random()

@@ -468,7 +468,7 @@ class TestBrokenBackoff:
 
 
 @pytest.mark.parametrize(
-    "backoff", [ExponentialBackoff(Random(1)), FixedInterval(2.5)], ids=["exponential", "fixed"]
+    "backoff", [ExponentialBackoff(random=Random(1)), FixedInterval(2.5)], ids=["exponential", "fixed"]
 )
 def test_the_backoffs_of_the_package_are_sound(backoff: Backoff) -> None:
     """The schedules that come with the package never break a request."""

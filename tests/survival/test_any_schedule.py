@@ -131,7 +131,7 @@ class Days(RuleBasedStateMachine):
         for _ in range(count):
             job_id = f"job-{next(self.numbers)}"
             self.server.add_job(job_id, life_cycle=lives_at_random(self.random, 1, 20))
-            backoff = ExponentialBackoff(self.random) if exponential else None
+            backoff = ExponentialBackoff(random=self.random) if exponential else None
             for _ in range(self.random.choice([1, 1, 1, 2])):
                 self.wait(job_id, backoff=backoff)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,8 +57,10 @@ class Backoff(Protocol):
         """The window of the next check, in seconds from now, after ``tries`` checks (from 1)."""
 
 
-MAX_INTERVAL = 600.0
-"""The longest pause of the exponential curve, in seconds."""
+AIRFLOWS_MAX_INTERVAL: Final = 600.0
+"""The longest pause of Airflow's curve, in seconds."""
+DEFAULT_MAX_INTERVAL: Final = 30.0
+"""The longest pause of ours. Airflow's checks are a call each, while ours share calls."""
 
 
 def add_jitter(random: Random, delay: float, width: float = 1, minima: float = 0) -> float:
@@ -74,27 +76,52 @@ def jitter_bounds(delay: float, width: float = 1, minima: float = 0) -> tuple[fl
 
 def exponential_delay(random: Random, tries: int) -> float:
     """A pause drawn uniformly from d/3 … d seconds, where d = min(600, 1 + (0.6 · tries)²)."""
-    longest = _longest_delay(tries)
+    longest = _longest_delay(tries, AIRFLOWS_MAX_INTERVAL)
     return random.uniform(longest / 3, longest)
 
 
-def _longest_delay(tries: int) -> float:
-    return min(MAX_INTERVAL, 1 + (tries * 0.6) ** 2)
+def _longest_delay(tries: int, max_interval: float) -> float:
+    return min(max_interval, 1 + (tries * 0.6) ** 2)
+
+
+def _require_seconds(needs: str, seconds: float) -> None:
+    try:
+        holds = seconds > 0 and math.isfinite(seconds)
+    except ArithmeticError:
+        # Of an integer that no float can hold, or a Decimal that is no number.
+        holds = False
+    if not holds:
+        message = f"{needs} a positive number of seconds, not {seconds!r}"
+        raise ValueError(message)
 
 
 @dataclass(frozen=True, slots=True)
 class ExponentialBackoff:
-    """Airflow's curve: the pause after try n is drawn from d/3 … d seconds, d = min(600, 1 + (0.6 n)²).
+    """Check often at first, then more rarely: the pause after check n is drawn from d/3 … d seconds.
 
-    The window closes at the moment drawn, so no job is seen later than in Airflow. It opens at d/6: if it opened at
-    d/3, pauses drawn close to that would leave no time for others to join, and calls would leave half empty.
+    It is Airflow's curve, d = min(``max_interval``, 1 + (0.6 n)²), with a lower ceiling, since our checks share calls:
+    no end of a job is noticed later than ``max_interval`` seconds after it. With ``max_interval=600`` it is Airflow's.
+
+    The window closes at the moment drawn. It opens at d/6: if it opened at d/3, pauses drawn close to that would leave
+    no time for others to join, and calls would leave half empty.
+
+    Args:
+        max_interval: The longest pause, in seconds.
+
+    Raises:
+        ValueError: ``max_interval`` is not a positive, finite number.
     """
 
-    random: Random = field(default_factory=Random, repr=False, compare=False)
+    max_interval: float = DEFAULT_MAX_INTERVAL
+    random: Random = field(default_factory=Random, repr=False, compare=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        _require_seconds("ExponentialBackoff needs a max_interval of", self.max_interval)
+        object.__setattr__(self, "max_interval", float(self.max_interval))
 
     def window(self, tries: int) -> Window:
         """The window of the next check, in seconds from now, after ``tries`` checks (from 1)."""
-        longest = _longest_delay(tries)
+        longest = _longest_delay(tries, self.max_interval)
         return Window(longest / 6, self.random.uniform(longest / 3, longest))
 
 
@@ -112,14 +139,7 @@ class FixedInterval:
     _window: Window = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        try:
-            holds = self.seconds > 0 and math.isfinite(self.seconds)
-        except ArithmeticError:
-            # Of an integer that no float can hold, or a Decimal that is no number.
-            holds = False
-        if not holds:
-            message = f"FixedInterval needs a positive number of seconds, not {self.seconds!r}"
-            raise ValueError(message)
+        _require_seconds("FixedInterval needs", self.seconds)
         object.__setattr__(self, "_window", Window(float(self.seconds) / 2, float(self.seconds)))
 
     def window(self, tries: int) -> Window:  # noqa: ARG002

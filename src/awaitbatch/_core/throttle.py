@@ -152,7 +152,7 @@ class AdaptiveThrottle:
         self.rate = self._start_rate
         self._growing_fast = True
         self._is_bottleneck = False
-        self._sent_at = -math.inf
+        self.sent_at = -math.inf
         # When the last call before the latest cut was sent, which is close enough to when it was cut.
         self._throttled_at = -math.inf
         self._newest = 0
@@ -177,7 +177,7 @@ class AdaptiveThrottle:
     @property
     def ready_at(self) -> float:
         """When the next call may go; -inf before the first."""
-        return self._sent_at + (1 + self._drift) / self.rate
+        return self.sent_at + (1 + self._drift) / self.rate
 
     @property
     def at_floor(self) -> bool:
@@ -195,7 +195,7 @@ class AdaptiveThrottle:
             self.rate = max(self.rate, self._start_rate)
             self._low_answers = 0
         self._newest = number
-        self._sent_at = now
+        self.sent_at = now
         self._drift = 0.0
 
     def on_answer(self, number: int, now: float) -> None:
@@ -248,7 +248,7 @@ class AdaptiveThrottle:
         elif self._measured_from is not None:
             rate = max(rate, self._measure(self._measured_from, now))
         self._last_cut = self._newest
-        self._throttled_at = self._sent_at
+        self._throttled_at = self.sent_at
         self._calm = 0.0
         self._has_answer = False
         self.rate = max(self._min_rate, rate)

@@ -181,6 +181,10 @@ class Watch(Request):
         again = self._retry(self.failures)
         return None if throttled and isinstance(again, Window) else again
 
+    def scheduled(self) -> Window | Outcome:
+        """When to check again after the check that somebody else has made, or the end if the schedule raises."""
+        return self._window(1)
+
     def _checked(self) -> Window | Outcome:
         self.checks += 1
         if self.checks > self._max_retries:
