@@ -38,8 +38,8 @@ _NAIVE_CALL: Final = (0.01, 0.02)
 class Demand(Protocol):
     """What a client asks for."""
 
-    def next_deadline(self) -> float:
-        """When the next call must leave, in seconds; inf if there is nothing to send."""
+    def next_deadline(self, not_before: float) -> float:
+        """When the next call leaves, in seconds; inf if there is nothing to send. All before a moment are the same."""
 
     def take(self, now: float) -> Call[Any] | None:
         """The call that must leave now."""
@@ -57,7 +57,7 @@ class Endless:
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
 
-    def next_deadline(self) -> float:
+    def next_deadline(self, not_before: float) -> float:  # noqa: ARG002
         """It is always overdue."""
         return -math.inf
 
@@ -166,7 +166,8 @@ class Account:
     def _await_departure(self, sender: Sender, now: float) -> None:
         """Set the timer anew, as the coalescer does after every call that it sends and every one that ends."""
         sender.departure = math.inf
-        moment = max(sender.demand.next_deadline(), sender.throttle.ready_at, now)
+        ready_at = sender.throttle.ready_at
+        moment = max(sender.demand.next_deadline(ready_at), ready_at, now)
         if moment < math.inf and sender.in_flight < IN_FLIGHT:
             sender.departure = moment + self._random.uniform(0, LATENESS)
             self._at(sender.departure, partial(self._send, sender))

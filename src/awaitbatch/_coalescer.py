@@ -18,6 +18,7 @@ import anyio.lowlevel
 from awaitbatch._core.backoff import Window
 from awaitbatch._core.connections import Use
 from awaitbatch._core.outcomes import MATCHED, Failure, FailureKind, Outcome, Reason
+from awaitbatch._core.requests import MAX_IDS_PER_CALL
 from awaitbatch._core.text import error_line, message_of, one_line
 from awaitbatch._core.throttle import AdaptiveThrottle, ThrottleParameters
 from awaitbatch._core.watch import Watch
@@ -154,7 +155,11 @@ class DescribeCoalescer:
             self._deliver(watch, self._closed)
             return
         self._windows.add(watch, window, now, continues=watch.last_status is not None)
-        if max(watch.latest, self._throttle.ready_at) < self._sleeps_until:
+        soonest = watch.latest
+        if len(self._windows) % MAX_IDS_PER_CALL == 0:
+            # A call more may have to be fitted in.
+            soonest = watch.earliest
+        if max(soonest, self._throttle.ready_at) < self._sleeps_until:
             self._wake()
 
     def window_of_first_check(self, latest: float) -> Window:
@@ -208,7 +213,8 @@ class DescribeCoalescer:
             self._deliver(watch, self._closed)
 
     def _next_departure(self) -> float:
-        return max(self._windows.next_deadline(), self._throttle.ready_at)
+        ready_at = self._throttle.ready_at
+        return max(self._windows.next_deadline(ready_at), ready_at)
 
     async def _sleep_until(self, moment: float) -> None:
         """Sleep until a moment, or until something happens that may bring the next departure forward.

@@ -111,7 +111,7 @@ def test_a_client_sends_nothing_before_it_begins() -> None:
     """Nor while it has nothing to ask."""
 
     class Nothing(Endless):
-        def next_deadline(self) -> float:
+        def next_deadline(self, _: float) -> float:
             return math.inf
 
     account = Account(Random(1), rate=5)
@@ -139,7 +139,9 @@ def test_each_job_is_seen_once_an_interval() -> None:
     assert herd.first_round < 1
     assert max(herd.unseen) < 10.2
     assert herd.longest_unseen(100) < 10.2
-    assert (herd.ids, len(herd.unseen)) == (herd.calls / 3 * 250, herd.ids - 250)
+    assert len(herd.unseen) == herd.ids - 250
+    # The calls of a round leave one after the other, so the last round may not be complete.
+    assert abs(herd.ids - herd.calls / 3 * 250) < 100
 
 
 def test_time_counts_for_a_job_that_is_not_seen_any_more() -> None:

@@ -244,9 +244,11 @@ class Herd(RuleBasedStateMachine):
     @rule()
     def send(self) -> None:
         """Send a call as soon as it may go, and see that it carries whom it should."""
-        self.now = max(self.now, self.windows.next_deadline(), self.throttle.ready_at)
+        deadline = self.windows.next_deadline(self.throttle.ready_at)
+        self.now = max(self.now, deadline, self.throttle.ready_at)
         call = self.windows.take(self.now)
         if call is None:
+            assert deadline == -math.inf, "the shell would ask again and again"
             return
         assert 0 < len(call.job_ids) == len(set(call.job_ids)) <= MAX_IDS_PER_CALL
         self.throttle.on_sent(call.number, self.now, call.due)
@@ -274,7 +276,9 @@ class Herd(RuleBasedStateMachine):
     def check_ids(self, call: Call[Watch]) -> None:
         """All who may share an id are carried; the ids were chosen by deadline, but for one-shots that go first."""
         waiting = {watch: ticket for watch, ticket in self.waiting().items() if watch.earliest <= self.now}
-        assert any(watch.latest <= self.now for watch in waiting), "nobody had to leave"
+        # A call that leaves early is full.
+        has_to_leave = any(watch.latest <= self.now for watch in waiting)
+        assert has_to_leave or len({watch.job_id for watch in waiting}) >= MAX_IDS_PER_CALL
         soonest: dict[str, float] = {}
         one_shots: dict[str, float] = {}
         for watch in waiting:
@@ -362,7 +366,9 @@ class Herd(RuleBasedStateMachine):
             assert self.refusals, "nothing was refused"
         else:
             assert not split, "a part is lost"
-            assert deadline == first
+            assert deadline <= first
+            if len({watch.job_id for watch in self.waiting()}) < MAX_IDS_PER_CALL:
+                assert deadline == first
 
     def teardown(self) -> None:
         """Once AWS is well again and all jobs have ended, everybody gets an answer, never above the limit."""

@@ -140,7 +140,8 @@ def test_an_outage_is_no_storm() -> None:
     account.send_until(8 * INTERVAL, "all")
     splits = [size for size in account.sizes if 1 < size < 100]
     assert len(splits) <= 7
-    assert len(account.sizes) <= 8 * 10 + 8
+    # Half an interval more fits in since calls leave evenly: before that is known to be an outage they leave early.
+    assert len(account.sizes) <= 8 * 10 + 8 + 5
 
 
 def test_in_an_outage_a_call_carries_one_id_for_all() -> None:

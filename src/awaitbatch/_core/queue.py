@@ -7,8 +7,12 @@ from heapq import heapify, heappop, heappush, heapreplace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
+from awaitbatch._core.requests import MAX_IDS_PER_CALL
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from awaitbatch._core.pace import Group
 
 _SLACK: Final = 100
 """So much that is outdated is not worth tidying up."""
@@ -31,12 +35,23 @@ class Cohort(Generic[Q]):
     """Entries whose windows open at the same moment; once `form`ed, `members` has the soonest `latest` at its end.
 
     An entry that is held by something else by now is outdated.
+
+    Attributes:
+        opens: When the windows open.
+        members: The entries.
+        outdated: How many of the members are outdated, as far as the queue was told.
+        latest: The last `latest`, once formed.
+        is_uniform: Whether all have that one.
     """
 
-    __slots__ = ("members",)
+    __slots__ = ("is_uniform", "latest", "members", "opens", "outdated")
 
-    def __init__(self) -> None:
+    def __init__(self, opens: float) -> None:
+        self.opens = opens
         self.members: list[Q] = []
+        self.outdated = 0
+        self.latest = math.inf
+        self.is_uniform = False
 
     def join(self, entry: Q) -> None:
         """Take an entry in."""
@@ -47,6 +62,8 @@ class Cohort(Generic[Q]):
         """Sort the members; of equal deadlines the first to come is the first to go."""
         self.members.reverse()
         self.members.sort(key=_latest_of, reverse=True)
+        self.latest = self.members[0].latest
+        self.is_uniform = self.latest == self.members[-1].latest
 
 
 _Heap = list[tuple[float, int, Cohort[Q]]]
@@ -57,6 +74,10 @@ class WindowQueue(Generic[Q]):
 
     A call's answer sends up to 100 jobs back into the queue together, and most of their windows open together. Heaps of
     such cohorts take a tenth of the work of heaps of single jobs. An outdated entry is dropped when it comes up.
+
+    Attributes:
+        horizon: Windows that open before it concern whoever plans the next departure.
+        changes: How many of those have come, and how many of any have become outdated, since he set it to 0.
     """
 
     def __init__(self) -> None:
@@ -69,6 +90,8 @@ class WindowQueue(Generic[Q]):
         self._formed = 0
         # At most so many entries are in the cohorts that were formed, outdated ones included.
         self._bound = 0
+        self.horizon = -math.inf
+        self.changes = 0
 
     def __len__(self) -> int:
         """How many are in the queue, outdated ones included."""
@@ -78,8 +101,42 @@ class WindowQueue(Generic[Q]):
         """The cohort to join for a window that opens at ``earliest``, until the queue is asked for anything else."""
         cohort = self._arrivals.get(earliest)
         if cohort is None:
-            cohort = self._arrivals[earliest] = Cohort()
+            cohort = self._arrivals[earliest] = Cohort(earliest)
         return cohort
+
+    def outdate(self, entry: Q) -> None:
+        """Note that an entry is about to be held by something else, without having been popped."""
+        cohort = entry.held_by
+        if isinstance(cohort, Cohort):
+            cohort.outdated += 1
+            self.changes += 1
+
+    def groups(self, before: float) -> list[Group]:
+        """What waits and has a window that opens before a moment, soonest `latest` first."""
+        groups: list[Group] = []
+        cohorts = [item[2] for item in self._open]
+        # A heap's items are no sooner than the one above them.
+        places = [0]
+        for place in places:
+            if place < len(self._closed) and self._closed[place][0] < before:
+                cohorts.append(self._closed[place][2])
+                places += (2 * place + 1, 2 * place + 2)
+        for cohort in cohorts:
+            count = len(cohort.members) - cohort.outdated
+            if count <= 0:
+                continue
+            if cohort.is_uniform:
+                groups.append((cohort.latest, cohort.opens, count))
+                continue
+            # A hundred with different deadlines count as if all had one of them, of each cohort another one.
+            members = cohort.members
+            parts = -(-count // MAX_IDS_PER_CALL)
+            place = (1 + 2 * len(groups) % 8) / 8
+            for part in range(parts):
+                latest = members[-1 - int((part + place) * len(members) / parts)].latest
+                groups.append((latest, cohort.opens, count * (part + 1) // parts - count * part // parts))
+        groups.sort()
+        return groups
 
     def next_deadline(self) -> float:
         """The soonest `latest` of all, or inf."""
@@ -109,6 +166,8 @@ class WindowQueue(Generic[Q]):
                         members.append(entry)
                         break
                     yield entry
+                else:
+                    cohort.outdated -= 1
 
     def tidy(self, live: int) -> None:
         """Drop what is outdated if it outnumbers the ``live`` ones; storms of cancellations leave much."""
@@ -123,6 +182,7 @@ class WindowQueue(Generic[Q]):
             return
         for _, _, cohort in self._by_latest:
             cohort.members = [entry for entry in cohort.members if entry.held_by is cohort]
+            cohort.outdated = 0
         self._bound = self._count()
         for queue in (self._closed, self._by_latest, self._open):
             queue[:] = [item for item in queue if item[2].members]
@@ -136,6 +196,8 @@ class WindowQueue(Generic[Q]):
             cohort.form()
             self._bound += len(cohort.members)
             self._formed += 1
+            if earliest < self.horizon:
+                self.changes += len(cohort.members)
             heappush(self._closed, (earliest, self._formed, cohort))
             heappush(self._by_latest, (cohort.members[-1].latest, self._formed, cohort))
         self._arrivals.clear()
@@ -157,4 +219,5 @@ class WindowQueue(Generic[Q]):
         members = cohort.members
         while members and members[-1].held_by is not cohort:
             members.pop()
+            cohort.outdated -= 1
         return bool(members)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Generic
 
 from awaitbatch._core.bisection import Bisection
 from awaitbatch._core.outcomes import Failure, FailureKind, Outcome
+from awaitbatch._core.pace import Pace
 from awaitbatch._core.queue import WindowQueue
 from awaitbatch._core.requests import (
     MAX_IDS_PER_CALL,
@@ -69,6 +70,7 @@ class Windows(Generic[R]):
         self._size = 0
         self._calls = 0
         self._queue = WindowQueue[R]()
+        self._pace = Pace(self._queue)
         # One-shots once more, as a heap of (latest, a number to tell equals apart, request, what held it then).
         self._one_shots: list[tuple[float, int, R, object]] = []
         self._one_shot_numbers = count()
@@ -115,15 +117,26 @@ class Windows(Generic[R]):
             self._remove(request)
             self._tidy()
 
-    def next_deadline(self) -> float:
-        """When the next call must leave: inf if there is nothing to send, -inf for parts of a refused call."""
+    def next_deadline(self, not_before: float = -math.inf) -> float:
+        """When the next call leaves: inf if there is nothing to send, -inf for parts of a refused call.
+
+        Args:
+            not_before: No call can leave before that moment, so that one before it is as good as any other.
+        """
         if self._parts:
             return -math.inf
-        return self._queue.next_deadline()
+        return self._next_due(not_before)
+
+    def _next_due(self, not_before: float) -> float:
+        soonest = self._queue.next_deadline()
+        jobs = len(self._jobs)
+        if soonest <= not_before or jobs < MAX_IDS_PER_CALL or self._suspicion.is_outage:
+            return soonest
+        return self._pace.departure(soonest, MAX_IDS_PER_CALL * self._size / jobs)
 
     def take(self, now: float) -> Call[R] | None:
         """The call that must leave now, or None if none must."""
-        due = self._queue.next_deadline()
+        due = self._next_due(now)
         # Parts take turns with what is due, or a long search for bad ids would hold up everybody else.
         if not (self._took_part and due <= now):
             part = self._take_part()
@@ -136,6 +149,11 @@ class Windows(Generic[R]):
         self._tidy()
         self._calls += 1
         requests, most = self._collect(self._calls, now)
+        if not requests:
+            # It was to leave early, and there is nobody whom it could carry.
+            self._pace.wait()
+            return None
+        self._pace.on_sent(now)
         call = Call(self._calls, requests, due=due, sent_at=now, most=most)
         call.job_ids = self._suspicion.sent_ids(call.job_ids)
         return call
@@ -165,6 +183,7 @@ class Windows(Generic[R]):
             if len(job) > 1:
                 for companion in job:
                     if type(companion.held_by) is not int and companion.earliest <= now:
+                        self._queue.outdate(companion)
                         companion.held_by = number
             if len(requests) == room:
                 break
@@ -204,7 +223,7 @@ class Windows(Generic[R]):
             # A schedule, which is the user's own code, may make others leave.
             requests = tuple(job)
             if len(requests) <= MOST_AT_ONCE:
-                _ask_each(requests, number, observation, decisions, effects.deliveries)
+                self._ask_each(requests, number, observation, decisions, effects.deliveries)
             else:
                 crowds.append((requests, observation))
         call.rest = self._ask_crowds(number, crowds, now)
@@ -231,11 +250,20 @@ class Windows(Generic[R]):
             )
         fate = self._suspicion.on_failure(call, failure, now)
         if fate is Fate.GENERAL:
-            requests += [
+            waiting = [
                 one
                 for one in self
                 if one.job.denials and one.added_after < call.number and type(one.held_by) is not int
             ]
+            for request in waiting:
+                self._queue.outdate(request)
+                request.held_by = call.number
+            requests += waiting
+        elif fate is Fate.SMALLER:
+            # A call that left early must not make them wait.
+            early = max(0.0, min((one.latest for one in requests), default=now) - now)
+            for request in requests:
+                request.latest -= early
 
         # In an outage calls carry jobs whatever their size, and nothing is split.
         may_be_split = not self._suspicion.is_outage
@@ -289,6 +317,7 @@ class Windows(Generic[R]):
         while self._one_shots and self._one_shots[0][0] <= now:
             _, _, request, holder = heappop(self._one_shots)
             if request.held_by is holder:
+                self._queue.outdate(request)
                 yield request
 
     def _requests_in(self, call: Call[R]) -> list[R]:
@@ -326,8 +355,31 @@ class Windows(Generic[R]):
                 decisions: dict[R, Decision] = {}
                 deliveries: list[Delivery[R]] = []
                 some = requests[begin : begin + MOST_AT_ONCE]
-                _ask_each(some, number, observation, decisions, deliveries)
+                self._ask_each(some, number, observation, decisions, deliveries)
                 yield deliveries + self._apply(decisions, now)
+
+    def _ask_each(
+        self,
+        requests: Sequence[R],
+        number: int,
+        observation: Observation | None,
+        decisions: dict[R, Decision],
+        deliveries: list[Delivery[R]],
+    ) -> None:
+        """Ask requests for a job what they make of the answer to a call, those included that were not in it."""
+        for request in requests:
+            if request.held_by == number:
+                decisions[request] = request.on_absent() if observation is None else request.on_seen(observation)
+            elif observation is not None and request.added_after < number:
+                decision = request.on_seen_early(observation)
+                if isinstance(decision, Deliver) and decision.window is None:
+                    # It keeps its window, and its place if it is in a call under way.
+                    deliveries.append(Delivery(request, None))
+                elif decision is not None:
+                    if type(request.held_by) is not int:
+                        self._queue.outdate(request)
+                        request.held_by = number
+                    decisions[request] = decision
 
     def _apply(self, decisions: Mapping[R, Decision], now: float) -> list[Delivery[R]]:
         """Let each request go on or leave, as it decided."""
@@ -368,6 +420,7 @@ class Windows(Generic[R]):
         heappush(self._one_shots, (request.latest, next(self._one_shot_numbers), request, request.held_by))
 
     def _remove(self, request: R) -> None:
+        self._queue.outdate(request)
         request.held_by = None
         self._size -= 1
         job = request.job
@@ -384,26 +437,6 @@ class Windows(Generic[R]):
         if len(self._one_shots) > 2 * self._size + MAX_IDS_PER_CALL:
             self._one_shots = [entry for entry in self._one_shots if entry[2].held_by is entry[3]]
             heapify(self._one_shots)
-
-
-def _ask_each(
-    requests: Sequence[R],
-    number: int,
-    observation: Observation | None,
-    decisions: dict[R, Decision],
-    deliveries: list[Delivery[R]],
-) -> None:
-    """Ask requests for a job what they make of the answer to a call, those included that were not in it."""
-    for request in requests:
-        if request.held_by == number:
-            decisions[request] = request.on_absent() if observation is None else request.on_seen(observation)
-        elif observation is not None and request.added_after < number:
-            decision = request.on_seen_early(observation)
-            if isinstance(decision, Deliver) and decision.window is None:
-                # It keeps its window, and its place if it is in a call under way.
-                deliveries.append(Delivery(request, None))
-            elif decision is not None:
-                decisions[request] = decision
 
 
 def _record_change(
