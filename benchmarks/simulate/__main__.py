@@ -1,7 +1,8 @@
 """``python -m benchmarks.simulate``: the real core in virtual time, without network, clock or event loop.
 
-`throttle` is how well the client copes with limits that it does not know; `jobs` is how long each of up to a million
-jobs goes unseen, and when polling stops being the right tool. Without a name, both.
+`throttle` is how well the client copes with limits that it does not know; `evenness` is whether calls leave evenly, and
+how many calls that costs; `jobs` is how long each of up to a million jobs goes unseen, and when polling stops being the
+right tool. Without a name, all.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.report import conclude
-from benchmarks.simulate import jobs, throttle
+from benchmarks.simulate import evenness, jobs, throttle
 from benchmarks.simulate.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _THROTTLE: Final = "throttle"
+_EVENNESS: Final = "evenness"
 _JOBS: Final = "jobs"
+_ALL: Final = (_THROTTLE, _EVENNESS, _JOBS)
 _MOST_SEEDS: Final = 1_000
 _INTERRUPTED: Final = 130
 """What a shell expects of a program that Ctrl-C ended."""
@@ -33,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.save and has_own:
         parser.error("--save keeps the planned numbers of jobs and rates, so not with --jobs or --rates")
     # Who asks for a number of jobs or a rate asks about those.
-    names = options.names or ([_JOBS] if has_own else [_THROTTLE, _JOBS])
-    unknown = set(names) - {_THROTTLE, _JOBS}
+    names = options.names or ([_JOBS] if has_own else _ALL)
+    unknown = set(names) - {*_ALL}
     if unknown:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     progress = Progress()
@@ -42,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if _THROTTLE in names:
             found = throttle.measure(progress, quick=options.quick, seeds=options.seeds)
+            codes.append(conclude(found, save=options.save))
+        if _EVENNESS in names:
+            found = evenness.measure(progress, quick=options.quick)
             codes.append(conclude(found, save=options.save))
         if _JOBS in names:
             found = jobs.measure(progress, quick=options.quick, jobs=options.jobs, rates=options.rates)
@@ -94,7 +100,7 @@ def _rate(text: str) -> float:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.simulate", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="PART", help=f"{_THROTTLE} or {_JOBS}; both by default")
+    parser.add_argument("names", nargs="*", metavar="PART", help=f"{', '.join(_ALL)}; all by default")
     parser.add_argument("--quick", action="store_true", help="short, for CI; the targets are the same")
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/simulate_PART.json")
     parser.add_argument(

@@ -37,6 +37,15 @@ class _Running:
 _RUNNING: Final = _Running()
 
 
+class _InWaves(Windows[Watch]):
+    """Windows whose calls leave as late as they may, all at one moment if need be."""
+
+    __slots__ = ()
+
+    def _next_due(self, not_before: float) -> float:  # noqa: ARG002
+        return self._queue.next_deadline()
+
+
 class Herd:
     """Jobs that never end, all waited for from the moment 0 on.
 
@@ -45,6 +54,7 @@ class Herd:
         backoff: When to check them again.
         first: Draws the window of a job's first check.
         checks: How often each was checked before.
+        evenly: Whether calls leave evenly, as they do.
 
     Attributes:
         first_round: When each job had been checked once, in seconds; inf before.
@@ -53,18 +63,31 @@ class Herd:
         unseen: Seconds between two checks of a job in a row, of all jobs.
     """
 
-    def __init__(self, jobs: int, backoff: Backoff, *, first: Callable[[], Window], checks: int = 0) -> None:
+    def __init__(
+        self,
+        jobs: int,
+        backoff: Backoff,
+        *,
+        first: Callable[[], Window],
+        checks: int = 0,
+        evenly: bool = True,
+    ) -> None:
         self.first_round = math.inf
         self.forget()
-        self._jobs = jobs
-        self._windows = Windows[Watch]()
+        self._jobs = 0
+        self._windows: Windows[Watch] = Windows() if evenly else _InWaves()
         self._seen: dict[str, float] = {}
-        for number in range(jobs):
+        self.add(jobs, backoff, first=first, checks=checks)
+        self.next_deadline = self._windows.next_deadline
+        self.take = self._windows.take
+
+    def add(self, jobs: int, backoff: Backoff, *, first: Callable[[], Window], checks: int = 0) -> None:
+        """Wait for more jobs, from the moment 0 on too."""
+        for number in range(self._jobs, self._jobs + jobs):
             watch = Watch(f"job-{number}", _never, match_status=(), status_retries=1, backoff=backoff)
             watch.checks = checks
             self._windows.add(watch, first(), 0.0)
-        self.next_deadline = self._windows.next_deadline
-        self.take = self._windows.take
+        self._jobs += jobs
 
     def forget(self) -> None:
         """Count anew from now on."""

@@ -13,7 +13,7 @@ import pytest
 from awaitbatch import FixedInterval, Window
 from awaitbatch._core.throttle import ThrottleParameters
 from benchmarks.report import RESULTS, Result
-from benchmarks.simulate import jobs, progress, throttle
+from benchmarks.simulate import evenness, jobs, progress, throttle
 from benchmarks.simulate.__main__ import main
 from benchmarks.simulate.account import FAR, IN_FLIGHT, NEAR, Account, Endless
 from benchmarks.simulate.herd import Herd
@@ -341,6 +341,38 @@ def test_the_timeline_of_a_fall_and_return() -> None:
     assert len(timeline["answered"]) == len(timeline["throttled"]) == 3 * steps
     assert sum(timeline["answered"][steps : 2 * steps]) == pytest.approx(5 * throttle.PHASE, rel=0.1)
     assert sum(timeline["throttled"]) > 0
+
+
+# Evenness.
+
+
+def test_calls_in_a_second() -> None:
+    """Of any second, and the second that begins later does not count."""
+    assert evenness.most_in_a_second([]) == 0
+    assert evenness.most_in_a_second([0.0, 0.9, 1.0, 1.8, 1.89, 5.0]) == 4
+
+
+def test_waves_are_found_out() -> None:
+    """Ten calls at one moment miss the target that calls which leave evenly meet, at the price of a few calls more."""
+    row = evenness.Row("", [(1_000, 5)], 30, 11, 1.2, 3, at_once=True)
+    waves, evenly = (evenness.simulate(row, 1, evenly=is_even) for is_even in (False, True))
+    assert waves.most_in_a_second == 10
+    assert all(figure.met for figure in evenness.figures(row, waves, evenly))
+    missed = [figure.unit for figure in evenness.figures(row, waves, waves) if not figure.met]
+    assert missed == ["calls in a second at most"]
+
+
+def test_a_row_of_several_intervals() -> None:
+    """Each job is checked as often as its own interval demands, and the default schedule promises no interval."""
+    row = evenness.Row("", [(50, 1), (150, evenness._DEFAULT)], 60, 11, 1.1)
+    found = evenness.simulate(row, 1, evenly=True)
+    assert 1 <= found.calls_per_second < 1.6
+    assert found.unseen_p50 < 1.1
+    assert found.unseen_max > 10
+    assert [figure.unit for figure in evenness.figures(row, found, found)] == [
+        "calls in a second at most",
+        "x the calls in waves",
+    ]
 
 
 # The command.

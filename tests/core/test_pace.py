@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -300,7 +300,9 @@ GROUPS = st.lists(
 
 
 @settings(max_examples=150, deadline=None)
-@given(parts=GROUPS, last=st.one_of(st.just(-math.inf), st.integers(-20, 80).map(lambda eighths: eighths / 8)))
+@given(
+    parts=GROUPS, last=st.one_of(st.just(-math.inf), st.integers(-20, 80).map(lambda eighths: eighths / 8))
+)
 def test_does_as_defined(parts: list[tuple[int, int, int]], last: float) -> None:
     """Where a cohort's windows close together, a new plan is what the definition demands."""
     groups = sorted(((opens + length) / 8, opens / 8, count) for opens, length, count in parts)
@@ -315,7 +317,9 @@ def test_does_as_defined(parts: list[tuple[int, int, int]], last: float) -> None
 STEPS = st.lists(
     st.one_of(
         st.tuples(
-            st.just("come"), st.integers(1, 300), st.sampled_from([(0, 0.005), (0, 3), (1, 2), (2.5, 5), (4, 30)])
+            st.just("come"),
+            st.integers(1, 300),
+            st.sampled_from([(0, 0.005), (0, 3), (1, 2), (2.5, 5), (4, 30)]),
         ),
         st.tuples(st.just("scattered"), st.integers(1, 300), st.sampled_from([(1, 9), (0.5, 2)])),
         st.tuples(st.just("send"), st.integers(1, 12), st.just((0, 0))),
@@ -326,52 +330,75 @@ STEPS = st.lists(
 )
 
 
+class Crowd:
+    """Who waits, and the calls under way."""
+
+    def __init__(self, reply: tuple[float, float] | None) -> None:
+        self.windows = Windows[Probe]()
+        self.now = 0.0
+        self.waits: set[Probe] = set()
+        self.under_way: list[Call[Probe]] = []
+        self._reply = reply
+        self._backoff = ExponentialBackoff()
+        self._came = 0
+
+    def come(self, number: int, earliest: float, latest: float, *, scattered: bool) -> None:
+        """Many begin to wait."""
+        for _ in range(number):
+            self._came += 1
+            length = (latest - earliest) * (self._came * 0.618 % 1 if scattered else 1)
+            again = Window(*self._reply) if self._reply else self._backoff.window(self._came % 9)
+            probe = Probe(f"{self._came}", reply=again)
+            self.waits.add(added(self.windows, probe, Window(earliest, earliest + length), self.now))
+
+    def cancel(self, every: int) -> None:
+        """Some of those who wait lose patience."""
+        for probe in list(self.waits)[::every]:
+            self.windows.discard(probe)
+            self.waits.discard(probe)
+
+    def answer(self, number: int) -> None:
+        """Some calls are answered."""
+        for call in self.under_way[:number]:
+            self.windows.answer(call, everybody(call), self.now)
+            self.waits.update(call.requests.values())
+        del self.under_way[:number]
+
+    def send(self) -> None:
+        """A call leaves when it is to, and carries whom it should."""
+        departure = self.windows.next_deadline()
+        first = min((probe.latest for probe in self.waits), default=math.inf)
+        assert departure <= first
+        if departure == math.inf:
+            return
+        if departure > self.now:
+            assert self.windows.take(math.nextafter(departure, -math.inf)) is None
+            self.now = departure
+        is_open = {probe for probe in self.waits if probe.earliest <= self.now}
+        assert first <= self.now or len(is_open) >= MAX_IDS_PER_CALL
+        call = departs(self.windows, self.now)
+        carried = set(call.requests.values())
+        assert len(carried) == min(MAX_IDS_PER_CALL, len(is_open))
+        soonest_left = min((probe.latest for probe in is_open - carried), default=math.inf)
+        assert max(probe.latest for probe in carried) <= soonest_left
+        self.waits -= carried
+        self.under_way.append(call)
+
+
 @settings(max_examples=100, deadline=None)
 @given(steps=STEPS, reply=st.sampled_from([(0.5, 1), (2.5, 5), None]))
-def test_promises_are_kept(steps: list[tuple[str, int, tuple[float, float]]], reply: Any) -> None:
+def test_promises_are_kept(
+    steps: list[tuple[str, int, tuple[float, float]]], reply: tuple[float, float] | None
+) -> None:
     """No call leaves later than the first window closes, none without need; and the soonest to close go first."""
-    windows = Windows[Probe]()
-    backoff = ExponentialBackoff()
-    now, came = 0.0, 0
-    under_way: list[Call[Probe]] = []
-    waits: set[Probe] = set()
+    crowd = Crowd(reply)
     for step, number, (earliest, latest) in steps:
         if step in {"come", "scattered"}:
-            for _ in range(number):
-                came += 1
-                window = Window(earliest, latest)
-                if step == "scattered":
-                    window = Window(earliest, earliest + (latest - earliest) * came * 0.618 % 1)
-                again = Window(*reply) if reply else backoff.window(came % 9)
-                waits.add(added(windows, Probe(f"{came}", reply=again), window, now))
+            crowd.come(number, earliest, latest, scattered=step == "scattered")
         elif step == "cancel":
-            for probe in list(waits)[::number]:
-                windows.discard(probe)
-                waits.discard(probe)
-            for call in under_way:
-                waits -= {probe for probe in call.requests.values() if probe.held_by is None}
+            crowd.cancel(number)
         elif step == "answer":
-            for call in under_way[:number]:
-                windows.answer(call, everybody(call), now)
-                waits.update(probe for probe in call.requests.values() if probe.held_by is not None)
-            del under_way[:number]
+            crowd.answer(number)
         else:
             for _ in range(number):
-                departure = windows.next_deadline()
-                if departure == math.inf:
-                    break
-                first = min(probe.latest for probe in waits)
-                assert departure <= first
-                assert departure <= now or windows.take(math.nextafter(departure, -math.inf)) is None
-                now = max(now, departure)
-                open_ones = {probe for probe in waits if probe.earliest <= now}
-                call = departs(windows, now)
-                carried = set(call.requests.values())
-                assert first <= now or len(open_ones) >= MAX_IDS_PER_CALL
-                assert len(carried) == min(MAX_IDS_PER_CALL, len(open_ones))
-                left = open_ones - carried
-                assert max(probe.latest for probe in carried) <= min(
-                    (probe.latest for probe in left), default=math.inf
-                )
-                waits -= carried
-                under_way.append(call)
+                crowd.send()

@@ -131,9 +131,9 @@ class WindowQueue(Generic[Q]):
             # A hundred with different deadlines count as if all had one of them, of each cohort another one.
             members = cohort.members
             parts = -(-count // MAX_IDS_PER_CALL)
-            place = (1 + 2 * len(groups) % 8) / 8
+            share = (1 + 2 * len(groups) % 8) / 8
             for part in range(parts):
-                latest = members[-1 - int((part + place) * len(members) / parts)].latest
+                latest = members[-1 - int((part + share) * len(members) / parts)].latest
                 groups.append((latest, cohort.opens, count * (part + 1) // parts - count * part // parts))
         groups.sort()
         return groups

@@ -3,7 +3,8 @@
 A request asks to check one job once, at some moment between `earliest` and `latest`. A call leaves when the first
 request must (its `latest` has come) and gives its other places to the requests whose windows are open, soonest `latest`
 first. So calls are full when there are many jobs, and nobody waits longer than promised. When calls are held up, the
-same order, earliest deadline first, starves nobody.
+same order, earliest deadline first, starves nobody. With a hundred and more in open windows a call may leave sooner, so
+that calls leave evenly; see `Pace`.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ take about four megabytes."""
 class Windows(Generic[R]):
     """The requests that wait, and the calls in which they travel.
 
-    The shell sleeps until `next_deadline`, then `take`s a call. Each call ends in exactly one of `answer`, `fail`
-    and `refuse`. A request is answered only by calls that were taken after it was added. If more than `MOST_AT_ONCE`
+    The shell sleeps until `next_deadline`, then `take`s the call that leaves then. Each call ends in exactly one of
+    `answer`, `fail` and `refuse`. A request is answered only by calls that were taken after it was added. If more than `MOST_AT_ONCE`
     requests are for one job, what the end of a call means to them is decided as the shell goes through `Call.rest`.
 
     Args:
@@ -128,6 +129,7 @@ class Windows(Generic[R]):
         return self._next_due(not_before)
 
     def _next_due(self, not_before: float) -> float:
+        """When the next call leaves that is no part of a refused one."""
         soonest = self._queue.next_deadline()
         jobs = len(self._jobs)
         if soonest <= not_before or jobs < MAX_IDS_PER_CALL or self._suspicion.is_outage:
@@ -369,7 +371,9 @@ class Windows(Generic[R]):
         """Ask requests for a job what they make of the answer to a call, those included that were not in it."""
         for request in requests:
             if request.held_by == number:
-                decisions[request] = request.on_absent() if observation is None else request.on_seen(observation)
+                decisions[request] = (
+                    request.on_absent() if observation is None else request.on_seen(observation)
+                )
             elif observation is not None and request.added_after < number:
                 decision = request.on_seen_early(observation)
                 if isinstance(decision, Deliver) and decision.window is None:
