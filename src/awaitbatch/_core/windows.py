@@ -56,8 +56,9 @@ class Windows(Generic[R]):
     """The requests that wait, and the calls in which they travel.
 
     The shell sleeps until `next_deadline`, then `take`s the call that leaves then. Each call ends in exactly one of
-    `answer`, `fail` and `refuse`. A request is answered only by calls that were taken after it was added. If more than `MOST_AT_ONCE`
-    requests are for one job, what the end of a call means to them is decided as the shell goes through `Call.rest`.
+    `answer`, `fail` and `refuse`. A request is answered only by calls that were taken after it was added. If more than
+    `MOST_AT_ONCE` requests are for one job, what the end of a call means to them is decided as the shell goes through
+    `Call.rest`.
 
     Args:
         call_timeout: Seconds that a call may take; see `Suspicion`.
