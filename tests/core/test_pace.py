@@ -211,7 +211,7 @@ class TestStorms:
     ) -> None:
         """If a window closes before a call can leave, it does not matter how long before."""
         waiting(windows, 1000, Window(2.5, 5))
-        monkeypatch.delattr(Pace, "departure")
+        monkeypatch.delattr(Pace, "plan")
         assert windows.next_deadline(6) == 5
         assert departs(windows, 6).due == 5
         assert departs(windows, 6.2).due == 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from awaitbatch._core.requests import MAX_IDS_PER_CALL
@@ -22,6 +23,8 @@ LARGE_SHARE: Final = 4
 
 Group: TypeAlias = tuple[float, float, int]
 """Requests with much the same window: when it closes, when it opens, and how many they are."""
+
+_opens_of = itemgetter(1)
 
 
 class Plan(NamedTuple):
@@ -50,101 +53,111 @@ class Pace:
     min over k of L_k - (k - 1) / r. If r is p that is t0 + 1/p.
 
     As time passes more windows open, and that can only bring this moment forward. So there is a first moment at which
-    it has come. It is known beforehand, and `departure` gives it.
+    it has come. It is known beforehand: `departure`.
 
     What is approximate: a cohort with different deadlines counts with one of them for each hundred; and a plan is
-    followed for a while, as far as nothing important changes. No call is later than a window demands.
+    followed for some calls, unless something important changes. No call is later than a window demands.
+
+    Attributes:
+        departure: When the next call leaves, unless a window closes before.
+        known: A new plan is needed if the first window closes later than that;
+        slack: or if more than so much changes in the queue.
 
     Args:
         queue: What waits.
     """
 
-    __slots__ = ("_calls", "_distance", "_known", "_last", "_moment", "_queue", "_slack")
+    __slots__ = ("_calls", "_distance", "_last", "_queue", "departure", "known", "slack")
 
     def __init__(self, queue: WindowQueue[Any]) -> None:
         self._queue = queue
         self._last = -math.inf
-        # The plan: when the next call leaves unless a window closes before, the seconds to the one after it, and for
-        # how many calls that holds; unless the first window closes later than `_known`, or more than `_slack` changes.
-        self._moment = self._distance = math.inf
+        self.departure = self._distance = math.inf
         self._calls = 0
-        self._known = -math.inf
-        self._slack = 0
+        self.known = -math.inf
+        self.slack = 0
 
-    def departure(self, soonest: float, requests_per_call: float) -> float:
-        """When the next call leaves.
+    def plan(self, soonest: float, jobs_per_request: float) -> None:
+        """Plan the next departures.
 
         Args:
             soonest: The soonest `latest` of all.
-            requests_per_call: How many requests it takes to fill a call; more than it has ids if they share jobs.
+            jobs_per_request: Less than 1 if requests share jobs, and with them places in calls.
         """
-        if soonest > self._known or self._queue.changes > self._slack:
-            self._follow(plan(self._queue.groups(soonest), self._last, requests_per_call), soonest)
-        return min(soonest, self._moment)
+        per_call = MAX_IDS_PER_CALL if jobs_per_request == 1 else MAX_IDS_PER_CALL / jobs_per_request
+        self._follow(plan(self._queue.groups(soonest), self._last, per_call), soonest)
+
+    def wait(self) -> None:
+        """Let calls leave when a window closes, until somebody comes."""
+        self._follow(Plan(math.inf, math.inf, 1, MAX_IDS_PER_CALL), math.inf)
 
     def on_sent(self, now: float) -> None:
         """A call leaves."""
         self._last = now
-        is_as_planned = now >= self._moment or self._moment == math.inf
-        if is_as_planned and self._calls > 1:
+        if self._calls > 1 and (now >= self.departure or self.departure == math.inf):
             self._calls -= 1
-            self._moment = self._moment if self._moment == math.inf else now + self._distance
-            self._known = math.inf
+            self.known = math.inf
+            if self.departure < math.inf:
+                self.departure = now + self._distance
         else:
-            self._known = -math.inf
+            self.forget()
 
-    def wait(self) -> None:
-        """Let the next call leave when a window closes."""
-        self._follow(Plan(math.inf, math.inf, 1, 0), math.inf)
+    def forget(self) -> None:
+        """Have the next departure planned anew."""
+        self.known = -math.inf
 
     def _follow(self, found: Plan, soonest: float) -> None:
-        self._moment, self._distance, self._calls, requests = found
-        self._known = soonest
+        self.departure, self._distance, self._calls, requests = found
+        self.known = soonest
         # While there are fewer than a hundred, nothing changes until as many have come as are missing.
         missing = MAX_IDS_PER_CALL - 1 - requests
-        self._slack = missing if missing >= 0 else (-1 - missing) // SMALL_SHARE
+        self.slack = missing if missing >= 0 else (-1 - missing) // SMALL_SHARE
         self._queue.changes = 0
         # What opens after the last of these calls is for the next plan.
-        distance = min(self._distance, 1 / LEAST_PACE)
-        self._queue.horizon = min(soonest, self._moment) + (self._calls - 1) * distance
+        self._queue.horizon = min(soonest, self.departure) + (self._calls - 1) * min(self._distance, 1 / LEAST_PACE)
 
 
-def plan(groups: Sequence[Group], last: float, requests_per_call: float = MAX_IDS_PER_CALL) -> Plan:
+def plan(groups: Sequence[Group], last: float, per_call: float = MAX_IDS_PER_CALL) -> Plan:
     """Plan the next departures.
 
     Args:
         groups: What waits and has a window that opens before the first one closes, soonest `latest` first.
         last: When the last call left.
-        requests_per_call: How many requests it takes to fill a call.
+        per_call: How many requests fill a call; more than it has ids if they share jobs.
     """
-
-    def of_open(moment: float) -> Plan:
-        return _plan_open([group for group in groups if group[1] <= moment], last, requests_per_call)
-
-    found = _plan_open(groups, last, requests_per_call)
-    begin = found.departure
-    if begin < math.inf and any(opens > begin for _, opens, _ in groups):
-        # Not all are open by then. So it is not before this moment, and not after the one for those that are open.
-        # In between, look for the first opening after which the departure is before the next opening.
-        found = of_open(begin)
-        moments = sorted({opens for _, opens, _ in groups if begin < opens <= found.departure})
-        low, high = 0, len(moments) - 1
-        while low <= high:
-            middle = (low + high) // 2
-            moment = moments[middle]
-            some = of_open(moment)
-            if middle + 1 == len(moments) or some.departure < moments[middle + 1]:
-                found = some
-                if moment > some.departure:
-                    # It is later than it should be, so the pace will have to be another one.
-                    found = some._replace(departure=moment, calls=1)
-                high = middle - 1
-            else:
-                low = middle + 1
+    found = _plan_open(groups, last, per_call)
+    if found.departure < max(map(_opens_of, groups), default=-math.inf):
+        found = _plan_openings(groups, last, per_call, found.departure)
     return found if found.distance < math.inf else found._replace(departure=math.inf)
 
 
-def _plan_open(groups: Sequence[Group], last: float, requests_per_call: float) -> Plan:
+def _plan_openings(groups: Sequence[Group], last: float, per_call: float, begin: float) -> Plan:
+    """The same if not all are open by then: not before ``begin``, at which they would leave if they were."""
+
+    def of_open(moment: float) -> Plan:
+        return _plan_open([group for group in groups if group[1] <= moment], last, per_call)
+
+    # Nor after the moment for those who are open. In between, look for the first opening after which the departure is
+    # before the next opening.
+    found = of_open(begin)
+    moments = sorted({opens for _, opens, _ in groups if begin < opens <= found.departure})
+    low, high = 0, len(moments) - 1
+    while low <= high:
+        middle = (low + high) // 2
+        moment = moments[middle]
+        some = of_open(moment)
+        if middle + 1 == len(moments) or some.departure < moments[middle + 1]:
+            found = some
+            if moment > some.departure:
+                # It is later than it should be, so the pace will have to be another one.
+                found = some._replace(departure=moment, calls=1)
+            high = middle - 1
+        else:
+            low = middle + 1
+    return found
+
+
+def _plan_open(groups: Sequence[Group], last: float, per_call: float) -> Plan:
     """Plan the next departures as if all windows were open."""
     distance = 1 / LEAST_PACE
     departure = math.inf
@@ -152,11 +165,11 @@ def _plan_open(groups: Sequence[Group], last: float, requests_per_call: float) -
     for latest, _, count in groups:
         requests += count
         # Of the hundreds that begin in this group the last one matters.
-        number = int(-(-requests // requests_per_call))
+        number = -(-requests // per_call)
         moment = latest - (number - 1) * distance
         if moment <= departure:
             departure, calls = moment, number
-    if requests < requests_per_call:
+    if requests < per_call:
         return Plan(math.inf, math.inf, 1, requests)
     if departure < last + distance:
         # The least pace does not do.
@@ -164,13 +177,13 @@ def _plan_open(groups: Sequence[Group], last: float, requests_per_call: float) -
         total = 0
         for latest, _, count in groups:
             total += count
-            number = int(-(-total // requests_per_call))
+            number = -(-total // per_call)
             if latest - last <= number * distance:
                 distance, calls = (latest - last) / number, number
         departure = last + distance
-    most = int(requests // requests_per_call)
+    most = int(requests // per_call)
     if calls > 1:
-        followed = max(2, most // SMALL_SHARE, min(calls, most // LARGE_SHARE))
+        followed = max(2, most // SMALL_SHARE, min(int(calls), most // LARGE_SHARE))
         return Plan(departure, distance, min(most, followed), requests)
     # As late as it may: the first window that closes decides, and so it will for a while.
     return Plan(departure, math.inf, max(1, most // LARGE_SHARE), requests)

@@ -114,13 +114,15 @@ class WindowQueue(Generic[Q]):
     def groups(self, before: float) -> list[Group]:
         """What waits and has a window that opens before a moment, soonest `latest` first."""
         groups: list[Group] = []
-        cohorts = [item[2] for item in self._open]
-        # A heap's items are no sooner than the one above them.
-        places = [0]
-        for place in places:
-            if place < len(self._closed) and self._closed[place][0] < before:
-                cohorts.append(self._closed[place][2])
-                places += (2 * place + 1, 2 * place + 2)
+        cohorts = [cohort for _, _, cohort in self._open]
+        closed = self._closed
+        if closed and closed[0][0] < before:
+            # A heap's items are no sooner than the one above them.
+            places = [0]
+            for place in places:
+                if place < len(closed) and closed[place][0] < before:
+                    cohorts.append(closed[place][2])
+                    places += (2 * place + 1, 2 * place + 2)
         for cohort in cohorts:
             count = len(cohort.members) - cohort.outdated
             if count <= 0:

@@ -132,10 +132,15 @@ class Windows(Generic[R]):
     def _next_due(self, not_before: float) -> float:
         """When the next call leaves that is no part of a refused one."""
         soonest = self._queue.next_deadline()
-        jobs = len(self._jobs)
-        if soonest <= not_before or jobs < MAX_IDS_PER_CALL or self._suspicion.is_outage:
+        if soonest <= not_before:
             return soonest
-        return self._pace.departure(soonest, MAX_IDS_PER_CALL * self._size / jobs)
+        pace = self._pace
+        if soonest > pace.known or self._queue.changes > pace.slack:
+            if len(self._jobs) < MAX_IDS_PER_CALL or self._suspicion.is_outage:
+                pace.wait()
+            else:
+                pace.plan(soonest, len(self._jobs) / self._size)
+        return min(soonest, pace.departure)
 
     def take(self, now: float) -> Call[R] | None:
         """The call that must leave now, or None if none must."""
@@ -252,6 +257,8 @@ class Windows(Generic[R]):
                 {one: decision for one, decision in tried.items() if decision is not None}, now
             )
         fate = self._suspicion.on_failure(call, failure, now)
+        # It may be an outage from now on.
+        self._pace.forget()
         if fate is Fate.GENERAL:
             waiting = [
                 one
