@@ -67,8 +67,6 @@ class Pace:
         queue: What waits.
     """
 
-    __slots__ = ("_calls", "_distance", "_last", "_queue", "departure", "known", "slack")
-
     def __init__(self, queue: WindowQueue[Any]) -> None:
         self._queue = queue
         self._last = -math.inf
@@ -114,7 +112,9 @@ class Pace:
         self.slack = missing if missing >= 0 else (-1 - missing) // SMALL_SHARE
         self._queue.changes = 0
         # What opens after the last of these calls is for the next plan.
-        self._queue.horizon = min(soonest, self.departure) + (self._calls - 1) * min(self._distance, 1 / LEAST_PACE)
+        self._queue.horizon = min(soonest, self.departure) + (self._calls - 1) * min(
+            self._distance, 1 / LEAST_PACE
+        )
 
 
 def plan(groups: Sequence[Group], last: float, per_call: float = MAX_IDS_PER_CALL) -> Plan:
@@ -161,7 +161,8 @@ def _plan_open(groups: Sequence[Group], last: float, per_call: float) -> Plan:
     """Plan the next departures as if all windows were open."""
     distance = 1 / LEAST_PACE
     departure = math.inf
-    calls = requests = number = 0
+    calls = number = 0.0
+    requests = 0
     for latest, _, count in groups:
         requests += count
         # Of the hundreds that begin in this group the last one matters.
