@@ -11,7 +11,13 @@ from dataclasses import asdict, dataclass
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from awaitbatch._core.backoff import ExponentialBackoff, FixedInterval, Window
+from awaitbatch._core.backoff import (
+    AIRFLOWS_MAX_INTERVAL,
+    DEFAULT_MAX_INTERVAL,
+    ExponentialBackoff,
+    FixedInterval,
+    Window,
+)
 from benchmarks.report import Figure, Result, table
 from benchmarks.simulate.account import CLIENT_LIMIT, Account
 from benchmarks.simulate.herd import Herd
@@ -24,7 +30,9 @@ if TYPE_CHECKING:
 
 _SEEDS: Final = 5
 _DEFAULT: Final = 0.0
-"""In place of an interval: the default schedule."""
+_AIRFLOWS: Final = -1.0
+_CURVES: Final = {_DEFAULT: DEFAULT_MAX_INTERVAL, _AIRFLOWS: AIRFLOWS_MAX_INTERVAL}
+"""In place of an interval: the default schedule, or the one with Airflow's ceiling. With their longest pauses."""
 _LATE: Final = 0.1
 """Seconds for which a job may go unseen beyond its interval: a call travels, and timers are late. In the beginning the
 throttle does not know yet what is allowed, and then it may be as many as in waves."""
@@ -36,7 +44,7 @@ class Row:
 
     Attributes:
         name: What it is called.
-        parts: How many jobs, and the interval of each in seconds; or `_DEFAULT`.
+        parts: How many jobs, and the interval of each in seconds; or one of `_CURVES`.
         seconds: How long.
         settled: Seconds after which calls in a second are counted.
         most_calls: The most calls that are wanted, in multiples of those in waves.
@@ -56,11 +64,13 @@ class Row:
 ROWS: Final = (
     Row("1,000 jobs, 5 s", [(1_000, 5)], 120, 11, 1.04, 3, at_once=True),
     Row("3,000 jobs, 5 s", [(3_000, 5)], 120, 11, 1.04, 8, at_once=True),
+    Row("100 jobs, 1 s; 1,000, Airflow's", [(100, 1), (1_000, _AIRFLOWS)], 300, 60, 1.65 / 1.54),
     Row("100 jobs, 1 s; 1,000, default", [(100, 1), (1_000, _DEFAULT)], 300, 60, 1.65 / 1.54),
     Row("90 jobs, 1 s; 2,000, 30 s", [(90, 1), (2_000, 30)], 300, 75, 1.06),
     Row("100 jobs, 5 s; 2,000, 60 s", [(100, 5), (2_000, 60)], 300, 135, 1.06),
     Row("300 jobs, 2 s; 5,000, 60 s", [(300, 2), (5_000, 60)], 300, 135, 1.15),
-    Row("3,000 jobs, default", [(3_000, _DEFAULT)], 600, 60, 1.01),
+    Row("3,000 jobs, Airflow's", [(3_000, _AIRFLOWS)], 600, 60, 1.01),
+    Row("3,000 jobs, default", [(3_000, _DEFAULT)], 600, 60, 1.02),
 )
 
 
@@ -152,14 +162,16 @@ def figures(row: Row, waves: Found, evenly: Found) -> Iterator[Figure]:
     ratio = evenly.calls_per_second / waves.calls_per_second
     yield Figure(name=row.name, value=ratio, unit="x the calls in waves", at_most=row.most_calls)
     longest = max(interval for _, interval in row.parts)
-    if all(interval != _DEFAULT for _, interval in row.parts):
+    if all(interval not in _CURVES for _, interval in row.parts):
         late = evenly.unseen_max - longest
         at_most = max(_LATE, waves.unseen_max - longest)
         yield Figure(name=row.name, value=late, unit="s unseen beyond the interval", at_most=at_most)
 
 
 def _backoff(interval: float, random: Random) -> Backoff:
-    return ExponentialBackoff(random) if interval == _DEFAULT else FixedInterval(interval)
+    if interval in _CURVES:
+        return ExponentialBackoff(_CURVES[interval], random=random)
+    return FixedInterval(interval)
 
 
 def _first(random: Random, *, at_once: bool) -> Callable[[], Window]:

@@ -216,15 +216,23 @@ class Herd(RuleBasedStateMachine):
         flight = self.flights.pop(place % len(self.flights))
         self.losses += 1
         carried = self.carried(flight.call)
-        denied_before = {watch for watch in self.waiting() if watch.job.denials}
+        # A job's failure concerns all who had asked for it when the call left, be they in it or not.
+        number, job_ids = flight.call.number, set(flight.call.requests)
+        concerned = {
+            watch
+            for watch in self.waiting()
+            if watch.job.denials or (watch.job_id in job_ids and watch.added_after < number)
+        }
+        # Others have found out meanwhile that their calls must be smaller.
+        go_again = {watch for watch in carried if watch.one_shot and watch.job.most < flight.call.most}
         ended = self.windows.fail(flight.call, PERMANENT if fatal else TRANSIENT, self.now)
         is_first_impression = fatal and not self.has_answer
         assert {watch for watch, _ in ended} <= {
             *carried,
-            *(denied_before if is_first_impression else ()),
+            *(concerned if is_first_impression else ()),
         }
         if is_first_impression and len(flight.call.requests) == 1:
-            assert {watch for watch, _ in ended} >= set(carried)
+            assert {watch for watch, _ in ended} >= set(carried) - go_again
         self.leave(carried, ended)
 
     @precondition(lambda self: self.flights)
