@@ -7,7 +7,7 @@ import contextvars
 import math
 from collections import deque
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._core.throttle import AdaptiveThrottle
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from awaitbatch._first_answer import FirstAnswer
     from awaitbatch._transport import BatchTransport
     from awaitbatch.instrumentation._observers import Observers
+
+
+_REFUSED_AT_ONCE: Final = 250
+"""Callers to tell in one turn of the event loop that their calls were not sent."""
+_SECONDS_TO_CANCEL: Final = 1.0
+"""For a call to end once it was cancelled."""
+_SLACK: Final = 100
+"""So many calls without a caller are not worth tidying up."""
 
 
 class QueuedCall:
@@ -107,7 +115,9 @@ class CallQueue:
         self.on_unclaimed = lambda call, answer: None  # noqa: ARG005
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[QueuedCall] = deque()
-        self._under_way: set[asyncio.Task[dict[str, Any]]] = set()
+        # Of those, how many may have no caller any more.
+        self._taken_back = 0
+        self._under_way: dict[asyncio.Task[dict[str, Any]], QueuedCall] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._sent = 0
         # When a connection became free after there had been none.
@@ -136,21 +146,36 @@ class CallQueue:
         try:
             return await call.answer
         except asyncio.CancelledError:
-            if not call.answer.cancelled() and call.answer.exception() is None:
-                # It was answered in the very moment in which the caller was cancelled.
-                self.on_unclaimed(call, call.answer.result())
+            self._give_up(call)
             raise
         finally:
+            # Also if the coroutine is closed.
+            call.answer.cancel()
             # An error refers to this frame.
             del call
+
+    def _give_up(self, call: QueuedCall) -> None:
+        """The caller of a call was cancelled."""
+        if call.answer.done() and not call.answer.cancelled():
+            # It ended in the very moment in which the caller was cancelled.
+            self._tell_unclaimed(call, call.answer)
+            return
+        self._taken_back += 1
+        if self._taken_back > len(self._waiting) // 2 + _SLACK:
+            self._waiting = deque(waiting for waiting in self._waiting if not waiting.answer.done())
+            self._taken_back = 0
+
+    def _tell_unclaimed(self, call: QueuedCall, end: asyncio.Future[dict[str, Any]]) -> None:
+        error = CutOffError() if end.cancelled() else end.exception()
+        self.on_unclaimed(call, end.result() if error is None else classify(error, operation=call.operation))
 
     async def aclose(self, bound: float) -> None:
         """Refuse what has not been sent, and wait for what has; what has no answer in ``bound`` seconds is cut off."""
         self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
-        await for_each_whatever_comes(list(self._waiting), self._refuse)
-        self._waiting.clear()
+        waiting, self._waiting = self._waiting, deque()
+        await for_each_whatever_comes(waiting, self._refuse, _REFUSED_AT_ONCE)
         try:
             if self._under_way:
                 await asyncio.wait(self._under_way, timeout=bound)
@@ -158,7 +183,11 @@ class CallQueue:
             for task in self._under_way:
                 task.cancel()
         if self._under_way:
-            await asyncio.wait(self._under_way)
+            # A transport may not let itself be cancelled.
+            await asyncio.wait(self._under_way, timeout=_SECONDS_TO_CANCEL)
+        for call in self._under_way.values():
+            if not call.answer.done():
+                call.answer.set_exception(CutOffError())
 
     def _refuse(self, call: QueuedCall) -> None:
         if not call.answer.done():
@@ -189,14 +218,14 @@ class CallQueue:
         self._throttle.on_sent(self._sent, now, max(call.queued_at, self._freed_at))
         self._connections.take(self._use)
         task = call.send(self._transport, self._first_answer)
-        self._under_way.add(task)
+        self._under_way[task] = call
         number = self._sent
         task.add_done_callback(lambda task: self._on_ended(call, number, now, task))
 
     def _on_ended(
         self, call: QueuedCall, number: int, sent_at: float, task: asyncio.Task[dict[str, Any]]
     ) -> None:
-        self._under_way.discard(task)
+        del self._under_way[task]
         if not self._connections.has_room(self._use):
             self._freed_at = self._loop.time()
         self._connections.give_back(self._use)

@@ -275,3 +275,77 @@ async def test_closing_ends_waits_at_once() -> None:
         await closing
     with pytest.raises(SubmitUncertainError):
         await submitting
+
+
+async def test_an_error_in_the_moment_of_the_cancellation() -> None:
+    """If it leaves open whether the job was submitted, somebody hears of it all the same."""
+
+    class Broken(FaultyTransport):
+        async def call(self, operation: str, /, **_: object) -> dict[str, Any]:  # noqa: ARG002
+            await asyncio.sleep(1)
+            raise ReadTimeoutError(endpoint_url="https://batch.example")
+
+    events: list[Event] = []
+    async with make_client(Broken(make_server()), observers=[events.append]) as client:
+        task = asyncio.create_task(client.submit_job(**JOB))
+        await asyncio.sleep(0)
+        (sending,) = client._supervisor.submissions._queue._under_way
+        sending.add_done_callback(lambda _: task.cancel())
+        await asyncio.wait([task])
+        assert task.cancelled()
+    (event,) = of_kind(SubmissionUnclaimed, events)
+    assert (event.job_id, event.error) == (
+        None,
+        'Read timeout on endpoint URL: "https://batch.example"',
+    )
+
+
+async def test_a_coroutine_that_is_closed_in_the_queue_submits_nothing() -> None:
+    """Nobody waits for it any more, as after a cancellation."""
+    server = make_server(default_life_cycle=LONG)
+    async with make_client(server) as client:
+        first = asyncio.create_task(client.submit_job(**JOB))
+        await asyncio.sleep(0)
+        second = client.submit_job(**JOB)
+        second.send(None)
+        second.close()
+        await first
+        await asyncio.sleep(2)
+    assert server.statistics.calls["SubmitJob"] == 1
+
+
+async def test_calls_that_were_taken_back_take_no_memory() -> None:
+    """Behind a limit that lets next to nothing through, those whose callers have gone are forgotten."""
+    server = make_server(default_life_cycle=LONG)
+    async with make_client(server, max_submits_per_second=0.01) as client:
+        tasks = [asyncio.create_task(client.submit_job(**JOB)) for _ in range(3000)]
+        await asyncio.sleep(1)
+        for task in tasks[1:]:
+            task.cancel()
+        await asyncio.wait(tasks[1:])
+        assert len(client._supervisor.submissions._queue._waiting) < 200
+        assert (await tasks[0])["jobId"]
+
+
+async def test_a_transport_that_ignores_cancellation_holds_up_nobody() -> None:
+    """Its call is left behind, and its caller is told that it is open what became of it."""
+
+    class Stubborn(FaultyTransport):
+        async def call(self, operation: str, /, **_: object) -> dict[str, Any]:  # noqa: ARG002
+            deadline = asyncio.get_running_loop().time() + 30
+            while (left := deadline - asyncio.get_running_loop().time()) > 0:
+                try:
+                    await asyncio.sleep(left)
+                except asyncio.CancelledError:
+                    continue
+            return {"jobId": "late"}
+
+    loop = asyncio.get_running_loop()
+    events: list[Event] = []
+    async with make_client(Stubborn(make_server()), close_timeout=3, observers=[events.append]) as client:
+        task = asyncio.create_task(client.submit_job(**JOB))
+        await asyncio.sleep(1)
+    assert loop.time() < 6
+    with pytest.raises(SubmitUncertainError):
+        await task
+    await asyncio.sleep(40)
