@@ -13,7 +13,7 @@ from awaitbatch._core.requests import MAX_IDS_PER_CALL
 from awaitbatch._core.watch import Watch
 from awaitbatch._core.windows import Windows
 
-from .probes import PERMANENT, TRANSIENT, names, seen
+from .probes import PERMANENT, REFUSED, TRANSIENT, names, seen
 
 if TYPE_CHECKING:
     from awaitbatch._core.outcomes import Failure
@@ -161,6 +161,19 @@ def test_in_an_outage_a_describe_ends(polls: int) -> None:
     account.send_until(9.9 * INTERVAL, "all")
     assert account.reasons() == dict.fromkeys(names(20, "describe"), Reason.FAILED)
     assert len(account.sizes) <= 10 * (3 + polls / 100)
+
+
+def test_an_id_that_is_refused_in_an_outage_ends_nobody_else() -> None:
+    """AWS is back, and the one id that was asked for is malformed: the others are asked for at once."""
+    account = Account(20)
+    account.send_until(3 * INTERVAL, "all")
+    call = account.take()
+    (asked,) = call.job_ids
+    ended = [watch.job_id for watch, _ in account.windows.refuse(call, REFUSED, account.now)]
+    ended += [watch.job_id for more in call.rest for watch, _ in more]
+    assert ended == [asked]
+    account.send_until(account.now + INTERVAL)
+    assert account.answered >= set(names(20)) - {asked}
 
 
 def test_the_first_answer_ends_an_outage() -> None:

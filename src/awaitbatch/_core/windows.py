@@ -293,6 +293,10 @@ class Windows(Generic[R]):
             bisection = call.bisection
             bisection.parts_in_flight -= 1
         bisection.refused(call.job_ids, failure.message)
+        if len(call.job_ids) < len(call.requests):
+            # Nobody asked for the others, on whose behalf it went in an outage: they go at once, in calls of their own.
+            asked = set(call.job_ids)
+            self._apply({one: None for one in self._requests_in(call) if one.job_id not in asked}, now)
         ended: list[R] = []
         if len(call.job_ids) == 1 or bisection.is_general:
             ended = self._requests_in(call)
