@@ -81,3 +81,21 @@ def test_never_more_than_there_are(size: int, steps: list[tuple[Use, bool]]) -> 
         for _ in range(counts[use]):
             connections.give_back(use)
     assert all(connections.has_room(use) for use in Use)
+
+
+def test_a_connection_is_held_for_one_kind() -> None:
+    """Nobody else gets it until it is taken or let go, of which the others hear."""
+    connections, heard = Connections(2), []
+    connections.listen(Use.SUBMIT, lambda: heard.append("submit"))
+    connections.take(Use.OTHER)
+    connections.hold(Use.DESCRIBE)
+    assert [connections.has_room(use) for use in Use] == [True, False, False]
+    connections.let_go(Use.DESCRIBE)
+    assert heard == ["submit"]
+    assert all(connections.has_room(use) for use in Use)
+    connections.let_go(Use.DESCRIBE)
+    assert heard == ["submit"]
+    connections.hold(Use.DESCRIBE)
+    connections.take(Use.DESCRIBE)
+    connections.give_back(Use.DESCRIBE)
+    assert all(connections.has_room(use) for use in Use)

@@ -33,6 +33,7 @@ class Connections:
 
     def __init__(self, size: int = 1) -> None:
         self._taken = [0, 0, 0]
+        self._held = [0, 0, 0]
         self._listeners: list[tuple[Use, Callable[[], None]]] = []
         self.resize(size)
 
@@ -52,21 +53,37 @@ class Connections:
             return False
         spoken_for = 0
         for other in range(3):
-            taken, least = self._taken[other], self._least[other]
-            spoken_for += taken if other == use or taken > least else least
+            taken = self._taken[other]
+            if other != use:
+                taken = max(taken + self._held[other], self._least[other])
+            spoken_for += taken
         return spoken_for < self._size
+
+    def hold(self, use: Use) -> None:
+        """Leave a connection that is free now, or becomes so, to a call of this kind, which will soon take it."""
+        self._held[use] = 1
+
+    def let_go(self, use: Use) -> None:
+        """It will not be taken after all, so others may have it."""
+        if self._held[use]:
+            self._held[use] = 0
+            self._tell_others(use)
 
     def take(self, use: Use) -> None:
         """A call of this kind takes one."""
         self._taken[use] += 1
+        self._held[use] = 0
 
     def give_back(self, use: Use) -> None:
         """A call of this kind has ended; those who wait for a connection for another kind are told."""
         self._taken[use] -= 1
-        for other, hear in self._listeners:
-            if other != use:
-                hear()
+        self._tell_others(use)
 
     def listen(self, use: Use, hear: Callable[[], None]) -> None:
         """Have ``hear`` called whenever a call of another kind gives a connection back."""
         self._listeners.append((use, hear))
+
+    def _tell_others(self, use: Use) -> None:
+        for other, hear in self._listeners:
+            if other != use:
+                hear()
