@@ -205,7 +205,12 @@ class LogObserver:
         line = self._outage.occurred(now)
         text_of_error = event.error_message or ""
         if self._endpoint_url and self._endpoint_url not in text_of_error:
-            text_of_error += f"; no answer from {self._endpoint_url} so far"
+            # An error with an HTTP status is an answer, if not a good one, perhaps of the wrong server.
+            text_of_error += (
+                f"; no answer from {self._endpoint_url} so far"
+                if event.http_status is None
+                else f"; the endpoint is {self._endpoint_url}"
+            )
         if line is Line.BEGIN:
             fate = "waits for its jobs end" if event.outcome == "permanent" and event.ended else "polls go on"
             text = "DescribeJobs failed, %s: %s"
