@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import math
-from collections import deque
+from collections import OrderedDict
+from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,13 +26,11 @@ if TYPE_CHECKING:
     from awaitbatch._transport import BatchTransport
     from awaitbatch.instrumentation._observers import Observers
 
-
-_REFUSED_AT_ONCE: Final = 250
-"""Callers to tell in one turn of the event loop that their calls were not sent."""
-_SECONDS_TO_CANCEL: Final = 1.0
-"""For a call to end once it was cancelled."""
-_SLACK: Final = 100
-"""So many calls without a caller are not worth tidying up."""
+_REFUSED_AT_ONCE: Final = 100
+"""Callers to refuse in one turn of the event loop; each has an error to raise."""
+_ABORTED: Final = "the call was cancelled on its way, and not by its caller"
+_GRACE: Final = 1.0
+"""Seconds that a call has to end in once it is cut off; but for a defect it takes none."""
 
 
 class QueuedCall:
@@ -65,6 +64,11 @@ class QueuedCall:
         sending = _send(transport, first_answer, self.operation, self.parameters)
         name = f"awaitbatch {self.operation}"
         return asyncio.get_running_loop().create_task(sending, name=name, context=self._context)
+
+
+def _end_of(call: QueuedCall) -> dict[str, Any] | Failure:
+    error = call.answer.exception()
+    return call.answer.result() if error is None else classify(error, operation=call.operation)
 
 
 async def _send(
@@ -114,15 +118,15 @@ class CallQueue:
         self._throttle = AdaptiveThrottle(max_rate, Random())  # noqa: S311
         self.on_unclaimed = lambda call, answer: None  # noqa: ARG005
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[QueuedCall] = deque()
-        # Of those, how many may have no caller any more.
-        self._taken_back = 0
+        # First come, first served; whoever is cancelled leaves at once, with what he wanted to send.
+        self._waiting: OrderedDict[QueuedCall, None] = OrderedDict()
         self._under_way: dict[asyncio.Task[dict[str, Any]], QueuedCall] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._sent = 0
         # When a connection became free after there had been none.
         self._freed_at = -math.inf
         self._is_closed = False
+        self._closing = asyncio.Event()
         connections.listen(use, self._send_due)
 
     def __repr__(self) -> str:
@@ -138,56 +142,53 @@ class CallQueue:
             CutOffError: It was closed before the answer came.
             Exception: Whatever the transport raises, but for throttling.
         """
-        call = QueuedCall(operation, parameters)
+        # Who is cancelled already, or out of time, is told so here, before anything is sent.
+        await asyncio.sleep(0)
         if self._is_closed:
             raise ClientClosedError.not_done(operation, parameters)
-        self._waiting.append(call)
+        call = QueuedCall(operation, parameters)
+        self._waiting[call] = None
         self._send_due()
         try:
             return await call.answer
         except asyncio.CancelledError:
-            self._give_up(call)
+            if call.answer.done() and not call.answer.cancelled():
+                # It ended in the very moment in which the caller was cancelled.
+                self.on_unclaimed(call, _end_of(call))
             raise
         finally:
             # Also if the coroutine is closed.
             call.answer.cancel()
+            self._waiting.pop(call, None)
             # An error refers to this frame.
             del call
-
-    def _give_up(self, call: QueuedCall) -> None:
-        """The caller of a call was cancelled."""
-        if call.answer.done() and not call.answer.cancelled():
-            # It ended in the very moment in which the caller was cancelled.
-            self._tell_unclaimed(call, call.answer)
-            return
-        self._taken_back += 1
-        if self._taken_back > len(self._waiting) // 2 + _SLACK:
-            self._waiting = deque(waiting for waiting in self._waiting if not waiting.answer.done())
-            self._taken_back = 0
-
-    def _tell_unclaimed(self, call: QueuedCall, end: asyncio.Future[dict[str, Any]]) -> None:
-        error = CutOffError() if end.cancelled() else end.exception()
-        self.on_unclaimed(call, end.result() if error is None else classify(error, operation=call.operation))
 
     async def aclose(self, bound: float) -> None:
         """Refuse what has not been sent, and wait for what has; what has no answer in ``bound`` seconds is cut off."""
         self._is_closed = True
+        self._closing.set()
         if self._timer is not None:
             self._timer.cancel()
-        waiting, self._waiting = self._waiting, deque()
-        await for_each_whatever_comes(waiting, self._refuse, _REFUSED_AT_ONCE)
+        await for_each_whatever_comes(list(self._waiting), self._refuse, _REFUSED_AT_ONCE)
+        self._waiting.clear()
         try:
             if self._under_way:
                 await asyncio.wait(self._under_way, timeout=bound)
         finally:
             for task in self._under_way:
                 task.cancel()
-        if self._under_way:
-            # A transport may not let itself be cancelled.
-            await asyncio.wait(self._under_way, timeout=_SECONDS_TO_CANCEL)
-        for call in self._under_way.values():
-            if not call.answer.done():
-                call.answer.set_exception(CutOffError())
+            if self._under_way:
+                await asyncio.wait(self._under_way, timeout=_GRACE)
+            # A transport that takes no notice of it must not hold up everybody.
+            for call in self._under_way.values():
+                if not call.answer.done():
+                    call.answer.set_exception(CutOffError())
+
+    async def pause(self, seconds: float) -> None:
+        """Pause between two tries, but no longer than until the queue is closed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
 
     def _refuse(self, call: QueuedCall) -> None:
         if not call.answer.done():
@@ -199,10 +200,10 @@ class CallQueue:
             self._timer.cancel()
             self._timer = None
         while self._waiting and not self._is_closed:
-            call = self._waiting[0]
+            call = next(iter(self._waiting))
             if call.answer.done():
                 # Its caller has taken it back.
-                self._waiting.popleft()
+                del self._waiting[call]
                 continue
             if not self._connections.has_room(self._use):
                 return
@@ -210,7 +211,7 @@ class CallQueue:
             if now < self._throttle.ready_at:
                 self._timer = self._loop.call_at(self._throttle.ready_at, self._send_due)
                 return
-            self._waiting.popleft()
+            del self._waiting[call]
             self._begin(call, now)
 
     def _begin(self, call: QueuedCall, now: float) -> None:
@@ -225,19 +226,30 @@ class CallQueue:
     def _on_ended(
         self, call: QueuedCall, number: int, sent_at: float, task: asyncio.Task[dict[str, Any]]
     ) -> None:
-        del self._under_way[task]
+        self._under_way.pop(task, None)
         if not self._connections.has_room(self._use):
             self._freed_at = self._loop.time()
         self._connections.give_back(self._use)
         try:
-            if task.cancelled():
-                self._fail(call, CutOffError(), "cancelled", sent_at)
-            elif (error := task.exception()) is not None:
-                self._on_error(call, number, sent_at, error)
-            else:
-                self._on_answer(call, number, sent_at, task.result())
+            self._settle(call, number, sent_at, task)
+        except BaseException as defect:
+            # Such as a transport's own property that raises. Nobody shall wait for ever because of it.
+            if not call.answer.done():
+                call.answer.set_exception((None if task.cancelled() else task.exception()) or defect)
+            raise
         finally:
             self._send_due()
+
+    def _settle(
+        self, call: QueuedCall, number: int, sent_at: float, task: asyncio.Task[dict[str, Any]]
+    ) -> None:
+        if task.cancelled():
+            cut_off = CutOffError() if self._is_closed else ConnectionAbortedError(_ABORTED)
+            self._fail(call, cut_off, "cancelled", sent_at)
+        elif (error := task.exception()) is not None:
+            self._on_error(call, number, sent_at, error)
+        else:
+            self._on_answer(call, number, sent_at, task.result())
 
     def _on_answer(self, call: QueuedCall, number: int, sent_at: float, answer: dict[str, Any]) -> None:
         self._throttle.on_answer(number, self._loop.time())
@@ -259,7 +271,8 @@ class CallQueue:
         if self._is_closed:
             self._refuse(call)
         else:
-            self._waiting.appendleft(call)
+            self._waiting[call] = None
+            self._waiting.move_to_end(call, last=False)
         self._notify(call, failure, sent_at)
         self._observers.notify(
             Throttled(operation=call.operation, rate_before=before, rate_after=self._throttle.rate)

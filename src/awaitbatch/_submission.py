@@ -5,12 +5,10 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
 from awaitbatch._core.outcomes import Failure, FailureKind
 from awaitbatch._core.text import one_line
 from awaitbatch._failures import UnreadableResponseError, classify
-from awaitbatch.errors import SubmitUncertainError
+from awaitbatch.errors import ClientClosedError, SubmitUncertainError
 from awaitbatch.instrumentation._events import SubmissionUnclaimed
 
 if TYPE_CHECKING:
@@ -51,13 +49,15 @@ class Submissions:
         for number in itertools.count(1):
             try:
                 return _with_job_id(await self._queue.call("SubmitJob", request))
+            except ClientClosedError:
+                raise
             except Exception as error:
                 # No failure is kept: it would refer to the error, the error to this frame, and that to the request.
                 if _of(error).may_be_done:
                     raise SubmitUncertainError.of(request, _of(error), number) from error
                 if not _was_not_taken(_of(error)) or number >= tries:
                     raise
-            await anyio.sleep(pause(number))
+            await self._queue.pause(pause(number))
         raise AssertionError
 
     async def aclose(self, bound: float) -> None:

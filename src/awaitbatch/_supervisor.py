@@ -227,16 +227,22 @@ class Supervisor:
 
     async def _wind_down(self) -> None:
         with anyio.CancelScope(shield=True):
-            async with anyio.create_task_group() as ending:
-                for aclose in (self.submissions.aclose, self.job_ends.aclose):
-                    ending.start_soon(aclose, self._config.close_timeout)
-                ending.start_soon(self.log_fetchers.aclose)
             try:
-                with anyio.move_on_after(self._config.close_timeout):
-                    await self.transport.aclose()
-            except Exception as error:  # noqa: BLE001
-                write_log(logging.WARNING, "the connections could not be closed: %s", error_line(error))
+                async with anyio.create_task_group() as ending:
+                    for aclose in (self.submissions.aclose, self.job_ends.aclose):
+                        ending.start_soon(aclose, self._config.close_timeout)
+                    ending.start_soon(self.log_fetchers.aclose)
+            finally:
+                # Also if somebody cancels this task once more.
+                await self._close_transport()
             await self._log.flush()
+
+    async def _close_transport(self) -> None:
+        try:
+            with anyio.move_on_after(self._config.close_timeout):
+                await self.transport.aclose()
+        except Exception as error:  # noqa: BLE001
+            write_log(logging.WARNING, "the connections could not be closed: %s", error_line(error))
 
     def _record_failure(self, error: Exception) -> None:
         while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any, Final
 
-import anyio
-
 from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._failures import CutOffError, classify
 from awaitbatch.errors import ClientClosedError
@@ -37,14 +35,20 @@ async def end_job(
         Exception: Whatever the transport raises.
     """
     request = {"jobId": job_id, "reason": reason}
+    may_be_done = False
     for number in itertools.count(1):
         try:
             return await queue.call(operation, request)
         except CutOffError:
             raise ClientClosedError.left_open(operation, request) from None
+        except ClientClosedError:
+            if may_be_done:
+                raise ClientClosedError.left_open(operation, request) from None
+            raise
         except Exception as error:
             # No failure is kept: it would refer to the error, the error to this frame, and the frame to the request.
             if number >= _TRIES or classify(error, operation=operation).kind is not FailureKind.TRANSIENT:
                 raise
-        await anyio.sleep(pause(number))
+            may_be_done = may_be_done or classify(error, operation=operation).may_be_done
+        await queue.pause(pause(number))
     raise AssertionError

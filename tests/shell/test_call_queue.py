@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
@@ -17,6 +19,8 @@ from tests.support import ENDED, LONG, PromptClient, make_client, make_server, o
 from .support import FaultyTransport, client_error
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
     from awaitbatch import BatchClient
     from awaitbatch.testing import BatchServer
 
@@ -133,12 +137,12 @@ async def test_cancelled_in_the_moment_of_the_answer(answer_is_first: bool) -> N
     server = make_server(default_life_cycle=LONG)
     async with make_client(server.transport(latency=2), observers=[events.append]) as client:
         task = asyncio.create_task(client.submit_job(**JOB))
-        await asyncio.sleep(0)
+        await until(lambda: bool(client._supervisor.submissions._queue._under_way))
         (sending,) = client._supervisor.submissions._queue._under_way
         if answer_is_first:
             sending.add_done_callback(lambda _: task.cancel())
         else:
-            await asyncio.sleep(1.99)
+            await asyncio.sleep(1.9)
             asyncio.get_running_loop().call_at(2.0, task.cancel)
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -277,29 +281,6 @@ async def test_closing_ends_waits_at_once() -> None:
         await submitting
 
 
-async def test_an_error_in_the_moment_of_the_cancellation() -> None:
-    """If it leaves open whether the job was submitted, somebody hears of it all the same."""
-
-    class Broken(FaultyTransport):
-        async def call(self, operation: str, /, **_: object) -> dict[str, Any]:  # noqa: ARG002
-            await asyncio.sleep(1)
-            raise ReadTimeoutError(endpoint_url="https://batch.example")
-
-    events: list[Event] = []
-    async with make_client(Broken(make_server()), observers=[events.append]) as client:
-        task = asyncio.create_task(client.submit_job(**JOB))
-        await asyncio.sleep(0)
-        (sending,) = client._supervisor.submissions._queue._under_way
-        sending.add_done_callback(lambda _: task.cancel())
-        await asyncio.wait([task])
-        assert task.cancelled()
-    (event,) = of_kind(SubmissionUnclaimed, events)
-    assert (event.job_id, event.error) == (
-        None,
-        'Read timeout on endpoint URL: "https://batch.example"',
-    )
-
-
 async def test_a_coroutine_that_is_closed_in_the_queue_submits_nothing() -> None:
     """Nobody waits for it any more, as after a cancellation."""
     server = make_server(default_life_cycle=LONG)
@@ -308,44 +289,208 @@ async def test_a_coroutine_that_is_closed_in_the_queue_submits_nothing() -> None
         await asyncio.sleep(0)
         second = client.submit_job(**JOB)
         second.send(None)
+        await asyncio.sleep(0)
+        second.send(None)
         second.close()
         await first
         await asyncio.sleep(2)
     assert server.statistics.calls["SubmitJob"] == 1
 
 
-async def test_calls_that_were_taken_back_take_no_memory() -> None:
-    """Behind a limit that lets next to nothing through, those whose callers have gone are forgotten."""
-    server = make_server(default_life_cycle=LONG)
-    async with make_client(server, max_submits_per_second=0.01) as client:
-        tasks = [asyncio.create_task(client.submit_job(**JOB)) for _ in range(3000)]
-        await asyncio.sleep(1)
-        for task in tasks[1:]:
-            task.cancel()
-        await asyncio.wait(tasks[1:])
-        assert len(client._supervisor.submissions._queue._waiting) < 200
-        assert (await tasks[0])["jobId"]
+class OddTransport(FaultyTransport):
+    """Answers other calls than describes as a test tells it."""
+
+    answer: Callable[[], Awaitable[dict[str, Any]]]
+
+    async def call(self, operation: str, /, **parameters: Any) -> dict[str, Any]:  # noqa: ARG002
+        """Ask the test."""
+        return await self.answer()
 
 
-async def test_a_transport_that_ignores_cancellation_holds_up_nobody() -> None:
-    """Its call is left behind, and its caller is told that it is open what became of it."""
-
-    class Stubborn(FaultyTransport):
-        async def call(self, operation: str, /, **_: object) -> dict[str, Any]:  # noqa: ARG002
-            deadline = asyncio.get_running_loop().time() + 30
-            while (left := deadline - asyncio.get_running_loop().time()) > 0:
-                try:
-                    await asyncio.sleep(left)
-                except asyncio.CancelledError:
-                    continue
-            return {"jobId": "late"}
-
-    loop = asyncio.get_running_loop()
+async def test_a_failure_in_the_turn_of_the_cancellation_is_not_lost() -> None:
+    """It may leave open whether there is a job, and the caller does not hear of it."""
     events: list[Event] = []
-    async with make_client(Stubborn(make_server()), close_timeout=3, observers=[events.append]) as client:
-        task = asyncio.create_task(client.submit_job(**JOB))
-        await asyncio.sleep(1)
-    assert loop.time() < 6
+    tasks: list[asyncio.Task[Any]] = []
+
+    def observe(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, CallEnded):
+            # The caller was told in this very turn, and has not gone on yet.
+            assert tasks[0].cancel()
+
+    async def refuse() -> dict[str, Any]:
+        raise client_error(503, "ServiceUnavailable", operation="SubmitJob")
+
+    transport = OddTransport(make_server())
+    transport.answer = refuse
+    async with make_client(transport, observers=[observe]) as client:
+        tasks.append(asyncio.create_task(client.submit_job(**JOB)))
+        with pytest.raises(asyncio.CancelledError):
+            await tasks[0]
+    assert [event.job_id for event in of_kind(SubmissionUnclaimed, events)] == [None]
+
+
+@pytest.mark.parametrize("max_connections", [0, 1, 2, 3])
+@pytest.mark.parametrize("method", ["submit", "terminate", "both"])
+async def test_a_describe_gets_through_whatever_the_size_of_the_pool(
+    max_connections: int, method: str
+) -> None:
+    """If there is hardly a connection, those who wait for one take turns."""
+    server = make_server(default_life_cycle=LONG)
+    job_id = server.add_job(life_cycle=LONG)
+    async with make_client(server.transport(latency=0.175, max_connections=max_connections)) as client:
+        herd = []
+        for _ in range(300):
+            if method != "terminate":
+                herd.append(asyncio.create_task(client.submit_job(**JOB)))
+            if method != "submit":
+                herd.append(asyncio.create_task(client.terminate_job(job_id, "enough")))
+        await asyncio.sleep(3)
+        for _ in range(3):
+            async with asyncio.timeout(1):
+                await client.describe(job_id)
+        assert not herd[-1].done()
+        for task in herd:
+            task.cancel()
+        await asyncio.wait(herd)
+
+
+@pytest.mark.parametrize("method", ["submit", "terminate"])
+async def test_what_breaks_while_a_call_ends_strands_nobody(method: str) -> None:
+    """A transport of one's own may have a property that raises; the caller gets the error of his call."""
+
+    class Broken(OddTransport):
+        @property
+        def refreshes_credentials(self) -> bool:
+            message = "no idea"
+            raise RuntimeError(message)
+
+        @refreshes_credentials.setter
+        def refreshes_credentials(self, _: bool) -> None:
+            """It is set in `InProcessTransport`."""
+
+    async def refuse() -> dict[str, Any]:
+        raise client_error(400, "ClientException", operation="SubmitJob")
+
+    broken: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: broken.append(context["exception"]))
+    transport = Broken(make_server())
+    transport.answer = refuse
+    async with make_client(transport) as client, asyncio.timeout(10):
+        call = client.submit_job(**JOB) if method == "submit" else client.terminate_job("job", "enough")
+        with pytest.raises(ClientError):
+            await call
+    assert [str(error) for error in broken] == ["no idea"]
+
+
+async def test_a_call_that_something_else_cancels() -> None:
+    """Then nobody says that the client was closed."""
+
+    async def cancelled() -> dict[str, Any]:
+        raise asyncio.CancelledError
+
+    transport = OddTransport(make_server())
+    transport.answer = cancelled
+    async with make_client(transport) as client:
+        with pytest.raises(SubmitUncertainError, match="was cancelled on its way, and not by its caller"):
+            await client.submit_job(**JOB)
+
+
+async def test_closing_is_bounded_whatever_the_transport_does() -> None:
+    """A call that takes no notice of its cancellation is left behind, and its caller is told."""
+
+    async def deaf() -> dict[str, Any]:
+        end = asyncio.get_running_loop().time() + 3600
+        while (left := end - asyncio.get_running_loop().time()) > 0:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(left)
+        return {}
+
+    transport = OddTransport(make_server())
+    transport.answer = deaf
+    client = make_client(transport, close_timeout=5)
+    await client.open()
+    task = asyncio.create_task(client.submit_job(**JOB))
+    await asyncio.sleep(1)
+    async with asyncio.timeout(7):
+        await client.aclose()
+        with pytest.raises(SubmitUncertainError):
+            await task
+    await asyncio.sleep(3600)
+
+
+async def test_closing_ends_pauses_between_tries() -> None:
+    """And what an earlier try may have done is not denied."""
+    server = make_server()
+    job_id = server.add_job(life_cycle=LONG)
+    server.inject(Fault.RESET_BEFORE_BODY, operations=["TerminateJob"])
+    async with make_client(server) as client:
+        task = asyncio.create_task(client.terminate_job(job_id, "enough"))
+        await until(lambda: server.statistics.calls["TerminateJob"] == 4)
+        await asyncio.sleep(0.1)
+    async with asyncio.timeout(0.1):
+        with pytest.raises(ClientClosedError, match="may or may not have been terminated"):
+            await task
+
+
+async def test_connections_are_closed_however_often_the_clients_task_is_cancelled() -> None:
+    """Even if it happens while it waits for submissions."""
+    transport = make_server(default_life_cycle=LONG).transport(latency=3)
+    client = make_client(transport)
+    await client.open()
+    task = asyncio.create_task(client.submit_job(**JOB))
+    await asyncio.sleep(1)
+    for _ in range(2):
+        client._supervisor._task.cancel()
+        await asyncio.sleep(0.01)
     with pytest.raises(SubmitUncertainError):
         await task
-    await asyncio.sleep(40)
+    await client.aclose()
+    assert transport.closed == 1
+
+
+async def test_the_queue_keeps_nothing_of_those_who_were_cancelled() -> None:
+    """However long those before them have to wait."""
+    async with make_client(limited("SubmitJob", 1)) as client:
+        tasks = [asyncio.create_task(client.submit_job(**JOB)) for _ in range(1000)]
+        await asyncio.sleep(5)
+        queue = client._supervisor.submissions._queue
+        before = len(queue._waiting)
+        for task in tasks[-500:]:
+            task.cancel()
+        await asyncio.wait(tasks[-500:])
+        assert len(queue._waiting) == before - 500
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def _in_a_cancelled_scope(client: BatchClient) -> None:
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await client.submit_job(**JOB)
+
+
+async def _out_of_time(client: BatchClient) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0):
+            await client.submit_job(**JOB)
+
+
+async def _in_a_cancelled_task(client: BatchClient) -> None:
+    current = asyncio.current_task()
+    assert current is not None
+    current.cancel()
+    with suppress(asyncio.CancelledError):
+        await client.submit_job(**JOB)
+
+
+@pytest.mark.parametrize("submit", [_in_a_cancelled_scope, _out_of_time, _in_a_cancelled_task])
+async def test_who_is_cancelled_already_submits_nothing(
+    submit: Callable[[BatchClient], Coroutine[Any, Any, None]],
+) -> None:
+    """Or there would be a job that nobody wants any more, with nobody to hear of it."""
+    server = make_server()
+    async with make_client(server) as client:
+        await asyncio.create_task(submit(client))
+    assert server.statistics.calls["SubmitJob"] == 0
