@@ -471,6 +471,7 @@ class BatchClient:
             SubmitUncertainError: There was no answer (a time-out, a lost connection, a server error, a client that was
                 closed first), or one without the job's id, so the job may or may not have been submitted.
             botocore.exceptions.ClientError: AWS refused it.
+            botocore.exceptions.BotoCoreError: There are no credentials or no connection; it was not submitted.
             ClientClosedError: The client is not open, or was closed before the call was sent. The job was not
                 submitted.
         """
@@ -489,7 +490,8 @@ class BatchClient:
 
         Raises:
             InvalidJobIdError: It cannot be a job's id.
-            botocore.exceptions.ClientError: AWS refused it.
+            botocore.exceptions.ClientError: AWS refused it, or answered five times with a server error.
+            botocore.exceptions.BotoCoreError: There are no credentials, or five times no answer.
             ClientClosedError: The client is not open, or was closed before AWS answered.
         """
         return await self._end("CancelJob", job_id, reason)
