@@ -58,7 +58,7 @@ _INTERVAL: Final = 0.001
 _MORE_THAN_ANY_SERVER: Final = 1e5
 """Calls a second."""
 _ONE_AT_A_TIME: Final = AioConfig(max_pool_connections=3)
-"""Describes use all connections but two."""
+"""Describes use all connections but those that are kept for other operations."""
 _KEEPS_MEMORY: Final = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28)}
 """Or glibc gives the memory of each answer back to the system, and takes it again page by page for the next one. That
 costs 4 µs of CPU per job seen, as much as all the rest of the floor, but hits only the contestants that need little

@@ -69,7 +69,7 @@ class Explanation(NamedTuple):
     advice: str
 
 
-_GIVEN_UP: Final = re.compile(r"(?:CAPACITY|MISCONFIGURATION):")
+_GIVEN_UP: Final = re.compile(r"\b(?:CAPACITY|MISCONFIGURATION):")
 """What the queue says of a job that it could not place; it may then cancel it by itself."""
 
 # https://docs.aws.amazon.com/batch/latest/userguide/troubleshooting.html, and what users have seen: it is free text.
@@ -199,7 +199,8 @@ def _causes(job: Json, said: Sequence[str], failed: _Container) -> Iterator[tupl
     given = said[0]
     has_run = bool(attempts_of(job))
     by_status = [(cause, text) for text in said for cause, form in _BY_STATUS_REASON if form.match(text)]
-    if _GIVEN_UP.match(given):
+    # A job's owner may say anything of the kind, but the queue cancels, and says more around it.
+    if _GIVEN_UP.match(given) or (job.get("isTerminated") is not True and _GIVEN_UP.search(given)):
         yield FailureCause.NOT_STARTED, given
     # Early, since a job that is terminated may leave any exit code, and the text is the caller's own.
     if job.get("isTerminated") is True:

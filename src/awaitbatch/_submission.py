@@ -80,7 +80,8 @@ class Submissions:
 
 
 def _with_job_id(answer: dict[str, Any]) -> dict[str, Any]:
-    if not isinstance(answer.get("jobId"), str):
+    job_id = answer.get("jobId") if isinstance(answer, dict) else None
+    if not isinstance(job_id, str) or not job_id:
         message = "the answer to SubmitJob has no jobId"
         raise UnreadableResponseError(message)
     return answer

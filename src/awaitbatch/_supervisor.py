@@ -12,6 +12,7 @@ import anyio
 
 from awaitbatch._call_queue import CallQueue
 from awaitbatch._coalescer import DescribeCoalescer
+from awaitbatch._config import require
 from awaitbatch._core.connections import Connections, Use
 from awaitbatch._core.text import error_line, one_line
 from awaitbatch._first_answer import FirstAnswer
@@ -186,7 +187,11 @@ class Supervisor:
         try:
             with self._opening:
                 await self.transport.open()
-                self._connections.resize(self.transport.max_connections)
+                max_connections = self.transport.max_connections
+                require(
+                    _is_a_size, "max_connections of the transport", max_connections, "an int of at least 1"
+                )
+                self._connections.resize(max_connections)
             if not self._closing.is_set():
                 await self._work()
         except Exception as error:  # noqa: BLE001
@@ -255,3 +260,7 @@ class Supervisor:
 
 def _loop_time() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _is_a_size(connections: object) -> bool:
+    return isinstance(connections, int) and connections >= 1

@@ -222,6 +222,17 @@ CASES: list[tuple[str, dict[str, Any], FailureCause, int | None, str | None, str
         ),
     ),
     (
+        "given up by its queue",
+        failed("Canceled by JobStateTimeLimit action: CAPACITY:INSUFFICIENT_INSTANCE", isCancelled=True),
+        C.NOT_STARTED,
+        None,
+        "Canceled by JobStateTimeLimit action: CAPACITY:INSUFFICIENT_INSTANCE",
+        (
+            " before its first attempt: it could not be started (Canceled by JobStateTimeLimit action: "
+            "CAPACITY:INSUFFICIENT_INSTANCE); fix what is wrong and submit it again"
+        ),
+    ),
+    (
         "never started for what nobody foresaw",
         failed("Cannot find the job definition"),
         C.NOT_STARTED,

@@ -519,3 +519,12 @@ async def test_a_throttled_client_still_closes_at_once() -> None:
     assert loop.time() - begin < 0.1
     with pytest.raises(ClientClosedError):
         await wait
+
+
+@pytest.mark.parametrize("size", [0, -1, None, "10", float("nan"), float("inf")], ids=repr)
+async def test_a_pool_of_no_size(size: Any) -> None:
+    """A transport that does not say how many connections it has is refused when it is opened."""
+    transport = make_server().transport(max_connections=size)
+    with pytest.raises(ValueError, match="max_connections of the transport must be an int of at least 1"):
+        await make_client(transport).open()
+    assert transport.closed == 1

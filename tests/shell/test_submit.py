@@ -174,7 +174,9 @@ async def test_cancel_and_terminate() -> None:
             await client.terminate_job(job_id, "x" * 1025)
 
 
-@pytest.mark.parametrize("answer", [{}, {"jobId": None}, {"jobName": "hello"}], ids=str)
+@pytest.mark.parametrize(
+    "answer", [{}, {"jobId": None}, {"jobName": "hello"}, {"jobId": ""}, {"jobId": 7}, None, []], ids=str
+)
 async def test_an_answer_without_an_id_is_uncertain(answer: dict[str, Any]) -> None:
     """A good answer that does not name the job, as when it was cut off, is no certainty."""
 
