@@ -1,8 +1,8 @@
 """``python -m benchmarks.simulate``: the real core in virtual time, without network, clock or event loop.
 
 `throttle` is how well the client copes with limits that it does not know; `evenness` is whether calls leave evenly, and
-how many calls that costs; `jobs` is how long each of up to a million jobs goes unseen, and when polling stops being the
-right tool. Without a name, all.
+how many calls that costs; `delays` is how soon the end of a job is known, and with how many calls; `jobs` is how long
+each of up to a million jobs goes unseen, and when polling stops being the right tool. Without a name, all.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.report import conclude
-from benchmarks.simulate import evenness, jobs, throttle
+from benchmarks.simulate import delays, evenness, jobs, throttle
 from benchmarks.simulate.progress import Progress
 
 if TYPE_CHECKING:
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 _THROTTLE: Final = "throttle"
 _EVENNESS: Final = "evenness"
+_DELAYS: Final = "delays"
 _JOBS: Final = "jobs"
-_ALL: Final = (_THROTTLE, _EVENNESS, _JOBS)
+_ALL: Final = (_THROTTLE, _EVENNESS, _DELAYS, _JOBS)
 _MOST_SEEDS: Final = 1_000
 _INTERRUPTED: Final = 130
 """What a shell expects of a program that Ctrl-C ended."""
@@ -48,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             codes.append(conclude(found, save=options.save))
         if _EVENNESS in names:
             found = evenness.measure(progress, quick=options.quick)
+            codes.append(conclude(found, save=options.save))
+        if _DELAYS in names:
+            found = delays.measure(progress, quick=options.quick)
             codes.append(conclude(found, save=options.save))
         if _JOBS in names:
             found = jobs.measure(progress, quick=options.quick, jobs=options.jobs, rates=options.rates)

@@ -133,16 +133,24 @@ class Account:
         self._order = itertools.count()
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
         for moment, changed in changes:
-            self._at(moment, partial(self._change, changed))
+            self.at(moment, partial(self._change, changed))
         if naive:
-            self._at(0.0, self._pester)
+            self.at(0.0, self._pester)
 
     def join(self, demand: Demand, begin: float = 0.0) -> Sender:
         """Let a client with that demand start at a moment."""
         sender = Sender(demand, AdaptiveThrottle(self._client_limit, self._random, self._parameters))
         self.senders.append(sender)
-        self._at(begin, partial(self._await_departure, sender))
+        self.at(begin, partial(self._await_departure, sender))
         return sender
+
+    def at(self, moment: float, event: Callable[[float], None]) -> None:
+        """Let something happen at a moment, which it is told."""
+        heappush(self._events, (moment, next(self._order), event))
+
+    def wake(self, sender: Sender, now: float) -> None:
+        """A client has more to ask than when its timer was set."""
+        self._await_departure(sender, now)
 
     def run(self, until: float) -> None:
         """Let things happen up to a moment; it can go on from there."""
@@ -150,18 +158,15 @@ class Account:
             now, _, event = heappop(self._events)
             event(now)
 
-    def _at(self, moment: float, event: Callable[[float], None]) -> None:
-        heappush(self._events, (moment, next(self._order), event))
-
     def _travel(self, now: float, event: Callable[[float], None]) -> None:
-        self._at(now + self._random.uniform(*self._one_way), event)
+        self.at(now + self._random.uniform(*self._one_way), event)
 
     def _change(self, rate: float, now: float) -> None:
         self._bucket.change(rate, now=now)
 
     def _pester(self, now: float) -> None:
         self._bucket.take(now)
-        self._at(now + self._random.uniform(*_NAIVE_CALL), self._pester)
+        self.at(now + self._random.uniform(*_NAIVE_CALL), self._pester)
 
     def _await_departure(self, sender: Sender, now: float) -> None:
         """Set the timer anew, as the coalescer does after every call that it sends and every one that ends."""
@@ -170,7 +175,7 @@ class Account:
         moment = max(sender.demand.next_deadline(ready_at), ready_at, now)
         if moment < math.inf and sender.in_flight < IN_FLIGHT:
             sender.departure = moment + self._random.uniform(0, LATENESS)
-            self._at(sender.departure, partial(self._send, sender))
+            self.at(sender.departure, partial(self._send, sender))
 
     def _send(self, sender: Sender, now: float) -> None:
         if now != sender.departure:

@@ -12,9 +12,7 @@ that draws the longest comes 200 s after the others.
 
 from __future__ import annotations
 
-import gc
 import math
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from random import Random
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -24,7 +22,7 @@ from awaitbatch._core.backoff import DEFAULT_MAX_INTERVAL
 from awaitbatch._core.requests import MAX_IDS_PER_CALL
 from benchmarks.report import Figure, Result, table
 from benchmarks.simulate.account import CLIENT_LIMIT, PARAMETERS, Account
-from benchmarks.simulate.herd import Herd
+from benchmarks.simulate.herd import Herd, no_collection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -201,7 +199,7 @@ def measure(
     scenarios = []
     for number, (count, rate, schedule) in enumerate(plan, start=1):
         title = f"jobs, scenario {number} of {len(plan)}: {count:,} jobs, {rate:g} calls/s, {schedule.name}"
-        with _no_collection():
+        with no_collection():
             scenarios.append(simulate(count, rate, schedule, progress, title))
     return Result(
         name="simulate_jobs",
@@ -382,14 +380,3 @@ def _row(scenario: Scenario) -> tuple[str, ...]:
 
 def _seconds(seconds: float) -> str:
     return f"{seconds:.3g} s" if seconds < 100 else f"{seconds:,.0f} s"  # noqa: PLR2004
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without it: millions of objects that stay would be traversed again and again, for twice the time."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-        gc.collect()
