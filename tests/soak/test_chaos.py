@@ -86,10 +86,11 @@ async def test_every_wait_ends_with_the_truth(
         await server.control("DELETE", "faults")
         outcomes = await recorded_outcomes(server, job_ids)
         ended = await server.ended()
-        counts = await server.control("GET", "statistics")
+        seen_by_server = await server.control("GET", "statistics")
 
     late = [end.at - ended[job_id] for job_id, end in ends.items()]
-    hit, arrived = counts["faults"], counts["calls"]["DescribeJobs"] - len(job_ids) / 100
+    hit = seen_by_server["faults"]
+    arrived = seen_by_server["calls"]["DescribeJobs"] - len(job_ids) / 100
     share = sum(rule["hits"] for rule in at_random) / arrived
     report(
         f"{plan.jobs} waits ended, {statistics.median(late):.1f} s after their jobs (median), {max(late):.1f} s at "

@@ -11,8 +11,10 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from awaitbatch import BatchClient, FixedInterval
+from awaitbatch._core import windows
 from awaitbatch.testing import LifeCycle
 from tests.support import LONG, make_server
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 INTERVAL = 10.0
 SAMPLES = 10
+REMEMBERED = 100
 BRIEF = LifeCycle(submitted=0, pending=0, runnable=2, starting=2, running=8)
 
 
@@ -92,6 +95,8 @@ async def watch_jobs(jobs: int, checks: int) -> AsyncIterator[Sample]:
         ) as client,
         asyncio.TaskGroup() as group,
     ):
+        # What is remembered of jobs that nobody awaits any more is to be full before the first sample.
+        stack.enter_context(mock.patch.object(windows, "REMEMBERED", REMEMBERED))
         stack.enter_context(_only_new_objects())
 
         def begin(job_id: str) -> asyncio.Task[Any]:
