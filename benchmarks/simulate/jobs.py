@@ -6,8 +6,8 @@ first minute, in which the rate is found.
 
 N jobs behind R calls a second go unseen for N / 100 / R seconds at least, whatever the client. So an interval can
 be kept up to 100 x R x interval jobs, and beyond that every shorter interval comes to the same. Of those, only the
-longest is run. The default backoff draws its pauses, between 200 and 600 s in the end; where the limit decides, a job
-that draws the longest comes 200 s after the others.
+longest is run. The default backoff draws its pauses, between 10 and 30 s in the end; where the limit decides, a job
+that draws the longest comes 10 s after the others.
 """
 
 from __future__ import annotations
