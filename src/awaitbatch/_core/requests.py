@@ -50,7 +50,7 @@ class Observation(Protocol):
 
     @property
     def array_properties(self) -> object:
-        """What the answer says of the job as an array; None for most jobs."""
+        """What the answer says of the job as an array; empty or None for most jobs."""
 
     def counts_as_any_of(self, states: Collection[str]) -> bool:
         """Whether an array job may be taken for a job in one of these states, whatever its status."""

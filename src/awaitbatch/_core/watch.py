@@ -127,7 +127,7 @@ class Watch(Request):
         status = observation.status
         if status is None:
             return self.on_failure(_LACKS_STATUS)
-        if status == self.last_status and observation.array_properties is None:
+        if status == self.last_status and not observation.array_properties:
             # As at most checks: had it been awaited, the wait would have ended when it was seen first.
             self.absences = 0
             self._failure = None
@@ -147,7 +147,7 @@ class Watch(Request):
         if (
             awaited is None
             or status in awaited
-            or (observation.array_properties is not None and observation.counts_as_any_of(awaited))
+            or (observation.array_properties and observation.counts_as_any_of(awaited))
         ):
             return MATCHED
         return UNREACHABLE if is_news and observation.has_ended else None
