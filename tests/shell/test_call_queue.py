@@ -330,7 +330,7 @@ async def test_a_failure_in_the_turn_of_the_cancellation_is_not_lost() -> None:
     assert [event.job_id for event in of_kind(SubmissionUnclaimed, events)] == [None]
 
 
-@pytest.mark.parametrize("max_connections", [0, 1, 2, 3])
+@pytest.mark.parametrize("max_connections", [1, 2, 3])
 @pytest.mark.parametrize("method", ["submit", "terminate", "both"])
 async def test_a_describe_gets_through_whatever_the_size_of_the_pool(
     max_connections: int, method: str
