@@ -134,6 +134,10 @@ class CallQueue:
             f"<CallQueue {len(self._waiting)} waiting, {len(self._under_way)} under way, {self._throttle!r}>"
         )
 
+    def limit(self, max_rate: float) -> None:
+        """See `AdaptiveThrottle.limit`."""
+        self._throttle.limit(max_rate)
+
     async def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Make a call when its turn has come, and return boto3's answer.
 

@@ -60,6 +60,10 @@ class Submissions:
             await self._queue.pause(pause(number))
         raise AssertionError
 
+    def limit(self, max_rate: float) -> None:
+        """See `AdaptiveThrottle.limit`."""
+        self._queue.limit(max_rate)
+
     async def aclose(self, bound: float) -> None:
         """See `CallQueue.aclose`."""
         await self._queue.aclose(bound)

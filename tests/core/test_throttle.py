@@ -870,3 +870,21 @@ def test_no_parameter_may_be_no_number(name: str) -> None:
     values: dict[str, Any] = {name: math.nan}
     with pytest.raises(ValueError, match="a throttle needs"):
         ThrottleParameters(**values)
+
+
+def test_a_limit_that_is_lowered_holds_at_once_and_for_good() -> None:
+    """From then on no call leaves sooner and the rate never grows beyond it; one that is higher changes nothing."""
+    throttle = AdaptiveThrottle(10, STEADY)
+    sent_at = send_one(throttle, 1)
+    throttle.limit(0.05)
+    throttle.limit(20)
+    assert throttle.max_rate == throttle.rate == 0.05
+    assert throttle.at_floor
+    assert throttle.ready_at == sent_at + 20
+    for number in range(2, 10):
+        send_one(throttle, number)
+        throttle.on_answer(number, ANY)
+        assert throttle.rate == 0.05
+    send_one(throttle, 10)
+    assert send_one(throttle, 11, NO_DEMAND) == pytest.approx(sent_at + 200)
+    assert throttle.rate == 0.05

@@ -174,6 +174,13 @@ class AdaptiveThrottle:
         phase = "until first congestion" if self._growing_fast else "after congestion"
         return f"<AdaptiveThrottle {self.rate:.2f} of at most {self.max_rate:g} calls/s, {phase}>"
 
+    def limit(self, max_rate: float) -> None:
+        """Send at most so many calls a second from now on; what is higher than the present limit changes nothing."""
+        self.max_rate = min(max_rate, self.max_rate)
+        self._start_rate = min(self._start_rate, self.max_rate)
+        self._min_rate = min(self._min_rate, self.max_rate)
+        self.rate = min(self.rate, self.max_rate)
+
     @property
     def ready_at(self) -> float:
         """When the next call may go; -inf before the first."""
