@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from awaitbatch import BatchClient
+from awaitbatch._supervisor import Supervisor
 from awaitbatch.instrumentation import Event
 from awaitbatch.testing import BatchServer, Fault, LifeCycle
 from awaitbatch.testing._model.faults import DEFAULT_SECONDS
@@ -65,6 +66,12 @@ def make_client(server: BatchServer | BatchTransport, **settings: Any) -> BatchC
     """
     transport = server.transport(refreshes_credentials=True) if isinstance(server, BatchServer) else server
     return BatchClient(transport=transport, **settings)
+
+
+def supervisor_of(client: BatchClient) -> Supervisor:
+    """The inside of a client that is not shared."""
+    assert isinstance(client._supervisor, Supervisor)
+    return client._supervisor
 
 
 def lasting(fault: Fault, seconds: float) -> dict[str, Any]:

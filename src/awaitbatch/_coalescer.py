@@ -9,6 +9,7 @@ import math
 import time
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -49,6 +50,8 @@ _SOON: Final = 0.05
 _BETWEEN_FIRST_CHECKS: Final = 0.5
 """Seconds after a call until another one goes only for the sake of first checks; tasks that submit jobs and wait for
 each would make a call for each."""
+
+_CLOSED: Final = Outcome(Reason.CLOSED)
 
 _LAST_MOMENT: Final = 1 << 53
 """In epoch milliseconds. Greater numbers are no times, and might not fit into a float."""
@@ -115,8 +118,6 @@ class DescribeCoalescer:
         connections.listen(Use.DESCRIBE, self._wake_if_blocked)
         self._observers = observers
         self._first_answer = first_answer
-        # Asked once, since it would be for each wait.
-        self._notifies_of_waits = observers.want(WaitEnded)
         self._call_timeout = call_timeout
         random = Random()  # noqa: S311
         self._throttle = AdaptiveThrottle(max_calls_per_second, random, self.throttle_parameters)
@@ -148,6 +149,11 @@ class DescribeCoalescer:
             rate=self._throttle.rate,
         )
 
+    def limit(self, max_rate: float) -> None:
+        """See `AdaptiveThrottle.limit`."""
+        # Whoever sleeps until the next call may go looks again when he wakes up.
+        self._throttle.limit(max_rate)
+
     def add(self, watch: Watch, window: Window) -> None:
         """Check the watch's job for the first time in ``window``, in seconds from now."""
         watch.began = now = self._loop.time()
@@ -175,8 +181,17 @@ class DescribeCoalescer:
         """Take back a watch; it is no error if it has ended."""
         if watch.held_by is not None:
             self._windows.discard(watch)
-            if self._notifies_of_waits:
+            if self._observers.hear_of_waits:
                 self._notify_wait_ended(watch, Reason.CANCELLED)
+
+    def refuse(self, watch: Watch) -> None:
+        """End a watch that is not added, since its owner has closed."""
+        watch.began = self._loop.time()
+        self._deliver(watch, _CLOSED)
+
+    async def end(self, watches: Sequence[Watch]) -> None:
+        """End watches of one owner with `Reason.CLOSED`; if it is cancelled, all have ended nevertheless."""
+        await for_each_whatever_comes(watches, partial(self._end_as_closed, _CLOSED), _RESUMED_AT_ONCE)
 
     async def run(self) -> None:
         """Send calls until cancelled."""
@@ -202,17 +217,19 @@ class DescribeCoalescer:
 
         `run` must have ended. If it is cancelled, all have ended nevertheless.
         """
-        self._closed = Outcome(Reason.CLOSED)
+        self._closed = _CLOSED
         if error is not None:
             failure = Failure(FailureKind.PERMANENT, type(error).__name__, None, message_of(error), error)
             self._closed = Outcome(Reason.CLOSED, failure)
-        await for_each_whatever_comes(list(self._windows), self._end_as_closed, _RESUMED_AT_ONCE)
+        await for_each_whatever_comes(
+            list(self._windows), partial(self._end_as_closed, self._closed), _RESUMED_AT_ONCE
+        )
 
-    def _end_as_closed(self, watch: Watch) -> None:
+    def _end_as_closed(self, closed: Outcome, watch: Watch) -> None:
         # It may have been discarded while others were told.
-        if watch.held_by is not None and self._closed is not None:
+        if watch.held_by is not None:
             self._windows.discard(watch)
-            self._deliver(watch, self._closed)
+            self._deliver(watch, closed)
 
     def _next_departure(self) -> float:
         ready_at = self._throttle.ready_at
@@ -395,7 +412,7 @@ class DescribeCoalescer:
             if response is not None and (outcome is MATCHED or outcome is None):
                 item = response.description(watch.job_id) if watch.job_id in response.heads else None
             watch.deliver(watch, outcome, item)
-            if outcome is not None and self._notifies_of_waits:
+            if outcome is not None and self._observers.hear_of_waits:
                 head = response.heads.get(watch.job_id) if response is not None else None
                 self._notify_wait_ended(watch, outcome.reason, head, seen_at)
         except BaseException as error:
@@ -409,7 +426,7 @@ class DescribeCoalescer:
         self._windows.discard(watch)
         try:
             watch.deliver(watch, _unreadable(error), None)
-            if self._notifies_of_waits:
+            if self._observers.hear_of_waits:
                 self._notify_wait_ended(watch, Reason.FAILED)
         except BaseException as another:  # noqa: BLE001
             text = "AWS Batch job (%s): a wait could not be ended: %s"

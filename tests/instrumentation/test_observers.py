@@ -267,3 +267,31 @@ def test_events_are_frozen(event: Event) -> None:
     for name in event.__struct_fields__:
         with pytest.raises(AttributeError):
             setattr(event, name, "other")
+
+
+def test_observers_come_and_go() -> None:
+    """One that is added hears of events until it is removed as often as it was given, once each."""
+    first: list[Event] = []
+    second: list[Event] = []
+    several = observers(first.append)
+    several.add([first.append, second.append])
+    several.add([second.append])
+    several.notify(EVENT)
+    assert first == second == [EVENT]
+    several.remove([first.append, second.append])
+    several.notify(EVENT)
+    assert first == second == [EVENT] * 2
+    several.remove([first.append])
+    several.remove([second.append])
+    several.notify(EVENT)
+    assert first == second == [EVENT] * 2
+
+
+def test_somebody_hears_of_waits_or_nobody_does() -> None:
+    """Whether events of waits are to be made changes with the observers."""
+    several = observers()
+    assert not several.hear_of_waits
+    several.add([print])
+    assert several.hear_of_waits
+    several.remove([print])
+    assert not several.hear_of_waits

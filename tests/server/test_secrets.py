@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 
 from awaitbatch import AwaitBatchError, BatchClient, DescribeError, FixedInterval, SubmitUncertainError
 from awaitbatch._failures import classify
-from tests.support import PromptClient, until
+from tests.support import PromptClient, supervisor_of, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -123,13 +123,13 @@ class Heard(logging.Handler):
 
     def reprs(self, client: BatchClient) -> None:
         """Take in how the client and its parts show themselves."""
-        coalescer = client._supervisor.coalescer
+        coalescer = supervisor_of(client).coalescer
         parts = (
             client,
             client._supervisor,
             coalescer,
             coalescer._windows,
-            client._supervisor.transport,
+            supervisor_of(client).transport,
             client.statistics(),
         )
         self.texts += [repr(part) for part in (*parts, *coalescer._windows)]

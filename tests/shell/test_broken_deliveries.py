@@ -14,7 +14,7 @@ from awaitbatch import BatchClient, ClientClosedError, DescribeError, FixedInter
 from awaitbatch._core.backoff import Window
 from awaitbatch._core.watch import Watch
 from awaitbatch._responses import DescribeJobsResponse
-from tests.support import make_client, make_server
+from tests.support import make_client, make_server, supervisor_of
 
 from .support import FaultyTransport
 
@@ -35,7 +35,7 @@ def ended(_: int, job_ids: Sequence[str]) -> bytes:
 def add(client: BatchClient, job_id: str, deliver: Deliver) -> Watch:
     """Let somebody watch a job through the coalescer, as a part of the package would."""
     watch = Watch(job_id, deliver, match_status=None, status_retries=1, backoff=FixedInterval(1))
-    client._supervisor.coalescer.add(watch, Window(0, 0.001))
+    supervisor_of(client).coalescer.add(watch, Window(0, 0.001))
     return watch
 
 
@@ -166,12 +166,12 @@ async def test_an_observer_that_ends_the_program() -> None:
         heard.append(watch.job_id)
 
     async with make_client(FaultyTransport(make_server(), ended)) as client:
-        coalescer = client._supervisor.coalescer
+        coalescer = supervisor_of(client).coalescer
         for job_id in ("a", "b"):
             add(client, job_id, deliver)
         call = coalescer._windows.take(asyncio.get_running_loop().time() + 1)
         assert call is not None
-        coalescer._observers._others = (exits,)
+        coalescer._observers._others = ((0, exits),)
         with pytest.raises(SystemExit):
             await coalescer._on_answer(call, DescribeJobsResponse(ended(1, call.job_ids)), 0.0)
         coalescer._observers._others = ()

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from awaitbatch import ClientClosedError, FixedInterval, SubmitUncertainError
 from awaitbatch.instrumentation import CallEnded, Event, SubmissionUnclaimed
 from awaitbatch.testing import Fault, TokenBucket
-from tests.support import ENDED, LONG, PromptClient, make_client, make_server, of_kind, until
+from tests.support import ENDED, LONG, PromptClient, make_client, make_server, of_kind, supervisor_of, until
 
 from .support import FaultyTransport, client_error
 
@@ -137,8 +137,8 @@ async def test_cancelled_in_the_moment_of_the_answer(answer_is_first: bool) -> N
     server = make_server(default_life_cycle=LONG)
     async with make_client(server.transport(latency=2), observers=[events.append]) as client:
         task = asyncio.create_task(client.submit_job(**JOB))
-        await until(lambda: bool(client._supervisor.submissions._queue._under_way))
-        (sending,) = client._supervisor.submissions._queue._under_way
+        await until(lambda: bool(supervisor_of(client).submissions._queue._under_way))
+        (sending,) = supervisor_of(client).submissions._queue._under_way
         if answer_is_first:
             sending.add_done_callback(lambda _: task.cancel())
         else:
@@ -441,7 +441,7 @@ async def test_connections_are_closed_however_often_the_clients_task_is_cancelle
     task = asyncio.create_task(client.submit_job(**JOB))
     await asyncio.sleep(1)
     for _ in range(2):
-        client._supervisor._task.cancel()
+        supervisor_of(client)._task.cancel()
         await asyncio.sleep(0.01)
     with pytest.raises(SubmitUncertainError):
         await task
@@ -454,7 +454,7 @@ async def test_the_queue_keeps_nothing_of_those_who_were_cancelled() -> None:
     async with make_client(limited("SubmitJob", 1)) as client:
         tasks = [asyncio.create_task(client.submit_job(**JOB)) for _ in range(1000)]
         await asyncio.sleep(5)
-        queue = client._supervisor.submissions._queue
+        queue = supervisor_of(client).submissions._queue
         before = len(queue._waiting)
         for task in tasks[-500:]:
             task.cancel()

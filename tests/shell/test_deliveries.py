@@ -14,7 +14,7 @@ from awaitbatch._core.requests import Decision, Deliver, Observation
 from awaitbatch._core.watch import Watch
 from awaitbatch.instrumentation import CallEnded, Event, JobChanged, WaitEnded
 from awaitbatch.testing import Fault, LifeCycle
-from tests.support import LONG, PromptClient, make_server, of_kind
+from tests.support import LONG, PromptClient, make_server, of_kind, supervisor_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -104,7 +104,7 @@ async def client(server: BatchServer, events: list[Event]) -> AsyncIterator[Batc
 @pytest.fixture
 def coalescer(client: BatchClient) -> DescribeCoalescer:
     """The one of the client."""
-    return client._supervisor.coalescer
+    return supervisor_of(client).coalescer
 
 
 SLOW = LifeCycle(submitted=3, pending=3, runnable=3, starting=3, running=3)
@@ -279,7 +279,7 @@ async def test_closing_ends_streams(
 
 async def test_a_watch_added_too_late_is_closed_at_once(server: BatchServer, client: BatchClient) -> None:
     """Who adds a watch when the client has closed gets its end at once."""
-    coalescer = client._supervisor.coalescer
+    coalescer = supervisor_of(client).coalescer
     await client.aclose()
     stream = Stream(server.add_job(life_cycle=LONG))
     coalescer.add(stream, AT_ONCE)

@@ -13,7 +13,7 @@ import pytest
 from awaitbatch import FixedInterval
 from awaitbatch.instrumentation import Event, NoAnswer
 from awaitbatch.testing import Fault
-from tests.support import ENDED, LONG, make_client, make_server, of_kind
+from tests.support import ENDED, LONG, make_client, make_server, of_kind, supervisor_of
 
 from .support import FaultyTransport, client_error
 
@@ -202,7 +202,7 @@ async def test_an_idle_client_has_no_timer() -> None:
     transport = DeafTransport(server)
     events: list[Event] = []
     async with make_client(transport, observers=[events.append], call_timeout=5) as client:
-        first_answer = client._supervisor._first_answer
+        first_answer = supervisor_of(client)._first_answer
         assert first_answer._timer is None
         for _ in range(2):
             await polling(client, 2)

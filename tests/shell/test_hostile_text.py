@@ -14,7 +14,7 @@ from botocore.exceptions import (
 )
 
 from awaitbatch import AwaitBatchError, BatchClient, FixedInterval
-from tests.support import make_client, make_server
+from tests.support import make_client, make_server, supervisor_of
 
 from .support import FaultyTransport, client_error, throttle
 
@@ -81,7 +81,7 @@ async def test_in_a_description(caplog: pytest.LogCaptureFixture, job: str) -> N
     with caplog.at_level(logging.DEBUG, "awaitbatch"):
         async with make_client(transport, backoff=FixedInterval(1), max_retries=2) as client:
             texts = await outcomes(client)
-            texts += [repr(watch) for watch in client._supervisor.coalescer._windows]
+            texts += [repr(watch) for watch in supervisor_of(client).coalescer._windows]
     check(texts + [record.getMessage() for record in caplog.records])
 
 

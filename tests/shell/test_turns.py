@@ -11,7 +11,7 @@ import pytest
 
 from awaitbatch import ClientClosedError, DescribeError, FixedInterval
 from awaitbatch.instrumentation import CallEnded, JobChanged, WaitEnded
-from tests.support import ENDED, LONG, PromptClient, make_client, make_server, until
+from tests.support import ENDED, LONG, PromptClient, make_client, make_server, supervisor_of, until
 
 from .support import FaultyTransport
 
@@ -179,7 +179,7 @@ async def test_all_are_told_when_even_closing_is_cancelled() -> None:
     closing = asyncio.create_task(client.aclose())
     done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     assert len(done) < MANY
-    task = client._supervisor._task
+    task = supervisor_of(client)._task
     task.cancel()
     await asyncio.wait([task, closing])
     outcomes = await asyncio.gather(*waits, return_exceptions=True)

@@ -11,7 +11,7 @@ import pytest
 
 from awaitbatch import FixedInterval
 from awaitbatch.testing import Fault, LifeCycle
-from tests.support import LONG, lasting, make_client, make_server
+from tests.support import LONG, lasting, make_client, make_server, supervisor_of
 
 from .support import check_truth, inject_faults, lives_at_random, note
 
@@ -25,7 +25,7 @@ def check_nothing_is_left(client: BatchClient) -> None:
     """No request, no call and no job is left in the client."""
     numbers = client.statistics()
     assert (numbers.pending, numbers.in_flight) == (0, 0)
-    windows = client._supervisor.coalescer._windows
+    windows = supervisor_of(client).coalescer._windows
     assert (len(windows), list(windows), windows._jobs) == (0, [], {})
 
 

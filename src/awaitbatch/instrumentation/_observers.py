@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from types import FunctionType, MethodType
+from collections import Counter
+from types import BuiltinMethodType, FunctionType, MethodType
 from typing import TYPE_CHECKING
 
 from awaitbatch._core.text import error_line, one_line
-from awaitbatch.instrumentation._events import ClientClosed
+from awaitbatch.instrumentation._events import ClientClosed, WaitEnded
 from awaitbatch.instrumentation._log import write_log
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from awaitbatch.instrumentation._events import Event, Observer
     from awaitbatch.instrumentation._log import LogObserver
 
 
 class Observers:
-    """The log, and whoever else wants to hear of events."""
+    """The log, and whoever else wants to hear of events.
+
+    Attributes:
+        hear_of_waits: Whether anybody wants a `WaitEnded`; as `want` says, but it is asked for each wait.
+    """
 
     def __init__(self, log: LogObserver, others: Sequence[Observer]) -> None:
         self._log = log
-        self._others = tuple(others)
+        self._numbers = itertools.count()
+        self._others = tuple(zip(self._numbers, others, strict=False))
+        self.hear_of_waits = self.want(WaitEnded)
+        # How many of those who share a client have named an observer.
+        self._named: Counter[Hashable] = Counter(map(_identity, others))
         self._is_closed = False
         self._reported: set[tuple[int, type[BaseException]]] = set()
+
+    def add(self, others: Sequence[Observer]) -> None:
+        """Let others hear of events, too; one that hears of them already does so once, as before."""
+        for observer in others:
+            if not self._named[_identity(observer)]:
+                self._others += ((next(self._numbers), observer),)
+            self._named[_identity(observer)] += 1
+        self.hear_of_waits = self.want(WaitEnded)
+
+    def remove(self, others: Sequence[Observer]) -> None:
+        """Take back what was added, or given at first, once; who was named by several still hears of events."""
+        for observer in others:
+            identity = _identity(observer)
+            self._named[identity] -= 1
+            if not self._named[identity]:
+                del self._named[identity]
+                self._others = tuple(other for other in self._others if _identity(other[1]) != identity)
+        self.hear_of_waits = self.want(WaitEnded)
 
     def want(self, kind: type[Event]) -> bool:
         """Whether anybody would use events of a kind that comes once a job; if not, they need not be made."""
@@ -36,7 +64,7 @@ class Observers:
             return
         self._is_closed = isinstance(event, ClientClosed)
         self._log(event)
-        for number, observer in enumerate(self._others):
+        for number, observer in self._others:
             try:
                 observer(event)
             except (KeyboardInterrupt, SystemExit):
@@ -54,3 +82,11 @@ class Observers:
             named = observer if isinstance(observer, FunctionType | MethodType) else type(observer)
             shown = one_line(named.__qualname__)
             write_log(logging.WARNING, text, shown, type(event).__name__, error_line(error))
+
+
+def _identity(observer: Observer) -> Hashable:
+    """What tells it from others."""
+    # Each mention of a method makes another object, and of a user's own not even equality can be trusted.
+    if isinstance(observer, MethodType | BuiltinMethodType):
+        return (id(observer.__self__), observer.__name__)
+    return id(observer)
