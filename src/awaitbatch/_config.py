@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
 from awaitbatch._core.text import shown
+from awaitbatch._factory_transport import FactoryTransport
 from awaitbatch._transport import AiobotocoreTransport
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from aiobotocore.session import AioSession
     from types_aiobotocore_batch import BatchClient as AiobotocoreBatchClient
 
+    from awaitbatch._factory_transport import Factory
     from awaitbatch._transport import BatchTransport
     from awaitbatch.instrumentation import Observer
 
@@ -37,7 +39,7 @@ _CLIENT_SETTINGS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConfig:
-    """The arguments of `BatchClient`, which documents them.
+    """The arguments of `BatchClient` and of `BatchClient.shared`, which document them.
 
     Raises:
         ValueError: One makes no sense, or contradicts another.
@@ -67,6 +69,7 @@ class ClientConfig:
     close_timeout: float = 5
     describe_window: float = 0.005
     observers: Sequence[Observer] = ()
+    factory: Factory | None = None
 
     def __post_init__(self) -> None:
         self._refuse_contradictions()
@@ -80,8 +83,8 @@ class ClientConfig:
             (_is_positive, "max_submits_per_second", "a positive number"),
             (_is_positive, "max_terminates_per_second", "a positive number"),
             (_is_positive, "call_timeout", "a positive number of seconds"),
-            (_is_duration, "close_timeout", "a number of seconds"),
-            (_is_duration, "describe_window", "a number of seconds"),
+            (is_duration, "close_timeout", "a number of seconds"),
+            (is_duration, "describe_window", "a number of seconds"),
         ):
             object.__setattr__(self, name, number(holds, name, getattr(self, name), expected))
         expected = "a list of functions that take an event, none of them async"
@@ -96,6 +99,8 @@ class ClientConfig:
         """
         if self.transport is not None:
             return self.transport
+        if self.factory is not None:
+            return FactoryTransport(self.factory)
         settings = self._client_settings()
         return AiobotocoreTransport(
             client=self.client, session=self.session, profile_name=self.profile_name, **settings
@@ -112,13 +117,13 @@ class ClientConfig:
         return {name: value for name, value in settings.items() if value is not None}
 
     def _refuse_contradictions(self) -> None:
-        sources = ("profile_name", "session", "client", "transport")
+        sources = ("profile_name", "session", "client", "transport", "factory")
         given = [name for name in sources if getattr(self, name) is not None]
         if len(given) > 1:
             message = f"give only one of {', '.join(given)}"
             raise ValueError(message)
         settings = self._client_settings()
-        if settings and given in (["client"], ["transport"]):
+        if settings and given in (["client"], ["transport"], ["factory"]):
             message = f"{', '.join(settings)} cannot be changed: {given[0]}= comes with its own settings"
             raise ValueError(message)
 
@@ -195,7 +200,8 @@ def _is_positive(number: float) -> bool:
     return 0 < number < math.inf
 
 
-def _is_duration(seconds: float) -> bool:
+def is_duration(seconds: float) -> bool:
+    """Whether it is a number of seconds that somebody can wait for."""
     return 0 <= seconds < math.inf
 
 

@@ -130,13 +130,8 @@ class AiobotocoreTransport:
         profile_name: str | None = None,
         **settings: Any,  # noqa: ANN401
     ) -> None:
-        _require_type(
-            client, AioBaseClient, "client= must be what `async with session.create_client()` gives"
-        )
-        service = "batch" if client is None else client.meta.service_model.service_name
-        if service != "batch":
-            message = f'client= must be what session.create_client("batch") gives, not a client for {service}'
-            raise ValueError(message)
+        if client is not None:
+            require_batch_client(client, "client= must be")
         _require_type(session, AioSession, "session= must be an aiobotocore session")
         self._client = client
         self._session = session
@@ -366,6 +361,20 @@ def _with_large_pool(config: Config | None, session: AioSession) -> Config:
         if given is not None:
             large = large.merge(given)
     return large
+
+
+def require_batch_client(client: AiobotocoreBatchClient, demand: str) -> None:
+    """Refuse what is no aiobotocore client for AWS Batch; ``demand`` begins the text.
+
+    Raises:
+        TypeError: It is not aiobotocore's.
+        ValueError: It is one of another service.
+    """
+    _require_type(client, AioBaseClient, f"{demand} what `async with session.create_client()` gives")
+    service = client.meta.service_model.service_name
+    if service != "batch":
+        message = f'{demand} what session.create_client("batch") gives, not a client for {service}'
+        raise ValueError(message)
 
 
 def _require_type(value: object, kind: type, demand: str) -> None:
