@@ -22,6 +22,7 @@ from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
 from awaitbatch._jobs import JobStatus, parse_job_id, parse_statuses
 from awaitbatch._log_locations import find_log_locations
 from awaitbatch._results import require_success
+from awaitbatch._shared import Lease
 from awaitbatch._supervisor import Supervisor
 from awaitbatch._termination import end_job
 from awaitbatch._waits import describe_all, parse_job_ids, wait_for
@@ -29,7 +30,7 @@ from awaitbatch.errors import JobNotFoundError
 from awaitbatch.instrumentation._log import write_log
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Coroutine, Iterable, Sequence
+    from collections.abc import Collection, Coroutine, Hashable, Iterable, Sequence
     from types import TracebackType
     from typing import Unpack
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from awaitbatch._coalescer import Statistics
     from awaitbatch._core.watch import Rules
+    from awaitbatch._factory_transport import Factory
     from awaitbatch._log_fetchers import GetBatchLogFetcher
     from awaitbatch._results import WaitResult
     from awaitbatch._transport import BatchTransport
@@ -76,7 +78,8 @@ class BatchClient:
             job = await client.wait_for_job(job["jobId"])
 
     Open it once and share it: all its waits share calls, with up to 100 jobs in each. Different tasks may open and
-    close it, and any task on the event loop that opened it may use it.
+    close it, and any task on the event loop that opened it may use it. Where tasks come and go and none of them can
+    open it for the others, `shared` does.
 
     Args:
         region_name: The AWS region, as for boto3's client. Like the credentials below, it comes from the environment or
@@ -195,10 +198,59 @@ class BatchClient:
             describe_window=describe_window,
             observers=observers,
         )
-        self._supervisor = Supervisor(self._config)
+        self._supervisor: Supervisor | Lease = Supervisor(self._config)
+
+    @classmethod
+    def shared(
+        cls,
+        *,
+        key: Hashable = None,
+        factory: Factory | None = None,
+        linger: float = 60.0,
+        **arguments: Any,  # noqa: ANN401
+    ) -> Self:
+        """A client that all on one event loop share who ask for an equal one.
+
+        For programs whose tasks come and go, such as a web server's requests: each opens a client where it needs one,
+        and all of them together have one, with its shared calls and its throttles::
+
+            async with BatchClient.shared(region_name="eu-west-1") as client:
+                job = await client.wait_for_job(job_id)
+
+        The first who opens it on a loop creates it, in a task and a context of its own: whoever is cancelled or fails
+        harms nobody else. Once the last has left, it stays for another ``linger`` seconds, and then closes. Whoever
+        leaves ends his own waits, and nobody else's, with `ClientClosedError`; what he submits or terminates goes on.
+
+        Clients are equal if their credentials, region, endpoint, ``verify``, ``use_ssl`` and ``config`` are, and if
+        ``session``, ``client`` and ``transport`` are the same objects. ``backoff``, ``max_retries``,
+        ``status_retries``, ``delay`` and ``describe_window`` are each user's own. Of different
+        ``max_calls_per_second``, and the two like it, the lowest holds from then on, and of different time-outs the
+        first one; a WARNING says so. Observers hear of the calls and jobs of all users, from when their own user opens
+        the client until he leaves.
+
+        Args:
+            key: Stands for what ``factory`` gives: users with an equal key share a client, and the first one's factory
+                is asked. It is given with a factory only.
+            factory: Called without arguments when the client is opened, for an asynchronous context manager of an
+                aiobotocore Batch client, such as ``session.create_client("batch")``. It is entered and left in a task
+                of its own.
+            linger: Seconds that the client stays open when nobody has it. Of different ones, the longest holds.
+            arguments: As for `BatchClient`.
+
+        Returns:
+            A client that is open within ``async with``, or from ``open()`` to ``aclose()``. An error of opening is
+            raised for each who waits for it, and who comes next tries anew.
+
+        Raises:
+            ValueError: An argument makes no sense, or contradicts another.
+            TypeError: An argument has the wrong type.
+        """
+        client = cls(**arguments)
+        client._supervisor = Lease(client._config, key=key, factory=factory, linger=linger)
+        return client
 
     def __repr__(self) -> str:
-        state = self._supervisor.state.value
+        state = self._supervisor.state_text
         if not self._supervisor.was_opened:
             return f"<BatchClient, {state}>"
         numbers = self.statistics()

@@ -55,6 +55,7 @@ class Supervisor:
         submissions: Makes SubmitJob calls.
         job_ends: Where TerminateJob and CancelJob calls wait for their turn.
         log_fetchers: Those of waits.
+        observers: Who hears of what happens.
     """
 
     coalescer: DescribeCoalescer
@@ -68,7 +69,12 @@ class Supervisor:
         self._config = config
         self._failure: BaseException | None = None
         self._log = LogObserver(_loop_time)
-        self._observers = Observers(self._log, config.observers)
+        self.observers = Observers(self._log, config.observers)
+
+    @property
+    def state_text(self) -> str:
+        """The state, in words for a `repr`."""
+        return self.state.value
 
     @property
     def was_opened(self) -> bool:
@@ -97,13 +103,7 @@ class Supervisor:
             raise RuntimeError(message)
         if self.state is not State.NEW:
             raise self.closed_error()
-        try:
-            self._loop = asyncio.get_running_loop()
-        except RuntimeError:
-            message = (
-                "awaitbatch runs on asyncio only: open the BatchClient in a task of an asyncio event loop"
-            )
-            raise RuntimeError(message) from None
+        self._loop = running_loop()
         self.state = State.OPENING
         self._opening = anyio.CancelScope()
         self._opened = asyncio.Event()
@@ -128,14 +128,14 @@ class Supervisor:
         """Make what sends calls, or holds them back for now."""
         config, self._connections = self._config, Connections()
         self._first_answer = FirstAnswer(
-            self._observers, lambda: self.endpoint_url, lambda: told_by(self.transport, "fetching")
+            self.observers, lambda: self.endpoint_url, lambda: told_by(self.transport, "fetching")
         )
-        common = (self.transport, self._connections, self._observers, self._first_answer)
+        common = (self.transport, self._connections, self.observers, self._first_answer)
         self.coalescer = DescribeCoalescer(
             *common, max_calls_per_second=config.max_calls_per_second, call_timeout=config.call_timeout
         )
         submits = CallQueue(*common, use=Use.SUBMIT, max_rate=config.max_submits_per_second)
-        self.submissions = Submissions(submits, self._observers)
+        self.submissions = Submissions(submits, self.observers)
         self.job_ends = CallQueue(*common, use=Use.OTHER, max_rate=config.max_terminates_per_second)
 
     async def aclose(self) -> None:
@@ -152,6 +152,10 @@ class Supervisor:
         except asyncio.CancelledError:
             await wait_despite_cancellation(self._task, self._config.close_timeout)
             raise
+
+    async def wait_closed(self) -> None:
+        """Wait until it is closed, whatever closes it."""
+        await asyncio.wait({self._task})
 
     def check_open(self, job_id: object = None) -> None:
         """Raise unless it is open, and on this event loop.
@@ -204,7 +208,7 @@ class Supervisor:
                 # Also if the event loop ends, and cancels this task for it.
                 self.state = State.CLOSED
                 reason = None if self._failure is None else error_line(self._failure)
-                self._observers.notify(ClientClosed(region_name=self.region_name, error=reason))
+                self.observers.notify(ClientClosed(region_name=self.region_name, error=reason))
                 self._log.write_rest()
 
     async def _end(self) -> None:
@@ -219,7 +223,7 @@ class Supervisor:
             tasks.start_soon(self._coalesce)
             tasks.start_soon(self._log.drain)
             self.state = State.OPEN
-            self._observers.notify(ClientOpened(region_name=self.region_name, endpoint_url=self.endpoint_url))
+            self.observers.notify(ClientOpened(region_name=self.region_name, endpoint_url=self.endpoint_url))
             self._opened.set()
             await self._closing.wait()
             # Nobody waits for answers any more, so calls under way are given up.
@@ -256,6 +260,19 @@ class Supervisor:
         if self.state is State.OPEN:
             # A defect. Whoever waits for a job learns that the client is closed, and why.
             write_log(logging.CRITICAL, "the BatchClient stopped: %s", error_line(error))
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The loop to open a client on.
+
+    Raises:
+        RuntimeError: It is no loop of asyncio's, or none runs.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        message = "awaitbatch runs on asyncio only: open the BatchClient in a task of an asyncio event loop"
+        raise RuntimeError(message) from None
 
 
 def _loop_time() -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from awaitbatch._core.outcomes import Outcome
 from awaitbatch._core.text import shown
@@ -17,12 +17,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Unpack
 
-    from awaitbatch._coalescer import DescribeCoalescer
     from awaitbatch._core.backoff import Window
     from awaitbatch._core.watch import Rules
 
 _DECODED_AT_ONCE: Final = 100
 """Descriptions to decode before others on the event loop get their turn; 100 take about a millisecond."""
+
+
+class Coalescer(Protocol):
+    """Who checks jobs: a `DescribeCoalescer`, or the part of one that one of its users has."""
+
+    def add(self, watch: Watch, window: Window) -> None:
+        """Check a job for the first time in ``window``, in seconds from now."""
+
+    def discard(self, watch: Watch) -> None:
+        """Take back a watch; it is no error if it has ended."""
+
+    def discard_all(self, watches: Sequence[Watch]) -> None:
+        """Take back watches of one owner."""
 
 
 async def parse_job_ids(job_ids: Iterable[object]) -> list[str]:
@@ -42,7 +54,7 @@ async def parse_job_ids(job_ids: Iterable[object]) -> list[str]:
 
 
 async def wait_for(
-    coalescer: DescribeCoalescer, job_id: str, window: Window | None, **rules: Unpack[Rules]
+    coalescer: Coalescer, job_id: str, window: Window | None, **rules: Unpack[Rules]
 ) -> WaitResult:
     """Wait until a job is seen as awaited, or will not be.
 
@@ -80,7 +92,7 @@ def _set_ended(
 
 
 async def wait_for_all(
-    coalescer: DescribeCoalescer, job_ids: Sequence[str], window: Window, **rules: Unpack[Rules]
+    coalescer: Coalescer, job_ids: Sequence[str], window: Window, **rules: Unpack[Rules]
 ) -> dict[str, WaitResult]:
     """Wait for jobs of different ids, until all are seen or absent, or the first ends otherwise."""
     results: dict[str, WaitResult] = {}
@@ -110,7 +122,7 @@ async def wait_for_all(
 
 
 async def describe_all(
-    coalescer: DescribeCoalescer, job_ids: Sequence[str], window: Window, **rules: Unpack[Rules]
+    coalescer: Coalescer, job_ids: Sequence[str], window: Window, **rules: Unpack[Rules]
 ) -> list[dict[str, Any]]:
     """The descriptions of jobs of different ids, in their order, without those that are absent.
 

@@ -1,0 +1,445 @@
+"""One client for all who live on one event loop: who has it, how long it stays, and what each of them has of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import dataclasses
+import logging
+from collections.abc import Hashable
+from functools import partial
+from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+import anyio
+
+from awaitbatch._config import is_duration, number
+from awaitbatch._core.text import one_line
+from awaitbatch._supervisor import State, Supervisor, running_loop
+from awaitbatch.errors import ClientClosedError
+from awaitbatch.instrumentation._log import write_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from awaitbatch._call_queue import CallQueue
+    from awaitbatch._coalescer import DescribeCoalescer
+    from awaitbatch._config import ClientConfig
+    from awaitbatch._core.backoff import Window
+    from awaitbatch._core.outcomes import Outcome
+    from awaitbatch._core.watch import Watch
+    from awaitbatch._factory_transport import Factory
+    from awaitbatch._log_fetchers import LogFetchers
+    from awaitbatch._submission import Submissions
+    from awaitbatch._transport import BatchTransport
+
+    Deliver = Callable[[Watch, Outcome | None, bytes | None], None]
+
+_BY_VALUE: Final = (
+    *("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "profile_name"),
+    *("region_name", "endpoint_url", "verify", "use_ssl"),
+)
+_BY_IDENTITY: Final = ("session", "client", "transport")
+"""All these and the config make a client another one; the factory has a key of the user's instead."""
+
+_LOWEST_HOLDS: Final = ("max_calls_per_second", "max_submits_per_second", "max_terminates_per_second")
+_FIRST_HOLDS: Final = ("call_timeout", "close_timeout")
+
+_Clients = WeakValueDictionary[Hashable, "SharedClient"]
+
+_clients: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Clients]] = WeakKeyDictionary()
+"""A client refers to its loop, so it is not for this table to keep it: its users do, and a timer while it lingers."""
+
+
+class Lease:
+    """What one user has of a shared client, in place of a `Supervisor` of his own.
+
+    `open` joins whoever has an equal client on this loop, or begins a client; `aclose` leaves, which ends the waits of
+    this user and of nobody else.
+
+    Args:
+        config: What the user gave.
+        key: Tells clients of factories apart.
+        factory: Gives the aiobotocore client.
+        linger: Seconds that the client stays open once nobody has it.
+
+    Attributes:
+        state: Where this user is; the client may be elsewhere.
+        coalescer: This user's part of it; it exists once `open` has succeeded.
+        linger: As given.
+        config: What the client is made with if this user is the first.
+        observers: Who hears of events for as long as this user is there.
+
+    Raises:
+        ValueError: An argument makes no sense, or contradicts another.
+        TypeError: An argument has the wrong type.
+    """
+
+    coalescer: OwnWatches
+
+    def __init__(
+        self, config: ClientConfig, *, key: Hashable = None, factory: Factory | None = None, linger: float
+    ) -> None:
+        if (key is None) is not (factory is None):
+            message = (
+                "give both key= and factory=, or neither: what a factory gives can be told by its key alone"
+            )
+            raise ValueError(message)
+        if factory is not None and not callable(factory):
+            message = "factory must be a function that returns what session.create_client() does"
+            raise TypeError(message)
+        self.config = config if factory is None else dataclasses.replace(config, factory=factory)
+        self.linger = number(is_duration, "linger", linger, "a number of seconds")
+        self._key = _key_of(config, key)
+        # What cannot be hashed cannot be found again; better now than when it is opened.
+        hash(self._key)
+        self.state = State.NEW
+        self._shared: SharedClient | None = None
+
+    @property
+    def state_text(self) -> str:
+        """The state of both, in words for a `repr`."""
+        if self.state is not State.OPEN:
+            return f"shared, {self.state.value}"
+        users = len(self._joined.users)
+        return f"shared by {users}, {self._joined.supervisor.state.value}"
+
+    @property
+    def was_opened(self) -> bool:
+        """Whether `open` ever succeeded."""
+        return hasattr(self, "coalescer")
+
+    @property
+    def region_name(self) -> str | None:
+        """See `Supervisor.region_name`."""
+        return None if self._shared is None else self._shared.supervisor.region_name
+
+    @property
+    def transport(self) -> BatchTransport:
+        """How all users' calls reach AWS Batch; like all that follows, for who has opened it."""
+        return self._joined.supervisor.transport
+
+    @property
+    def submissions(self) -> Submissions:
+        """All users' SubmitJob calls."""
+        return self._joined.supervisor.submissions
+
+    @property
+    def job_ends(self) -> CallQueue:
+        """All users' TerminateJob and CancelJob calls."""
+        return self._joined.supervisor.job_ends
+
+    @property
+    def log_fetchers(self) -> LogFetchers:
+        """Those of all users' waits."""
+        return self._joined.supervisor.log_fetchers
+
+    @property
+    def _joined(self) -> SharedClient:
+        if self._shared is None:
+            raise self.closed_error()
+        return self._shared
+
+    async def open(self) -> None:
+        """Join those who share the client, and wait until it is open.
+
+        Raises:
+            ClientClosedError: It was closed already, or is closed meanwhile.
+            RuntimeError: It is open already.
+            Exception: Why the client cannot be opened, for all who wait for it.
+        """
+        if self.state in {State.OPENING, State.OPEN}:
+            message = f"this BatchClient is already {self.state.value}"
+            raise RuntimeError(message)
+        if self.state is not State.NEW:
+            raise self.closed_error()
+        loop = running_loop()
+        # A list of the user's may change meanwhile.
+        self.observers = tuple(self.config.observers)
+        self._shared = shared = _client_for(loop, self._key, self.config)
+        self.state = State.OPENING
+        self._woken = loop.create_future()
+        shared.join(self)
+        try:
+            await self._woken
+            self._check_joined(shared)
+        except BaseException:
+            self._leave()
+            raise
+        shared.reconcile(self.config)
+        self.coalescer = OwnWatches(shared.supervisor.coalescer)
+        self.state = State.OPEN
+
+    def _check_joined(self, shared: SharedClient) -> None:
+        if self.state is not State.OPENING:
+            raise self.closed_error()
+        shared.raise_failure()
+        shared.supervisor.check_open()
+
+    def wake(self) -> None:
+        """The client is open, or will not be; or this user no longer wants it."""
+        if not self._woken.done():
+            self._woken.set_result(None)
+
+    async def aclose(self) -> None:
+        """Leave, and end this user's waits; to do so twice is fine.
+
+        What was to be submitted or terminated goes on: the client stays for a while, and closes as any other does.
+        """
+        if self.state is State.NEW:
+            self.state = State.CLOSED
+        if self.state is State.CLOSED:
+            return
+        self._joined.check_loop()
+        was_open = self.state is State.OPEN
+        self._leave()
+        if was_open:
+            await self.coalescer.close()
+
+    def _leave(self) -> None:
+        if self.state is not State.CLOSED:
+            self.state = State.CLOSED
+            self.wake()
+            self._joined.leave(self)
+
+    def check_open(self, job_id: object = None) -> None:
+        """Raise unless this user has it, and it is open; see `Supervisor.check_open`."""
+        if self.state is not State.OPEN:
+            raise self.closed_error(job_id)
+        self._joined.supervisor.check_open(job_id)
+
+    def closed_error(self, job_id: object = None) -> ClientClosedError:
+        """The error of whoever needs it open when it is not."""
+        job = "" if job_id is None else f"AWS Batch job ({one_line(str(job_id))}): "
+        if self.state in {State.NEW, State.OPENING}:
+            return ClientClosedError(
+                f"{job}the shared BatchClient is not open yet: use 'async with', or await open()"
+            )
+        error = ClientClosedError(
+            f"{job}this use of a shared BatchClient is closed; call BatchClient.shared() for another one"
+        )
+        error.__cause__ = None if self._shared is None else self._shared.failure
+        return error
+
+
+class OwnWatches:
+    """The part of a `DescribeCoalescer` that one user has: it knows which watches are his.
+
+    Args:
+        coalescer: Who checks the jobs of all.
+    """
+
+    def __init__(self, coalescer: DescribeCoalescer) -> None:
+        self._coalescer = coalescer
+        self._own: set[Watch] = set()
+        self._is_closed = False
+        self.statistics = coalescer.statistics
+        self.window_of_first_check = coalescer.window_of_first_check
+
+    def add(self, watch: Watch, window: Window) -> None:
+        """See `DescribeCoalescer.add`."""
+        if self._is_closed:
+            self._coalescer.refuse(watch)
+            return
+        watch.deliver = partial(self._deliver, watch.deliver)
+        self._own.add(watch)
+        self._coalescer.add(watch, window)
+
+    def discard(self, watch: Watch) -> None:
+        """See `DescribeCoalescer.discard`."""
+        self._own.discard(watch)
+        self._coalescer.discard(watch)
+
+    def discard_all(self, watches: Sequence[Watch]) -> None:
+        """See `DescribeCoalescer.discard_all`."""
+        self._own.difference_update(watches)
+        self._coalescer.discard_all(watches)
+
+    async def close(self) -> None:
+        """End the watches that are left, and all that are yet to come."""
+        self._is_closed = True
+        await self._coalescer.end(list(self._own))
+
+    def _deliver(self, deliver: Deliver, watch: Watch, outcome: Outcome | None, item: bytes | None) -> None:
+        if outcome is not None:
+            self._own.discard(watch)
+        deliver(watch, outcome, item)
+
+
+class SharedClient:
+    """A client that several users have: opened, kept and closed in a task of its own, with a context of its own.
+
+    No user's cancellation, context or cancel scope reaches it. It closes once it has been idle for as long as the most
+    patient of its users asked for. From then on, and from a failure on, it is retired: `_client_for` gives it to
+    nobody.
+
+    Args:
+        loop: The event loop.
+        config: What the first user gave.
+        before: What has to be closed before this one opens.
+
+    Attributes:
+        supervisor: Of all users.
+        users: Those who have it, or wait for it.
+        failure: Why it could not be opened.
+        task: The one that keeps it.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, config: ClientConfig, before: asyncio.Task[None] | None
+    ) -> None:
+        self.supervisor = Supervisor(config)
+        self.users: set[Lease] = set()
+        self.failure: Exception | None = None
+        self._config = config
+        self._loop = loop
+        self._before = before
+        self._linger = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_retired = self._is_settled = False
+        self._kept = anyio.CancelScope()
+        self._rates = {name: getattr(config, name) for name in _LOWEST_HOLDS}
+        self._warned_of: set[tuple[str, frozenset[float]]] = set()
+        # Callbacks and timers keep the context that they are made in, too, and with it whatever a request has.
+        self._context = contextvars.Context()
+        self.task = loop.create_task(self._keep(), name="awaitbatch shared client", context=self._context)
+        # Also if it is cancelled before it has begun.
+        self.task.add_done_callback(lambda _: self._settle(), context=self._context)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a newcomer may have it; also one that stopped because of a defect is not for him."""
+        return (
+            not self._is_retired
+            and not self.task.done()
+            and self.supervisor.state not in {State.CLOSING, State.CLOSED}
+        )
+
+    @property
+    def closing(self) -> asyncio.Task[None] | None:
+        """What to wait for before its transport can be opened once more."""
+        return None if self.task.done() else self.task
+
+    def join(self, user: Lease) -> None:
+        """Have one user more, who is woken once it is open."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._config is not user.config:
+            self.supervisor.observers.add(user.observers)
+        self.users.add(user)
+        self._linger = max(self._linger, user.linger)
+        if self._is_settled:
+            user.wake()
+
+    def leave(self, user: Lease) -> None:
+        """Have one user less; without any, it is idle."""
+        self.users.remove(user)
+        self.supervisor.observers.remove(user.observers)
+        if not self.users and not self._is_retired:
+            self._timer = self._loop.call_later(self._linger, self._end, context=self._context)
+
+    def check_loop(self) -> None:
+        """Raise a RuntimeError on another event loop."""
+        if asyncio.get_running_loop() is not self._loop:
+            message = "this BatchClient belongs to another event loop; open one on each loop"
+            raise RuntimeError(message)
+
+    def raise_failure(self) -> None:
+        """Raise why it could not be opened, if it could not."""
+        if self.failure is not None:
+            # One error for all who wait. Each raise adds to its traceback, which would grow with their number.
+            raise self.failure.with_traceback(self._traceback)
+
+    def reconcile(self, config: ClientConfig) -> None:
+        """Make one client of what its users want of it, and say what that cannot be for all."""
+        limits = (
+            self.supervisor.coalescer.limit,
+            self.supervisor.submissions.limit,
+            self.supervisor.job_ends.limit,
+        )
+        for name, limit in zip(_LOWEST_HOLDS, limits, strict=True):
+            before, given = self._rates[name], getattr(config, name)
+            self._rates[name] = min(before, given)
+            limit(given)
+            self._warn(name, before, given, f"{self._rates[name]:g}, the lower one, holds from now on")
+        for name in _FIRST_HOLDS:
+            before, given = getattr(self._config, name), getattr(config, name)
+            self._warn(name, before, given, f"{before:g} holds, which came first")
+
+    def _warn(self, name: str, before: float, given: float, what_holds: str) -> None:
+        pair = (name, frozenset({before, given}))
+        # Once, whether there are two such users or thousands.
+        if before != given and pair not in self._warned_of:
+            self._warned_of.add(pair)
+            text = "users of one shared BatchClient ask for %s=%g and for %g: %s"
+            write_log(logging.WARNING, text, name, before, given, what_holds)
+
+    def _end(self) -> None:
+        self._is_retired = True
+        self._kept.cancel()
+
+    async def _keep(self) -> None:
+        try:
+            with self._kept:
+                if self._before is not None:
+                    await asyncio.wait({self._before})
+                    self._before = None
+                await self.supervisor.open()
+                self._settle()
+                # It ends by itself only if there is a defect.
+                await self.supervisor.wait_closed()
+        except Exception as error:  # noqa: BLE001
+            self.failure, self._traceback = error, error.__traceback__
+        finally:
+            self._is_retired = True
+            self._settle()
+            await self.supervisor.aclose()
+
+    def _settle(self) -> None:
+        self._is_settled = True
+        for user in self.users:
+            user.wake()
+
+
+def _client_for(loop: asyncio.AbstractEventLoop, key: Hashable, config: ClientConfig) -> SharedClient:
+    """The client of those who share it on this loop, or a new one."""
+    clients = _clients.setdefault(loop, WeakValueDictionary())
+    found = clients.get(key)
+    if found is not None and found.is_usable:
+        return found
+    # A transport of the user's is one thing, which a client that still closes it would close under the next one.
+    before = found.closing if found is not None and config.transport is not None else None
+    clients[key] = client = SharedClient(loop, config, before)
+    return client
+
+
+def _key_of(config: ClientConfig, key: Hashable) -> Hashable:
+    """What makes two users' clients one: where calls go, whence the credentials come, and how they are sent.
+
+    What is compared by identity is kept alive by the client that has it, so its id is nobody else's meanwhile.
+    """
+    values = tuple(_hashable(getattr(config, name)) for name in _BY_VALUE)
+    identities = tuple(id(getattr(config, name)) for name in _BY_IDENTITY)
+    return (key, values, identities, _options_of(config.config))
+
+
+def _options_of(config: object) -> Hashable:
+    """The options of an AioConfig that its user gave; two of the same are not equal in Python's sense."""
+    options = {} if config is None else getattr(config, "_user_provided_options", None)
+    return _hashable(config if options is None else options)
+
+
+def _hashable(value: object) -> Hashable:
+    """Something equal for equal values; what is neither a container nor hashable is equal to itself alone."""
+    if isinstance(value, dict):
+        return frozenset((key, _hashable(item)) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(map(_hashable, value))
+    if isinstance(value, set | frozenset):
+        return frozenset(map(_hashable, value))
+    try:
+        hash(value)
+    except TypeError:
+        return id(value)
+    return value

@@ -1,0 +1,58 @@
+"""A shared client over real sockets, on both event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from typing import TYPE_CHECKING, Any
+
+from awaitbatch import BatchClient, FixedInterval
+from awaitbatch.testing import BatchServer, LifeCycle
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiobotocore.session import AioSession
+
+
+async def test_tasks_that_come_and_go_share_what_a_factory_gives(session: AioSession) -> None:
+    """A hundred tasks, each with a client of its own, are one aiobotocore client, which is closed after them."""
+    opened: list[Any] = []
+    async with BatchServer() as server:
+
+        @contextlib.asynccontextmanager
+        async def factory() -> AsyncIterator[Any]:
+            async with session.create_client("batch", **server.client_arguments) as client:
+                opened.append(client)
+                yield client
+            opened.append(None)
+
+        async def use(job_id: str) -> str:
+            shared = BatchClient.shared(key="conn", factory=factory, linger=0.05, backoff=FixedInterval(0.2))
+            async with shared as client:
+                return str((await client.wait_for_job(job_id))["status"])
+
+        job_ids = [server.add_job(life_cycle=LifeCycle(running=0.3)) for _ in range(100)]
+        assert await asyncio.gather(*map(use, job_ids)) == ["SUCCEEDED"] * 100
+        assert len(opened) == 1
+        assert server.statistics.calls["DescribeJobs"] <= 12
+        await asyncio.sleep(0.3)
+        assert len(opened) == 2
+
+
+async def test_arguments_share_a_client_of_its_own(session: AioSession) -> None:
+    """With arguments and no factory, users at the same endpoint share one client, and its sockets are closed."""
+    async with BatchServer() as server:
+        arguments = {"session": session, **server.client_arguments}
+        job_id = server.add_job()
+
+        async def use() -> object:
+            async with BatchClient.shared(**arguments, linger=0) as client:
+                await client.describe(job_id)
+                return client.client
+
+        clients = await asyncio.gather(*(use() for _ in range(20)))
+        assert len(set(clients)) == 1
+        await asyncio.sleep(0.3)
+        gc.collect()
