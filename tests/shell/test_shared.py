@@ -19,12 +19,12 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
 from awaitbatch import BatchClient, ClientClosedError, DescribeError, FixedInterval
-from awaitbatch._shared import _clients
+from awaitbatch._shared import _clients, _hashable
 from awaitbatch._supervisor import State
 from awaitbatch.instrumentation import CallEnded, ClientClosed, ClientOpened, Event, WaitEnded
 from awaitbatch.testing import BatchServer, Fault
 from awaitbatch.testing._in_process import InProcessTransport
-from tests.support import LONG, PromptClient, make_server, of_kind
+from tests.support import LONG, Fetcher, PromptClient, make_server, of_kind, until
 
 from .support import QUICK, client_error
 from .test_open_and_close import all_methods
@@ -153,6 +153,17 @@ async def test_the_keys_of_arguments() -> None:
         {"config": AioConfig(connector_args={"force_close": True})},
     ]
     assert len({key(), *(key(**other) for other in others)}) == 1 + len(others)
+
+
+def test_options_without_a_hash_are_equal_to_themselves() -> None:
+    """An option that is neither a container nor hashable makes configs equal only if it is the same object."""
+
+    class Option:
+        __hash__ = None  # type: ignore[assignment]
+
+    option = Option()
+    assert _hashable([{"a": {1, 2}}, option]) == _hashable(({"a": {2, 1}}, option))
+    assert _hashable([option]) != _hashable([Option()])
 
 
 async def test_each_user_keeps_his_own_defaults(server: BatchServer, transport: SlowTransport) -> None:
@@ -630,6 +641,21 @@ async def test_what_a_user_submits_goes_on_when_he_leaves(transport: SlowTranspo
     assert len({job["jobId"] for job in jobs}) == 10
 
 
+async def test_a_log_fetcher_ends_when_its_user_leaves(server: BatchServer, transport: SlowTransport) -> None:
+    """The log fetcher of a wait that ends because its user leaves is stopped and joined; jobs can be terminated."""
+    job_id = server.add_job(life_cycle=LONG)
+    fetcher = Fetcher()
+    async with BatchClient.shared(transport=transport, backoff=FixedInterval(1)) as client:
+        wait = asyncio.create_task(client.wait_for_job(job_id, get_batch_log_fetcher=lambda _: fetcher))
+        await until(lambda: bool(fetcher.calls))
+    with pytest.raises(ClientClosedError):
+        await wait
+    assert fetcher.calls == ["start", "stop", "join"]
+    async with BatchClient.shared(transport=transport) as client:
+        await client.terminate_job(job_id, "enough")
+        assert (await client.describe(job_id))["status"] == "FAILED"
+
+
 async def test_use_before_and_after_raises(server: BatchServer) -> None:
     """Every method of a user's client that is not open raises ClientClosedError, which says what to do."""
     transport = server.transport()
@@ -907,3 +933,24 @@ async def test_a_factory_that_fails_to_leave_is_logged(caplog: pytest.LogCapture
         pass
     await asyncio.sleep(1)
     assert caplog.messages == ["the connections could not be closed: OSError: cannot leave"]
+
+
+async def test_a_factory_that_takes_too_long_to_leave_is_cut_off() -> None:
+    """Closing waits for it no longer than `close_timeout`, and leaves nothing behind."""
+    left: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    @asynccontextmanager
+    async def factory() -> AsyncIterator[Any]:
+        async with AioSession().create_client("batch", region_name="eu-west-1") as client:
+            yield client
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            left.append(loop.time())
+
+    begin = loop.time()
+    async with BatchClient.shared(key="k", factory=factory, linger=0, close_timeout=3):
+        pass
+    await asyncio.sleep(5)
+    assert left == [pytest.approx(begin + 3, abs=0.1)]
