@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import anyio
+from aiobotocore.config import AioConfig
 
 from awaitbatch._config import is_duration, number
 from awaitbatch._core.text import one_line
@@ -426,8 +427,11 @@ def _key_of(config: ClientConfig, key: Hashable) -> Hashable:
 
 def _options_of(config: object) -> Hashable:
     """The options of an AioConfig that its user gave; two of the same are not equal in Python's sense."""
-    options = {} if config is None else getattr(config, "_user_provided_options", None)
-    return _hashable(config if options is None else options)
+    config = AioConfig() if config is None else config
+    options = getattr(config, "_user_provided_options", None)
+    # Not all versions of AioConfig have its own ones among them.
+    own = (getattr(config, "connector_args", None), getattr(config, "http_session_cls", None))
+    return _hashable(config if options is None else (options, *own))
 
 
 def _hashable(value: object) -> Hashable:

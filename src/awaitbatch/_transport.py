@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import re
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
@@ -354,13 +355,20 @@ class AiobotocoreTransport:
                 _redact_headers(response_dict["headers"], redact)
 
 
-def _with_large_pool(config: Config | None, session: AioSession) -> Config:
+def _with_large_pool(config: Config | None, session: AioSession) -> Config | None:
     """A config with more connections than botocore's default, unless the user or the session asks for a number."""
-    large = AioConfig(max_pool_connections=MAX_POOL_CONNECTIONS)
     for given in (session.get_default_client_config(), config):
-        if given is not None:
-            large = large.merge(given)
-    return large
+        if "max_pool_connections" in getattr(given, "_user_provided_options", ()):
+            return config
+    large = AioConfig(max_pool_connections=MAX_POOL_CONNECTIONS)
+    if config is None:
+        return large
+    # To merge the two would lose what only AioConfig has, in some versions of it.
+    merged = copy.copy(config)
+    merged.max_pool_connections = MAX_POOL_CONNECTIONS
+    options = getattr(config, "_user_provided_options", {})
+    merged._user_provided_options = {**options, **large._user_provided_options}  # noqa: SLF001
+    return merged
 
 
 def require_batch_client(client: AiobotocoreBatchClient, demand: str) -> None:
