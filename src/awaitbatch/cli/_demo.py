@@ -106,7 +106,17 @@ def run(plan: Plan) -> int:
         DemoError: It cannot run or go on.
         BrokenPipeError: Nobody reads what it prints any more.
     """
-    return asyncio.run(_run_until_signal(plan))
+    log = logging.getLogger("awaitbatch")
+    log.addFilter(_is_worth_a_line)
+    try:
+        return asyncio.run(_run_until_signal(plan))
+    finally:
+        log.removeFilter(_is_worth_a_line)
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """All but lines about jobs that nobody claims: when the demo is stopped, they end with the server."""
+    return not hasattr(record, "job_name")
 
 
 async def _run_until_signal(plan: Plan) -> int:
@@ -116,8 +126,6 @@ async def _run_until_signal(plan: Plan) -> int:
 
     def stop(number: int) -> None:
         caught.append(number)
-        # The jobs end with the server, so nobody needs to hear of those whose submission is under way.
-        logging.getLogger("awaitbatch").setLevel(logging.ERROR)
         if task is not None and len(caught) == 1:
             task.cancel()
 
