@@ -15,7 +15,7 @@ from awaitbatch._core.throttle import AdaptiveThrottle
 from awaitbatch._failures import CutOffError, classify
 from awaitbatch._slices import for_each_whatever_comes
 from awaitbatch.errors import ClientClosedError
-from awaitbatch.instrumentation._events import CallEnded, Throttled
+from awaitbatch.instrumentation._events import CallEnded, SignatureOutdated, Throttled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _REFUSED_AT_ONCE: Final = 100
 """Callers to refuse in one turn of the event loop; each has an error to raise."""
 _ABORTED: Final = "the call was cancelled on its way, and not by its caller"
+_LONGEST_HOLD: Final = 30.0
+"""Seconds between two calls, at most, while AWS refuses all for the time of their signature."""
 _GRACE: Final = 1.0
 """Seconds that a call has to end in once it is cut off; but for a defect it takes none."""
 
@@ -82,9 +84,9 @@ async def _send(
 class CallQueue:
     """Calls of one kind, first come, first served, as fast as a throttle of their own and the connections allow.
 
-    They queue before they are signed, so that no signature grows old. A call that AWS throttles goes back to the head
-    of the queue: it never fails for that. Whoever is cancelled while his call waits has taken it back. Once it is on
-    its way it goes on to its end, and `on_unclaimed` hears of that.
+    They queue before they are signed, so that no signature grows old. A call that AWS throttles, or refuses for the
+    time of its signature, goes back to the head of the queue: it never fails for that. Whoever is cancelled while his
+    call waits has taken it back. Once it is on its way it goes on to its end, and `on_unclaimed` hears of that.
 
     Args:
         transport: How calls reach AWS Batch.
@@ -123,6 +125,8 @@ class CallQueue:
         self._under_way: dict[asyncio.Task[dict[str, Any]], QueuedCall] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._sent = 0
+        # Signatures refused without an answer between them; by calls from this one on; until then none is sent.
+        self._outdated, self._counts_from, self._held_until = 0, 0, -math.inf
         # When a connection became free after there had been none.
         self._freed_at = -math.inf
         self._is_closed = False
@@ -144,7 +148,7 @@ class CallQueue:
         Raises:
             ClientClosedError: The queue was closed before the call was sent.
             CutOffError: It was closed before the answer came.
-            Exception: Whatever the transport raises, but for throttling.
+            Exception: Whatever the transport raises, but for throttling and outdated signatures.
         """
         # Who is cancelled already, or out of time, is told so here, before anything is sent.
         await asyncio.sleep(0)
@@ -212,8 +216,9 @@ class CallQueue:
             if not self._connections.has_room(self._use):
                 return
             now = self._loop.time()
-            if now < self._throttle.ready_at:
-                self._timer = self._loop.call_at(self._throttle.ready_at, self._send_due)
+            ready_at = max(self._throttle.ready_at, self._held_until)
+            if now < ready_at:
+                self._timer = self._loop.call_at(ready_at, self._send_due)
                 return
             del self._waiting[call]
             self._begin(call, now)
@@ -257,6 +262,7 @@ class CallQueue:
 
     def _on_answer(self, call: QueuedCall, number: int, sent_at: float, answer: dict[str, Any]) -> None:
         self._throttle.on_answer(number, self._loop.time())
+        self._outdated, self._held_until = 0, -math.inf
         if call.answer.done():
             self.on_unclaimed(call, answer)
         else:
@@ -267,20 +273,47 @@ class CallQueue:
         failure = classify(
             error, operation=call.operation, refreshes_credentials=self._transport.refreshes_credentials
         )
-        if failure.kind is not FailureKind.THROTTLED:
+        if failure.kind is FailureKind.THROTTLED:
+            before = self._throttle.rate
+            self._throttle.on_throttled(number, self._loop.time())
+            self._put_back(call)
+            self._notify(call, failure, sent_at)
+            self._observers.notify(
+                Throttled(operation=call.operation, rate_before=before, rate_after=self._throttle.rate)
+            )
+        elif failure.outdated:
+            self._hold(number)
+            self._put_back(call)
+            self._notify(call, failure, sent_at)
+            self._observers.notify(
+                SignatureOutdated(
+                    operation=call.operation,
+                    in_a_row=self._outdated,
+                    message=failure.message,
+                    next_in=max(0.0, self._held_until - self._loop.time()),
+                )
+            )
+        else:
             self._fail(call, error, failure, sent_at)
-            return
-        before = self._throttle.rate
-        self._throttle.on_throttled(number, self._loop.time())
+
+    def _put_back(self, call: QueuedCall) -> None:
+        """Have it sent again, before all others."""
         if self._is_closed:
             self._refuse(call)
         else:
             self._waiting[call] = None
             self._waiting.move_to_end(call, last=False)
-        self._notify(call, failure, sent_at)
-        self._observers.notify(
-            Throttled(operation=call.operation, rate_before=before, rate_after=self._throttle.rate)
-        )
+
+    def _hold(self, number: int) -> None:
+        """A signature is outdated. One may have waited for long; if the next is, too, a clock is wrong: do not hurry.
+
+        Of the calls that were under way together only one counts.
+        """
+        if number >= self._counts_from:
+            self._counts_from = self._sent + 1
+            self._outdated += 1
+            if self._outdated > 1:
+                self._held_until = self._loop.time() + min(_LONGEST_HOLD, 2.0 ** (self._outdated - 2))
 
     def _fail(self, call: QueuedCall, error: BaseException, how: Failure | str, sent_at: float) -> None:
         if call.answer.done():

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import anyio
 import anyio.lowlevel
 
+from awaitbatch._call_time import call_time
 from awaitbatch._core.backoff import Window
 from awaitbatch._core.connections import Use
 from awaitbatch._core.outcomes import MATCHED, Failure, FailureKind, Outcome, Reason
@@ -303,7 +304,7 @@ class DescribeCoalescer:
     async def _describe(self, call: Call[Watch]) -> None:
         sent_at = self._loop.time()
         try:
-            with self._first_answer, anyio.fail_after(self._call_timeout):
+            with self._first_answer, call_time(self._call_timeout):
                 body = await self._transport.describe_jobs(call.job_ids)
             response = DescribeJobsResponse(body, call.job_ids)
         except (Exception, asyncio.CancelledError) as error:

@@ -64,6 +64,7 @@ class Row:
         service: Only if it was a call to this service of those that give credentials.
         leaves_open: Whether AWS may have done what the call asked for.
         not_taken: Whether AWS Batch has certainly not accepted the call: it was not signed, or too long ago.
+        outdated: Whether it was signed too long ago, so that it only has to be signed and sent again.
     """
 
     what: str
@@ -80,6 +81,7 @@ class Row:
     service: str = ""
     leaves_open: bool = False
     not_taken: bool = False
+    outdated: bool = False
 
     def fits(self, call: _FailedCall) -> bool:
         """Whether this is how the call failed."""
@@ -172,6 +174,7 @@ TABLE: Final = (
             "SignatureDoesNotMatch: Signature not yet current",
         ),
         not_taken=True,
+        outdated=True,
     ),
     Row(
         what="Something between here and AWS refuses the call, such as a proxy or a network's login page",
@@ -402,7 +405,9 @@ def classify(
         call.http_status,
         "; ".join((message_of(error), *map(one_line, fetching))),
         error,
+        costs_attempt=not row.outdated,
         advice=row.advice.format(operation=call.operation, service=call.service),
+        outdated=row.outdated,
         can_be_taken=can_be_taken,
         may_be_done=row.leaves_open and can_be_taken,
     )

@@ -20,6 +20,7 @@ from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError
 
+from awaitbatch._call_time import not_in_queue
 from awaitbatch._core.redaction import Redactor
 from awaitbatch._core.text import first_line, one_line
 from awaitbatch._credentials import ClientCredentials
@@ -289,7 +290,7 @@ class AiobotocoreTransport:
         return getattr(getattr(self._client, "_endpoint", None), "http_session", None)
 
     async def _before_send(self, request: AWSPreparedRequest, **_: object) -> None:
-        """Remember what a call carries, and see to it that it is not redirected."""
+        """Remember what a call carries; see to it that it is not redirected, and that no queue takes its time."""
         if _sender.get() is not self:
             return
         _request.set(request)
@@ -305,6 +306,7 @@ class AiobotocoreTransport:
                 # As aiobotocore does, for it would fail likewise.
                 raise botocore_errors.HTTPClientError(error=error) from error
             _guard_against_redirects(connections)
+            not_in_queue(connections)
             self._guarded.add(request.url)
 
     def _end_attempt(

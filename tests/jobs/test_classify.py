@@ -132,7 +132,7 @@ def test_answers(status: int, code: str | None, message: str, kind: FailureKind)
     assert failure.error is error
     assert failure.message == str(error).strip()
     assert failure.advice
-    assert failure.costs_attempt
+    assert failure.costs_attempt is not failure.outdated
 
 
 @pytest.mark.parametrize(

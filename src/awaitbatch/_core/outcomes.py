@@ -31,6 +31,7 @@ class Failure:
         message: What the error says, fit for a line of text.
         error: The error itself.
         costs_attempt: Whether it uses up one of the attempts of a one-shot request.
+        outdated: Whether AWS refused it for the time of its signature: it waited for too long, or a clock is wrong.
         advice: What the user should do, to be read after the message.
         may_pass: Whether it is taken for trouble that passes although it would come again.
         can_be_taken: False if AWS has certainly not accepted the call: there was no connection, nothing to sign it
@@ -46,6 +47,7 @@ class Failure:
     costs_attempt: bool = True
     advice: str = ""
     may_pass: bool = False
+    outdated: bool = False
     can_be_taken: bool = True
     may_be_done: bool = False
 

@@ -175,6 +175,8 @@ class Watch(Request):
             return Outcome(Reason.FAILED, failure)
         if not self.one_shot:
             return self._checked()
+        if not failure.costs_attempt:
+            return self._window(1)
         self.failures += 1
         if failure.may_pass:
             return Outcome(Reason.FAILED, failure) if self.failures >= _TRIES else _SOON

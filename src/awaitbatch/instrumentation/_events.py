@@ -135,6 +135,25 @@ class Throttled(Event, frozen=True, kw_only=True, gc=False):
     rate_after: float
 
 
+class SignatureOutdated(Event, frozen=True, kw_only=True, gc=False):
+    """AWS has refused a call for the time of its signature, so it is signed and sent again. It follows its `CallEnded`.
+
+    Not for DescribeJobs. Once, it only means that the call has waited for long on its way. If it goes on, the clock of
+    this machine is wrong, and until it is corrected every call ends so.
+
+    Attributes:
+        operation: AWS's name for it.
+        in_a_row: So many times, without any other answer between them.
+        message: What AWS says.
+        next_in: Seconds until the next call of this kind is sent.
+    """
+
+    operation: str
+    in_a_row: int
+    message: str
+    next_in: float
+
+
 class SubmissionUnclaimed(Event, frozen=True, kw_only=True, gc=False):
     """A job was submitted, or may have been, whose submitter was cancelled before the answer came.
 

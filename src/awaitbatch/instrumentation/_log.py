@@ -14,6 +14,7 @@ from awaitbatch.instrumentation._events import (
     ClientOpened,
     JobChanged,
     NoAnswer,
+    SignatureOutdated,
     SubmissionUnclaimed,
     Throttled,
 )
@@ -74,6 +75,7 @@ class LogObserver:
         self._clock = clock
         # By operation.
         self._throttling: defaultdict[str, Incident] = defaultdict(lambda: Incident(_THROTTLE_RECOVERY))
+        self._outdated: defaultdict[str, Incident] = defaultdict(lambda: Incident(_RECOVERY))
         self._outage = Incident(_RECOVERY)
         # Until it has answered a call.
         self._endpoint_url: str | None = None
@@ -100,6 +102,8 @@ class LogObserver:
                 self._on_throttled(event)
             case SubmissionUnclaimed():
                 self._on_unclaimed(event)
+            case SignatureOutdated():
+                self._on_outdated(event)
 
     async def drain(self) -> None:
         """Write queued lines as they come, until cancelled."""
@@ -157,6 +161,10 @@ class LogObserver:
             self._on_describe_ended(event)
         elif event.outcome == "answered":
             self._on_not_throttled(event, self._clock())
+            if self._outdated[event.operation].went_well(self._clock()):
+                self._write_call(
+                    logging.INFO, event, "AWS accepts the signatures of %s again", event.operation
+                )
         elif event.error_message is not None and event.outcome != "throttled":
             self._write_call(logging.DEBUG, event, "%s failed: %s", event.operation, event.error_message)
 
@@ -240,6 +248,24 @@ class LogObserver:
             event.endpoint_url or "AWS Batch",
             event.seconds,
             cause,
+        )
+
+    def _on_outdated(self, event: SignatureOutdated) -> None:
+        if event.in_a_row == 1:
+            # It has waited for long, as far as is known.
+            return
+        line = self._outdated[event.operation].occurred(self._clock())
+        text = (
+            "AWS refuses %s for the time of its signature: correct the clock of this machine; nothing is lost, it is "
+            "sent again until it is accepted, next in %.0f s: %s"
+        )
+        self._write(
+            logging.DEBUG if line is None else logging.WARNING,
+            {"operation": event.operation},
+            text,
+            event.operation,
+            event.next_in,
+            event.message,
         )
 
     def _on_throttled(self, event: Throttled) -> None:

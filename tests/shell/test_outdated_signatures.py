@@ -1,0 +1,99 @@
+"""AWS refuses what was signed too long ago, or by a wrong clock: it was not taken, so it is signed and sent again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+
+from awaitbatch import ClientClosedError
+from awaitbatch.instrumentation import CallEnded, Event, SignatureOutdated
+from awaitbatch.testing import Fault
+from tests.support import LONG, make_client, make_server, of_kind, until
+
+if TYPE_CHECKING:
+    from awaitbatch import BatchClient
+
+JOB = {"jobName": "hello", "jobQueue": "queue", "jobDefinition": "definition"}
+
+
+def lines(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
+    """What the log says at a level."""
+    return [record.getMessage() for record in caplog.records if record.levelno == level]
+
+
+async def act(client: BatchClient, method: str, job_id: str) -> None:
+    """Submit, terminate or cancel a job, or describe one."""
+    match method:
+        case "submit_job":
+            await client.submit_job(**JOB)
+        case "describe":
+            await client.describe(job_id)
+        case _:
+            await getattr(client, method)(job_id, "no longer needed")
+
+
+@pytest.mark.parametrize("method", ["submit_job", "terminate_job", "cancel_job", "describe"])
+async def test_it_is_never_final(method: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A clock that is wrong for an hour fails nothing; one call a half minute finds out when it is right again."""
+    server = make_server(default_life_cycle=LONG)
+    job_id = server.add_job()
+    events: list[Event] = []
+    fault = server.inject(Fault.CLOCK_SKEW, end=3600)
+    loop = asyncio.get_running_loop()
+    with caplog.at_level(logging.INFO, "awaitbatch"):
+        async with make_client(server, observers=[events.append]) as client:
+            begin = loop.time()
+            await act(client, method, job_id)
+            # The first that comes after the clock is right.
+            assert 3600 <= loop.time() - begin <= 3631
+    if method == "describe":
+        return
+    assert 120 <= fault.hits <= 127
+    assert [event.in_a_row for event in of_kind(SignatureOutdated, events)] == list(range(1, fault.hits + 1))
+    assert max(event.next_in for event in of_kind(SignatureOutdated, events)) == pytest.approx(30)
+    warnings = lines(caplog, logging.WARNING)
+    assert "correct the clock of this machine" in warnings[0]
+    assert "Signature expired" in warnings[0]
+    assert len(warnings) <= 61
+
+
+async def test_one_that_has_waited_for_long_is_sent_again_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Calls that were under way together may all be too old: they count as one, and nobody is warned of a clock."""
+    server = make_server(default_life_cycle=LONG)
+    server.inject(Fault.CLOCK_SKEW, calls=5)
+    events: list[Event] = []
+    loop = asyncio.get_running_loop()
+    with caplog.at_level(logging.INFO, "awaitbatch"):
+        async with make_client(server.transport(latency=5), observers=[events.append]) as client:
+            begin = loop.time()
+            await asyncio.gather(*(client.submit_job(**JOB) for _ in range(5)))
+            assert loop.time() - begin < 12
+    assert [event.in_a_row for event in of_kind(SignatureOutdated, events)] == [1] * 5
+    assert not [line for line in lines(caplog, logging.WARNING) if "clock" in line]
+    assert server.statistics.calls["SubmitJob"] == 10
+
+
+async def test_while_the_clock_is_wrong_calls_do_not_hurry() -> None:
+    """A thousand submissions send no more calls than one does, and all are taken once the clock is right."""
+    server = make_server(default_life_cycle=LONG)
+    fault = server.inject(Fault.CLOCK_SKEW, operations=["SubmitJob"], end=600)
+    async with make_client(server) as client:
+        jobs = await asyncio.gather(*(client.submit_job(**JOB) for _ in range(1000)))
+    assert len({job["jobId"] for job in jobs}) == 1000
+    assert fault.hits <= 40
+
+
+async def test_closing_the_client_ends_it() -> None:
+    """What AWS has refused so far was certainly not submitted."""
+    server = make_server()
+    events: list[Event] = []
+    fault = server.inject(Fault.CLOCK_SKEW)
+    async with make_client(server, observers=[events.append]) as client:
+        waiting = asyncio.create_task(client.submit_job(**JOB))
+        await until(lambda: fault.hits >= 3)
+    with pytest.raises(ClientClosedError, match="was not submitted"):
+        await waiting
+    assert {event.outcome for event in of_kind(CallEnded, events)} == {"transient"}
