@@ -506,7 +506,7 @@ class BatchClient:
         """Submit a job, at most once.
 
         SubmitJob has no idempotency token. So it is sent again only if AWS has certainly not accepted the job: after
-        it was throttled, as often as it takes; if no connection was made, or the signature was too old,
+        it was throttled, or with a signature that was too old, as often as it takes; if no connection was made,
         ``status_retries`` times.
 
         Submissions queue, and leave as fast as AWS lets them, but at most ``max_submits_per_second``. If the caller is
