@@ -57,6 +57,7 @@ def render() -> str:
                     for number, row in enumerate(TABLE, start=1)
                 ],
             ),
+            f"After rows {_rows_that_need_credentials()}, a `DescribeError` has `needs_new_credentials`.\n",
             "A row is recognised by any of these:\n",
             _table(
                 ("row", "HTTP status, error code of AWS, or Python error"),
@@ -76,6 +77,11 @@ def drawn_into(page: str) -> str:
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}{render()}{END}{after}"
+
+
+def _rows_that_need_credentials() -> str:
+    *most, last = _spans([number for number, row in enumerate(TABLE, start=1) if row.needs_new_credentials])
+    return f"{', '.join(most)} and {last}"
 
 
 def _advice(row: Row) -> str:

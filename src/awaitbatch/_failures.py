@@ -65,6 +65,7 @@ class Row:
         leaves_open: Whether AWS may have done what the call asked for.
         not_taken: Whether AWS Batch has certainly not accepted the call: it was not signed, or too long ago.
         outdated: Whether it was signed too long ago, so that it only has to be signed and sent again.
+        needs_new_credentials: Whether the credentials are at fault, and not what they are allowed to do.
     """
 
     what: str
@@ -82,6 +83,7 @@ class Row:
     leaves_open: bool = False
     not_taken: bool = False
     outdated: bool = False
+    needs_new_credentials: bool = False
 
     def fits(self, call: _FailedCall) -> bool:
         """Whether this is how the call failed."""
@@ -125,6 +127,13 @@ FETCHING: Final = "while fetching credentials: "
 
 EXPIRY_CODES: Final = ("ExpiredToken", "ExpiredTokenException")
 """What AWS says of credentials that have expired."""
+
+UNKNOWN_KEY_CODES: Final = (
+    *("UnrecognizedClientException", "InvalidClientTokenId"),
+    *("InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignatureException"),
+    "MissingAuthenticationTokenException",
+)
+"""What it says of those that it does not know, as after a rotation."""
 
 TABLE: Final = (
     Row(
@@ -192,6 +201,7 @@ TABLE: Final = (
             errors=(botocore_errors.ClientError,),
             for_credentials=True,
             service=service,
+            needs_new_credentials=True,
         )
         for service, advice in (
             (STS, "check the role, its trust policy and the identity provider"),
@@ -205,6 +215,7 @@ TABLE: Final = (
         advice="fetching credentials failed; check their provider",
         errors=(CredentialsError,),
         not_taken=True,
+        needs_new_credentials=True,
     ),
     Row(
         what="The credentials have expired, but they renew themselves",
@@ -212,6 +223,7 @@ TABLE: Final = (
         advice="find out why these credentials were not renewed",
         codes=EXPIRY_CODES,
         renewed=True,
+        needs_new_credentials=True,
     ),
     Row(
         what="The credentials have expired and cannot renew themselves",
@@ -220,6 +232,7 @@ TABLE: Final = (
         "create a new BatchClient with fresh ones, or with a profile or role that renews them",
         codes=EXPIRY_CODES,
         renewed=False,
+        needs_new_credentials=True,
     ),
     Row(
         what="AWS Batch refuses the content of the call, such as a malformed id",
@@ -231,11 +244,8 @@ TABLE: Final = (
         what="AWS does not know the access key, or the secret key or session token does not match it",
         kind=FailureKind.PERMANENT,
         advice="check the access key, the secret key, the session token and the region",
-        codes=(
-            *("UnrecognizedClientException", "InvalidClientTokenId"),
-            *("InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignatureException"),
-            "MissingAuthenticationTokenException",
-        ),
+        codes=UNKNOWN_KEY_CODES,
+        needs_new_credentials=True,
     ),
     Row(
         what="The server that answers is not AWS Batch",
@@ -267,6 +277,7 @@ TABLE: Final = (
             *(botocore_errors.SSOError, botocore_errors.LoginError),
         ),
         not_taken=True,
+        needs_new_credentials=True,
     ),
     Row(
         what="The provider of the credentials does not answer",
@@ -285,6 +296,7 @@ TABLE: Final = (
         advice="check the provider of these credentials, and the clock of this machine",
         texts=("RuntimeError: Credentials were refreshed, but the refreshed credentials are still expired",),
         not_taken=True,
+        needs_new_credentials=True,
     ),
     Row(
         what="Somebody has closed the aiobotocore client",
@@ -410,6 +422,7 @@ def classify(
         outdated=row.outdated,
         can_be_taken=can_be_taken,
         may_be_done=row.leaves_open and can_be_taken,
+        needs_new_credentials=row.needs_new_credentials,
     )
 
 

@@ -138,7 +138,13 @@ class WaitResult(NamedTuple):
     def _describe_error(self, failure: Failure) -> DescribeError:
         job_id = self.watch.job_id
         message = f"AWS Batch job ({job_id}) description error{self._after_checks()}: {_explained(failure)}"
-        return DescribeError(message, job_id=job_id, code=failure.code, http_status=failure.http_status)
+        return DescribeError(
+            message,
+            job_id=job_id,
+            code=failure.code,
+            http_status=failure.http_status,
+            needs_new_credentials=failure.needs_new_credentials,
+        )
 
     def _after_checks(self) -> str:
         """How often it was tried before, as an end of a phrase; nothing if it was not."""

@@ -24,7 +24,7 @@ from awaitbatch._call_time import not_in_queue
 from awaitbatch._core.redaction import Redactor
 from awaitbatch._core.text import first_line, one_line
 from awaitbatch._credentials import ClientCredentials
-from awaitbatch._failures import EXPIRY_CODES, RedirectedError
+from awaitbatch._failures import EXPIRY_CODES, UNKNOWN_KEY_CODES, RedirectedError
 from awaitbatch._jobs import UNDECODABLE
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ class AiobotocoreTransport:
             with self._sending():
                 return dict(await send(**parameters))
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") not in EXPIRY_CODES:
+            if error.response.get("Error", {}).get("Code") not in {*EXPIRY_CODES, *UNKNOWN_KEY_CODES}:
                 raise
             if not await self._credentials.read_again():
                 raise

@@ -117,15 +117,24 @@ class DescribeError(AwaitBatchError):
         job_id: The job that was asked for.
         code: The error code of AWS, such as ``"AccessDeniedException"``, or the name of the cause's class.
         http_status: The HTTP status of the answer, 200 if its body could not be read, or None if there was no answer.
+        needs_new_credentials: Whether the credentials are at fault: they have expired, AWS does not know them, or there
+            are none. A client with others may succeed. False if they are good but lack a permission.
     """
 
     def __init__(
-        self, message: str = "", *, job_id: str = "", code: str = "", http_status: int | None = None
+        self,
+        message: str = "",
+        *,
+        job_id: str = "",
+        code: str = "",
+        http_status: int | None = None,
+        needs_new_credentials: bool = False,
     ) -> None:
         super().__init__(message)
         self.job_id = job_id
         self.code = code
         self.http_status = http_status
+        self.needs_new_credentials = needs_new_credentials
 
 
 class _JobError(AwaitBatchError):

@@ -20,6 +20,7 @@ from botocore.parsers import ResponseParserError, create_parser
 
 from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._failures import (
+    CredentialsError,
     UnreadableResponseError,
     classify,
     drop_tracebacks,
@@ -451,3 +452,42 @@ def test_texts_are_one_line() -> None:
     failure = classify(http_error(403, "no\x1b[31m", "no\r2026-01-01 CRITICAL forged\u2028" + "x" * 10_000))
     assert (failure.code, failure.message.isprintable()) == (r"'no\x1b[31m'", True)
     assert len(failure.message) < 500
+
+
+@pytest.mark.parametrize(
+    ("error", "needs_them"),
+    [
+        (http_error(403, "ExpiredTokenException"), True),
+        (http_error(403, "UnrecognizedClientException"), True),
+        (http_error(403, "InvalidClientTokenId"), True),
+        (http_error(403, "SignatureDoesNotMatch"), True),
+        (http_error(403, "InvalidClientTokenId", operation="AssumeRole"), True),
+        (http_error(403, "AccessDenied", operation="AssumeRole"), True),
+        (botocore_errors.NoCredentialsError(), True),
+        (botocore_errors.UnauthorizedSSOTokenError(), True),
+        (CredentialsError("a refresh function failed"), True),
+        (http_error(403, "AccessDeniedException"), False),
+        (http_error(403, "SignatureDoesNotMatch", "Signature expired: it is late"), False),
+        (http_error(403, None, body=HTML), False),
+        (http_error(429, "ThrottlingException", operation="AssumeRole"), False),
+        (http_error(500, "InternalFailure", operation="AssumeRole"), False),
+        (botocore_errors.CredentialRetrievalError(provider="custom", error_msg="slow"), False),
+        (http_error(400, "ClientException"), False),
+        (TimeoutError(), False),
+    ],
+    ids=lambda value: value if isinstance(value, bool) else str(value)[:60],
+)
+def test_which_failures_need_new_credentials(error: Exception, needs_them: bool) -> None:
+    """Those whose credentials are bad or missing; not those that a policy, a clock, a proxy or an outage explains."""
+    assert classify(error).needs_new_credentials is needs_them
+
+
+def test_expired_credentials_need_new_ones_even_if_they_renew_themselves() -> None:
+    """They should have done so, and have not."""
+    expired = http_error(403, "ExpiredTokenException")
+    assert [
+        classify(expired, refreshes_credentials=each).needs_new_credentials for each in (True, False)
+    ] == [
+        True,
+        True,
+    ]

@@ -35,6 +35,9 @@ EXAMPLES: list[errors.AwaitBatchError] = [
     errors.StatusUnreachableError("text", job_id="a", status="FAILED", awaited=("RUNNING",)),
     errors.MaxRetriesExceededError("text", job_id="a", checks=7, last_status="RUNNING", last_reason="x"),
     errors.DescribeError("text", job_id="a", code="AccessDeniedException", http_status=403),
+    errors.DescribeError(
+        "text", job_id="a", code="ExpiredToken", http_status=403, needs_new_credentials=True
+    ),
     errors.JobFailedError("text", job=JOB),
     errors.JobNotCompleteError("text", job=JOB),
     errors.UnknownJobStatusError("text", job=JOB),

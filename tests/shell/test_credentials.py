@@ -80,8 +80,9 @@ async def test_what_is_asked_afterwards_is_sent() -> None:
     async with make_client(expiring(server, since=0, until=10, refreshes=False)) as client:
         with pytest.raises(DescribeError, match="have expired"):
             await client.describe(job_id)
-        with pytest.raises(DescribeError, match="have expired"):
+        with pytest.raises(DescribeError, match="have expired") as caught:
             await client.describe_jobs([job_id])
+        assert caught.value.needs_new_credentials
         await asyncio.sleep(10)
         assert (await client.describe(job_id))["jobId"] == job_id
 
@@ -136,6 +137,16 @@ async def test_the_log_says_so_once(caplog: pytest.LogCaptureFixture, refreshes:
     (record,) = caplog.records
     assert {type(end) for end in ends} == {ClientClosedError}
     assert (record.levelname, "polls go on" in record.getMessage()) == ("WARNING", True)
+
+
+async def test_a_lack_of_permission_needs_no_new_credentials() -> None:
+    """Others would be refused alike."""
+    server = make_server()
+    server.inject(Fault.ACCESS_DENIED)
+    async with make_client(server) as client:
+        with pytest.raises(DescribeError, match="IAM policy") as caught:
+            await client.describe(server.add_job())
+    assert not caught.value.needs_new_credentials
 
 
 @pytest.mark.parametrize("operation", ["submit_job", "cancel_job", "terminate_job"])

@@ -37,6 +37,9 @@ class Failure:
         can_be_taken: False if AWS has certainly not accepted the call: there was no connection, nothing to sign it
             with, or a signature too old.
         may_be_done: Whether AWS may have done what the call asked for.
+        needs_new_credentials: Whether the credentials are at fault, so that others may succeed.
+        awaits_credentials: Whether the call is made again with others: its requests stay where they are.
+        lasts: Whether it is known to be no trouble that passes.
     """
 
     kind: FailureKind
@@ -50,6 +53,9 @@ class Failure:
     outdated: bool = False
     can_be_taken: bool = True
     may_be_done: bool = False
+    needs_new_credentials: bool = False
+    awaits_credentials: bool = False
+    lasts: bool = False
 
 
 class Reason(StrEnum):
