@@ -138,6 +138,11 @@ class CallQueue:
             f"<CallQueue {len(self._waiting)} waiting, {len(self._under_way)} under way, {self._throttle!r}>"
         )
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call waits or is under way."""
+        return bool(self._waiting or self._under_way)
+
     def limit(self, max_rate: float) -> None:
         """See `AdaptiveThrottle.limit`."""
         self._throttle.limit(max_rate)

@@ -24,7 +24,6 @@ from awaitbatch._log_locations import find_log_locations
 from awaitbatch._results import require_success
 from awaitbatch._shared import Lease
 from awaitbatch._supervisor import Supervisor
-from awaitbatch._termination import end_job
 from awaitbatch._waits import describe_all, parse_job_ids, wait_for
 from awaitbatch.errors import JobNotFoundError
 from awaitbatch.instrumentation._log import write_log
@@ -535,6 +534,9 @@ class BatchClient:
         """Cancel a job that has not started; a job that has started goes on, which is no error.
 
         Calls queue, and leave at most ``max_terminates_per_second``. What fails in a way that may pass is tried again.
+        From when it is awaited the call is delivered even if the caller is cancelled, once or again and again, or was
+        cancelled before. If it fails then, a WARNING in the log and a `TerminationUnclaimed` event name the job. Only
+        closing the client ends it; a shared client stays open until it is delivered.
 
         Args:
             job_id: A job's id or ARN.
@@ -657,8 +659,8 @@ class BatchClient:
 
     async def _end(self, operation: str, job_id: str, reason: str) -> dict[str, Any]:
         self._supervisor.check_open(job_id)
-        queue, job_id = self._supervisor.job_ends, parse_job_id(job_id)
-        return await end_job(queue, operation, job_id, reason, pause=self.exponential_delay)
+        end = self._supervisor.terminations.end
+        return await end(operation, parse_job_id(job_id), reason, pause=self.exponential_delay)
 
     def _poll(
         self, job_id: str, delay: float | None, match_status: Collection[str], limits: WaitLimits

@@ -23,7 +23,6 @@ from awaitbatch.instrumentation._log import write_log
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from awaitbatch._call_queue import CallQueue
     from awaitbatch._coalescer import DescribeCoalescer
     from awaitbatch._config import ClientConfig
     from awaitbatch._core.backoff import Window
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from awaitbatch._factory_transport import Factory
     from awaitbatch._log_fetchers import LogFetchers
     from awaitbatch._submission import Submissions
+    from awaitbatch._termination import Terminations
     from awaitbatch._transport import BatchTransport
 
     Deliver = Callable[[Watch, Outcome | None, bytes | None], None]
@@ -45,6 +45,9 @@ _BY_IDENTITY: Final = ("session", "client", "transport")
 
 _LOWEST_HOLDS: Final = ("max_calls_per_second", "max_submits_per_second", "max_terminates_per_second")
 _FIRST_HOLDS: Final = ("call_timeout", "close_timeout")
+
+_STILL_BUSY: Final = 0.5
+"""Seconds until a client that nobody has looks again whether it has delivered what it was asked to."""
 
 _Clients = WeakValueDictionary[Hashable, "SharedClient"]
 
@@ -126,9 +129,9 @@ class Lease:
         return self._joined.supervisor.submissions
 
     @property
-    def job_ends(self) -> CallQueue:
+    def terminations(self) -> Terminations:
         """All users' TerminateJob and CancelJob calls."""
-        return self._joined.supervisor.job_ends
+        return self._joined.supervisor.terminations
 
     @property
     def log_fetchers(self) -> LogFetchers:
@@ -185,7 +188,7 @@ class Lease:
     async def aclose(self) -> None:
         """Leave, and end this user's waits; to do so twice is fine.
 
-        What was to be submitted or terminated goes on: the client stays for a while, and closes as any other does.
+        What was to be submitted or terminated goes on: the client stays until that is done, and for a while longer.
         """
         if self.state is State.NEW:
             self.state = State.CLOSED
@@ -334,11 +337,11 @@ class SharedClient:
             user.wake()
 
     def leave(self, user: Lease) -> None:
-        """Have one user less; without any, it is idle."""
+        """Have one user less; without any, it ends once it has been idle for long enough."""
         self.users.remove(user)
         self.supervisor.observers.remove(user.observers)
         if not self.users and not self._is_retired:
-            self._timer = self._loop.call_later(self._linger, self._end, context=self._context)
+            self._end_after(self._linger)
 
     def check_loop(self) -> None:
         """Raise a RuntimeError on another event loop."""
@@ -357,7 +360,7 @@ class SharedClient:
         limits = (
             self.supervisor.coalescer.limit,
             self.supervisor.submissions.limit,
-            self.supervisor.job_ends.limit,
+            self.supervisor.terminations.limit,
         )
         for name, limit in zip(_LOWEST_HOLDS, limits, strict=True):
             before, given = self._rates[name], getattr(config, name)
@@ -376,7 +379,14 @@ class SharedClient:
             text = "users of one shared BatchClient ask for %s=%g and for %g: %s"
             write_log(logging.WARNING, text, name, before, given, what_holds)
 
+    def _end_after(self, seconds: float) -> None:
+        self._timer = self._loop.call_later(seconds, self._end, context=self._context)
+
     def _end(self) -> None:
+        if self.supervisor.is_busy:
+            # Such as with the terminations of those who were cancelled.
+            self._end_after(_STILL_BUSY)
+            return
         self._is_retired = True
         self._kept.cancel()
 

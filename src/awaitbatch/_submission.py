@@ -29,7 +29,13 @@ class Submissions:
     def __init__(self, queue: CallQueue, observers: Observers) -> None:
         self._queue = queue
         self._observers = observers
+        self._submitting = 0
         queue.on_unclaimed = self._on_unclaimed
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job is still to be submitted, or its answer to come."""
+        return self._submitting > 0 or self._queue.is_busy
 
     async def submit(
         self, request: Mapping[str, Any], *, tries: float, pause: Callable[[int], float]
@@ -46,6 +52,15 @@ class Submissions:
             ClientClosedError: The client was closed first; the job was not submitted.
             Exception: Whatever the transport raises; the job was not submitted.
         """
+        self._submitting += 1
+        try:
+            return await self._submit(request, tries, pause)
+        finally:
+            self._submitting -= 1
+
+    async def _submit(
+        self, request: Mapping[str, Any], tries: float, pause: Callable[[int], float]
+    ) -> dict[str, Any]:
         for number in itertools.count(1):
             try:
                 return _with_job_id(await self._queue.call("SubmitJob", request))

@@ -18,6 +18,7 @@ from awaitbatch._core.text import error_line, one_line
 from awaitbatch._first_answer import FirstAnswer
 from awaitbatch._log_fetchers import LogFetchers, wait_despite_cancellation
 from awaitbatch._submission import Submissions
+from awaitbatch._termination import Terminations
 from awaitbatch._transport import told_by
 from awaitbatch.errors import ClientClosedError
 from awaitbatch.instrumentation._events import ClientClosed, ClientOpened
@@ -53,14 +54,14 @@ class Supervisor:
         transport: How calls reach AWS Batch.
         coalescer: Makes DescribeJobs calls; like all that follows, it exists from `open` on.
         submissions: Makes SubmitJob calls.
-        job_ends: Where TerminateJob and CancelJob calls wait for their turn.
+        terminations: Makes TerminateJob and CancelJob calls.
         log_fetchers: Those of waits.
         observers: Who hears of what happens.
     """
 
     coalescer: DescribeCoalescer
     submissions: Submissions
-    job_ends: CallQueue
+    terminations: Terminations
     log_fetchers: LogFetchers
 
     def __init__(self, config: ClientConfig) -> None:
@@ -80,6 +81,11 @@ class Supervisor:
     def was_opened(self) -> bool:
         """Whether `open` was ever called, so that there is a coalescer."""
         return hasattr(self, "coalescer")
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether there are jobs to submit or to end, whoever may have left meanwhile."""
+        return self.was_opened and (self.submissions.is_busy or self.terminations.is_busy)
 
     @property
     def region_name(self) -> str | None:
@@ -136,7 +142,8 @@ class Supervisor:
         )
         submits = CallQueue(*common, use=Use.SUBMIT, max_rate=config.max_submits_per_second)
         self.submissions = Submissions(submits, self.observers)
-        self.job_ends = CallQueue(*common, use=Use.OTHER, max_rate=config.max_terminates_per_second)
+        others = CallQueue(*common, use=Use.OTHER, max_rate=config.max_terminates_per_second)
+        self.terminations = Terminations(others, self.observers)
 
     async def aclose(self) -> None:
         """End all waits and close the transport; to close twice is fine."""
@@ -238,7 +245,7 @@ class Supervisor:
         with anyio.CancelScope(shield=True):
             try:
                 async with anyio.create_task_group() as ending:
-                    for aclose in (self.submissions.aclose, self.job_ends.aclose):
+                    for aclose in (self.submissions.aclose, self.terminations.aclose):
                         ending.start_soon(aclose, self._config.close_timeout)
                     ending.start_soon(self.log_fetchers.aclose)
             finally:

@@ -25,6 +25,7 @@ from awaitbatch.instrumentation._events import (
     Observer,
     SignatureOutdated,
     SubmissionUnclaimed,
+    TerminationUnclaimed,
     Throttled,
     WaitEnded,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "Observer",
     "SignatureOutdated",
     "SubmissionUnclaimed",
+    "TerminationUnclaimed",
     "Throttled",
     "WaitEnded",
 ]

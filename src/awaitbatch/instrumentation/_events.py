@@ -168,6 +168,20 @@ class SubmissionUnclaimed(Event, frozen=True, kw_only=True, gc=False):
     error: str | None
 
 
+class TerminationUnclaimed(Event, frozen=True, kw_only=True, gc=False):
+    """A job may go on that was to be terminated or cancelled, and whoever asked for it was cancelled before he heard.
+
+    Attributes:
+        operation: ``"TerminateJob"`` or ``"CancelJob"``.
+        job_id: The job.
+        error: Why the call failed.
+    """
+
+    operation: str
+    job_id: str
+    error: str
+
+
 class JobChanged(Event, frozen=True, kw_only=True, gc=False):
     """A poll has seen a job in another state than before, or in the same one for another reason.
 

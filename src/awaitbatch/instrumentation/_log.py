@@ -16,6 +16,7 @@ from awaitbatch.instrumentation._events import (
     NoAnswer,
     SignatureOutdated,
     SubmissionUnclaimed,
+    TerminationUnclaimed,
     Throttled,
 )
 from awaitbatch.instrumentation._incidents import Incident, Line
@@ -104,6 +105,12 @@ class LogObserver:
                 self._on_unclaimed(event)
             case SignatureOutdated():
                 self._on_outdated(event)
+            case TerminationUnclaimed():
+                extra = {"operation": event.operation, "job_id": event.job_id}
+                text = (
+                    "AWS Batch job (%s): %s failed after its caller was cancelled, so the job may go on: %s"
+                )
+                self._write(logging.WARNING, extra, text, event.job_id, event.operation, event.error)
 
     async def drain(self) -> None:
         """Write queued lines as they come, until cancelled."""
