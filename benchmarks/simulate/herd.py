@@ -30,6 +30,7 @@ class _Running:
     order: tuple[int, int] = (1, 4)
     has_ended: bool = False
     array_properties: None = None
+    progress: None = None
 
     @staticmethod
     def counts_as_any_of(states: Collection[str]) -> bool:  # noqa: ARG004

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypedDict
 
 import anyio
 
+from awaitbatch._changes import Changes
 from awaitbatch._config import (
     ClientConfig,
     delay_of,
     max_retries_of,
     require_backoff,
+    require_on_change,
     shared_random,
     status_retries_of,
 )
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from aiobotocore.session import AioSession
     from types_aiobotocore_batch import BatchClient as AiobotocoreBatchClient
 
+    from awaitbatch._changes import OnChange
     from awaitbatch._coalescer import Statistics
     from awaitbatch._core.watch import Rules
     from awaitbatch._factory_transport import Factory
@@ -372,7 +375,12 @@ class BatchClient:
     # Polling and waiting.
 
     async def poll_job_status(
-        self, job_id: str, match_status: Collection[str], **limits: Unpack[WaitLimits]
+        self,
+        job_id: str,
+        match_status: Collection[str],
+        *,
+        on_change: OnChange | None = None,
+        **limits: Unpack[WaitLimits],
     ) -> bool:
         """Wait until the job has one of the given states; the first check is made at once.
 
@@ -380,6 +388,12 @@ class BatchClient:
             job_id: A job's id or ARN.
             match_status: The states, such as ``["RUNNING", "FAILED"]``, or a single one. The parent of an array job
                 counts as RUNNING, too, once a child runs or has run.
+            on_change: Called with a `JobChanged` for each change of the job that this wait sees: its first state, each
+                further state or reason, and for an array job each change of its counts (``event.progress``). They come
+                in order, and before the wait ends. States that the job passed between two checks are not among them.
+                ``event.job`` is the description. It is called on the event loop, in the context of who waits, so it
+                must return soon, and it cannot be a coroutine function. If it raises, each kind of error is logged
+                once, and the wait goes on.
             limits: ``backoff``, ``max_retries`` and ``status_retries`` as for the client, for this wait alone.
 
         Returns:
@@ -395,12 +409,18 @@ class BatchClient:
             ClientClosedError: The client is not open, or was closed meanwhile.
         """
         awaited = parse_statuses(match_status)
-        result = await self._wait(job_id, self._config.window_of_describes(), awaited, limits)
+        window = self._config.window_of_describes()
+        result = await self._wait(job_id, window, awaited, limits, on_change)
         result.description()
         return True
 
     async def poll_for_job_running(
-        self, job_id: str, delay: float | None = None, **limits: Unpack[WaitLimits]
+        self,
+        job_id: str,
+        delay: float | None = None,
+        *,
+        on_change: OnChange | None = None,
+        **limits: Unpack[WaitLimits],
     ) -> dict[str, Any]:
         """Wait until the job runs or has already ended.
 
@@ -411,6 +431,7 @@ class BatchClient:
             job_id: A job's id or ARN.
             delay: Seconds before the first check, give or take one; None for the client's, which is as soon as that
                 can be without a call for each of many waits.
+            on_change: As for `poll_job_status`.
             limits: ``backoff``, ``max_retries`` and ``status_retries`` as for the client, for this wait alone.
 
         Returns:
@@ -420,10 +441,15 @@ class BatchClient:
             MaxRetriesExceededError: ``max_retries`` + 1 checks did not see it run; and the errors of `poll_job_status`.
         """
         awaited = (self.RUNNING_STATE, *self._terminal_states)
-        return (await self._poll(job_id, delay, awaited, limits)).description()
+        return (await self._poll(job_id, delay, awaited, limits, on_change)).description()
 
     async def poll_for_job_complete(
-        self, job_id: str, delay: float | None = None, **limits: Unpack[WaitLimits]
+        self,
+        job_id: str,
+        delay: float | None = None,
+        *,
+        on_change: OnChange | None = None,
+        **limits: Unpack[WaitLimits],
     ) -> dict[str, Any]:
         """Wait until the job has ended, as SUCCEEDED or FAILED.
 
@@ -432,13 +458,15 @@ class BatchClient:
         Returns:
             The final description.
         """
-        return (await self._poll(job_id, delay, self._terminal_states, limits)).description()
+        return (await self._poll(job_id, delay, self._terminal_states, limits, on_change)).description()
 
     async def wait_for_job(
         self,
         job_id: str,
         delay: float | None = None,
         get_batch_log_fetcher: GetBatchLogFetcher | None = None,
+        *,
+        on_change: OnChange | None = None,
         **limits: Unpack[WaitLimits],
     ) -> dict[str, Any]:
         """Wait until the job runs, then until it has ended.
@@ -453,6 +481,7 @@ class BatchClient:
                 ``stop`` and ``join``, called as Airflow calls them: the last two when the wait is over, however it
                 ends. It and they may be coroutine functions; a ``join`` that blocks does so in a thread, and keeps the
                 process from exiting if it never returns.
+            on_change: As for `poll_job_status`.
             limits: ``backoff``, ``max_retries`` (for each of the two) and ``status_retries`` as for the client, for
                 this wait alone.
 
@@ -463,7 +492,9 @@ class BatchClient:
             MaxRetriesExceededError: ``max_retries`` + 1 checks did not see it run, or then end; and the errors of
                 `poll_job_status`.
         """
-        job = await self.poll_for_job_running(job_id, delay, **limits)
+        # One for both, so that the second does not begin anew.
+        on_change = self._changes(on_change)
+        job = await self.poll_for_job_running(job_id, delay, on_change=on_change, **limits)
         job_id, status = job["jobId"], job["status"]
         if status not in self._terminal_states:
             # The wait may last for days, and a description takes more memory than all else of it.
@@ -479,7 +510,7 @@ class BatchClient:
             pause, awaited = self._pause(delay), self._terminal_states
             # PENDING if it is the parent of an array job.
             last_status = JobStatus.__members__.get(status)
-            result = await self._wait(job_id, pause, awaited, limits, last_status=last_status)
+            result = await self._wait(job_id, pause, awaited, limits, on_change, last_status=last_status)
             return result.description()
 
     async def check_job_success(self, job_id: str, *, status_retries: float | None = None) -> bool:
@@ -663,14 +694,19 @@ class BatchClient:
         return await end(operation, parse_job_id(job_id), reason, pause=self.exponential_delay)
 
     def _poll(
-        self, job_id: str, delay: float | None, match_status: Collection[str], limits: WaitLimits
+        self,
+        job_id: str,
+        delay: float | None,
+        match_status: Collection[str],
+        limits: WaitLimits,
+        on_change: OnChange | None,
     ) -> Coroutine[Any, Any, WaitResult]:
         self._supervisor.check_open(job_id)
         window = self._pause(delay)
         if window is None:
             drawn = _drawn_pause(None, self.DEFAULT_DELAY_MIN, self.DEFAULT_DELAY_MAX)
             window = self._supervisor.coalescer.window_of_first_check(drawn.latest)
-        return self._wait(job_id, window, match_status, limits)
+        return self._wait(job_id, window, match_status, limits, on_change)
 
     def _pause(self, delay: float | None) -> Window | None:
         """The pause before a first check, as a window so that jobs can share calls; None if none was asked for."""
@@ -690,6 +726,7 @@ class BatchClient:
         window: Window | None,
         match_status: Collection[str] | None,
         limits: WaitLimits,
+        on_change: OnChange | None = None,
         *,
         absent_windows: Sequence[Window] | None = None,
         last_status: str | None = None,
@@ -698,7 +735,16 @@ class BatchClient:
         rules = self._rules(match_status, limits)
         rules["absent_windows"], rules["last_status"] = absent_windows, last_status
         self._supervisor.check_open(job_id)
-        return wait_for(self._supervisor.coalescer, parse_job_id(job_id), window, **rules)
+        changes = self._changes(on_change)
+        return wait_for(self._supervisor.coalescer, parse_job_id(job_id), window, changes, **rules)
+
+    def _changes(self, on_change: OnChange | None) -> Changes | None:
+        """What tells ``on_change`` of changes, if there is one; another wait may have made it already."""
+        if on_change is None or isinstance(on_change, Changes):
+            return on_change
+        require_on_change(on_change)
+        self._supervisor.check_open()
+        return Changes(on_change, self._supervisor.coalescer.report)
 
 
 def _drawn_pause(delay: float | None, least: float, most: float) -> Window:

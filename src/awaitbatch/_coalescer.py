@@ -17,6 +17,7 @@ import anyio
 import anyio.lowlevel
 
 from awaitbatch._call_time import call_time
+from awaitbatch._changes import job_changed, milliseconds
 from awaitbatch._core.backoff import Window
 from awaitbatch._core.connections import Use
 from awaitbatch._core.outcomes import MATCHED, Failure, FailureKind, Outcome, Reason
@@ -36,6 +37,7 @@ from awaitbatch.instrumentation._log import write_log
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from awaitbatch._changes import OnChange
     from awaitbatch._core.connections import Connections
     from awaitbatch._core.requests import Call, Delivery
     from awaitbatch._first_answer import FirstAnswer
@@ -53,9 +55,6 @@ _BETWEEN_FIRST_CHECKS: Final = 0.5
 each would make a call for each."""
 
 _CLOSED: Final = Outcome(Reason.CLOSED)
-
-_LAST_MOMENT: Final = 1 << 53
-"""In epoch milliseconds. Greater numbers are no times, and might not fit into a float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +192,10 @@ class DescribeCoalescer:
     async def end(self, watches: Sequence[Watch]) -> None:
         """End watches of one owner with `Reason.CLOSED`; if it is cancelled, all have ended nevertheless."""
         await for_each_whatever_comes(watches, partial(self._end_as_closed, _CLOSED), _RESUMED_AT_ONCE)
+
+    def report(self, on_change: OnChange, event: JobChanged, error: BaseException) -> None:
+        """Say that the function of a wait failed on an event; see `Observers.report`."""
+        self._observers.report("on_change", on_change, event, error)
 
     async def run(self) -> None:
         """Send calls until cancelled."""
@@ -342,9 +345,13 @@ class DescribeCoalescer:
             await _decide_rest(call, deliveries)
             self._notify_call_ended(call, "answered", sent_at, deliveries)
             if changes and self._observers.want(JobChanged):
+                # The log has no use for descriptions.
+                has_readers = bool(self._observers.others)
                 for job_id, before, after, reason in changes:
                     try:
-                        self._observers.notify(_job_changed(heads[job_id], before, after, reason, seen_at))
+                        item = response.description(job_id) if has_readers else None
+                        event = job_changed(heads[job_id], before, after, reason, seen_at, item=item)
+                        self._observers.notify(event)
                     except Exception as error:  # noqa: BLE001
                         text = "AWS Batch job (%s) has changed, but observers cannot be notified: %s"
                         write_log(logging.ERROR, text, one_line(job_id), error_line(error))
@@ -409,9 +416,11 @@ class DescribeCoalescer:
             # The owner of another watch, who heard before, has taken it back.
             return
         try:
-            item = None
-            if response is not None and (outcome is MATCHED or outcome is None):
-                item = response.description(watch.job_id) if watch.job_id in response.heads else None
+            item = head = None
+            if response is not None and (outcome is MATCHED or outcome is None or watch.wants_changes):
+                head = response.heads.get(watch.job_id)
+                if head is not None and head.status is not None:
+                    item = response.description(watch.job_id)
             watch.deliver(watch, outcome, item)
             if outcome is not None and self._observers.hear_of_waits:
                 head = response.heads.get(watch.job_id) if response is not None else None
@@ -455,7 +464,7 @@ class DescribeCoalescer:
     def _notify_wait_ended(
         self, watch: Watch, reason: Reason, head: JobHead | None = None, seen_at: int = 0
     ) -> None:
-        stopped_at = _milliseconds(head.stopped_at) if head and head.status in TERMINAL else None
+        stopped_at = milliseconds(head.stopped_at) if head and head.status in TERMINAL else None
         event = WaitEnded(
             job_id=watch.job_id,
             kind="describe" if watch.one_shot else "poll",
@@ -484,28 +493,6 @@ def _unreadable(error: BaseException) -> Outcome:
     text, advice = f"unreadable: {error_line(error)}", "describe it again, or report this as a bug"
     failure = Failure(FailureKind.PERMANENT, "UnreadableJob", 200, text, error, advice=advice)
     return Outcome(Reason.FAILED, failure)
-
-
-def _job_changed(
-    head: JobHead, before: str | None, after: str, reason: str | None, seen_at: int
-) -> JobChanged:
-    return JobChanged(
-        job_id=head.job_id,
-        before=before,
-        after=after,
-        # While an attempt is under way, it is not on record yet.
-        attempt=head.attempts_ended + (after not in TERMINAL),
-        created_at=_milliseconds(head.created_at),
-        started_at=_milliseconds(head.started_at),
-        stopped_at=_milliseconds(head.stopped_at),
-        seen_at=seen_at,
-        reason=reason,
-    )
-
-
-def _milliseconds(value: object) -> int | None:
-    """A time as AWS gives it, if it is one."""
-    return value if type(value) is int and abs(value) < _LAST_MOMENT else None
 
 
 def _is_being_cancelled() -> bool:

@@ -210,10 +210,15 @@ def _is_backoff(given: object) -> bool:
 
 
 def _are_observers(given: object) -> bool:
-    return isinstance(given, list | tuple) and all(map(_is_observer, given))
+    return isinstance(given, list | tuple) and all(map(_can_hear, given))
 
 
-def _is_observer(given: object) -> bool:
+def require_on_change(given: object) -> None:
+    """Refuse what cannot be told of changes, as `require` does."""
+    require(_can_hear, "on_change", given, "a function that takes an event, not an async one")
+
+
+def _can_hear(given: object) -> bool:
     if isinstance(given, type) or not callable(given):
         return False
     # Of an object, its method is what may be a coroutine function.

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from awaitbatch._core.text import shown
+from awaitbatch._core.text import one_line, shown
 from awaitbatch.errors import InvalidJobIdError
 
 
@@ -162,6 +162,16 @@ class JobHead(msgspec.Struct, gc=False, rename="camel"):
         attempts = _LAST_ATTEMPT if self.status in TERMINAL else self.attempts_ended
         return (attempts, _RANKS.get(self.status or "", len(_RANKS)))
 
+    @property
+    def progress(self) -> dict[str, int] | None:
+        """How many children are in which state, of the parent of an array job; None for any other job."""
+        counts = _counts_of_children(self.array_properties) if self.array_properties else {}
+        return {
+            status if status in _RANKS else one_line(status): count
+            for status, count in counts.items()
+            if type(count) is int
+        } or None
+
 
 class _ArrayProperties(msgspec.Struct, gc=False, rename="camel"):
     status_summary: dict[str, Any] | None = None
@@ -173,12 +183,27 @@ _HAVE_RUN: Final = (JobStatus.RUNNING, *TERMINAL)
 
 
 def _have_children_run(array_properties: msgspec.Raw) -> bool:
-    try:
-        children = _decode_array_properties(array_properties).status_summary or {}
-    except UNDECODABLE:
-        return False
+    children = _counts_of_children(array_properties)
     counts = (children.get(status) for status in _HAVE_RUN)
     return any(type(count) is int and count > 0 for count in counts)
+
+
+def _counts_of_children(array_properties: msgspec.Raw) -> dict[str, Any]:
+    try:
+        return _decode_array_properties(array_properties).status_summary or {}
+    except UNDECODABLE:
+        return {}
+
+
+_decode_head = msgspec.json.Decoder(JobHead).decode
+
+
+def progress_in(item: bytes) -> dict[str, int] | None:
+    """The `JobHead.progress` of a description, given as JSON."""
+    try:
+        return _decode_head(item).progress
+    except UNDECODABLE:
+        return None
 
 
 def decode_description(item: bytes) -> dict[str, Any]:

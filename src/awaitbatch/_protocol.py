@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from typing import Unpack
 
+    from awaitbatch._changes import OnChange
     from awaitbatch._client import WaitLimits
     from awaitbatch._log_fetchers import GetBatchLogFetcher
 
@@ -28,17 +29,32 @@ class BatchProtocol(Protocol):
         """The descriptions of any number of jobs, as ``{"jobs": [...]}``."""
 
     async def poll_job_status(
-        self, job_id: str, match_status: Collection[str], **limits: Unpack[WaitLimits]
+        self,
+        job_id: str,
+        match_status: Collection[str],
+        *,
+        on_change: OnChange | None = None,
+        **limits: Unpack[WaitLimits],
     ) -> bool:
         """True once the job has one of the states."""
 
     async def poll_for_job_running(
-        self, job_id: str, delay: float | None = None, **limits: Unpack[WaitLimits]
+        self,
+        job_id: str,
+        delay: float | None = None,
+        *,
+        on_change: OnChange | None = None,
+        **limits: Unpack[WaitLimits],
     ) -> dict[str, Any]:
         """The job's description once it, or a child of it, runs or has ended."""
 
     async def poll_for_job_complete(
-        self, job_id: str, delay: float | None = None, **limits: Unpack[WaitLimits]
+        self,
+        job_id: str,
+        delay: float | None = None,
+        *,
+        on_change: OnChange | None = None,
+        **limits: Unpack[WaitLimits],
     ) -> dict[str, Any]:
         """The job's description once it has ended."""
 
@@ -47,6 +63,8 @@ class BatchProtocol(Protocol):
         job_id: str,
         delay: float | None = None,
         get_batch_log_fetcher: GetBatchLogFetcher | None = None,
+        *,
+        on_change: OnChange | None = None,
         **limits: Unpack[WaitLimits],
     ) -> dict[str, Any]:
         """The job's final description, once it has run and ended."""

@@ -67,7 +67,7 @@ class DescribeJobsResponse:
             heads = _decode_heads(body).jobs
         if heads is None:
             self._body, self._items = _split(body)
-            heads = [_decode_leniently(item) for item in self._items]
+            heads = [decode_head(item) for item in self._items]
         self._all_heads = heads
         self.heads = {head.job_id: head for head in self._all_heads}
         if len(self.heads) < len(self._all_heads):
@@ -147,8 +147,11 @@ def _with_whole_characters(body: bytes) -> bytes:
         return body
 
 
-def _decode_leniently(item: msgspec.Raw) -> JobHead:
-    """A job in a form that nobody foresaw must not hide the others of the response, nor count as absent."""
+def decode_head(item: msgspec.Raw | bytes) -> JobHead:
+    """The head of one job, in whatever form.
+
+    A job in a form that nobody foresaw must not hide the others of the response, nor count as absent.
+    """
     with contextlib.suppress(*UNDECODABLE):
         head = _decode_head(item)
         head.status = head.status and _clean_status(head.status)

@@ -239,6 +239,7 @@ class OwnWatches:
         self._is_closed = False
         self.statistics = coalescer.statistics
         self.window_of_first_check = coalescer.window_of_first_check
+        self.report = coalescer.report
 
     def add(self, watch: Watch, window: Window) -> None:
         """See `DescribeCoalescer.add`."""

@@ -6,9 +6,9 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from awaitbatch._core.outcomes import Outcome
+from awaitbatch._core.outcomes import MATCHED, Outcome
 from awaitbatch._core.text import shown
-from awaitbatch._core.watch import Watch
+from awaitbatch._core.watch import AttentiveWatch, Watch
 from awaitbatch._jobs import parse_job_id
 from awaitbatch._results import WaitResult
 from awaitbatch._slices import for_each
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Unpack
 
+    from awaitbatch._changes import Changes
     from awaitbatch._core.backoff import Window
     from awaitbatch._core.watch import Rules
 
@@ -54,7 +55,11 @@ async def parse_job_ids(job_ids: Iterable[object]) -> list[str]:
 
 
 async def wait_for(
-    coalescer: Coalescer, job_id: str, window: Window | None, **rules: Unpack[Rules]
+    coalescer: Coalescer,
+    job_id: str,
+    window: Window | None,
+    changes: Changes | None = None,
+    **rules: Unpack[Rules],
 ) -> WaitResult:
     """Wait until a job is seen as awaited, or will not be.
 
@@ -62,10 +67,14 @@ async def wait_for(
         coalescer: Who checks the job.
         job_id: The job.
         window: When to check first, in seconds from now; None if another wait has just checked, and this one goes on.
+        changes: Hears of each change of the job on the way and at the end.
         rules: See `Rules`.
     """
     ended: asyncio.Future[tuple[Outcome, bytes | None]] = asyncio.get_running_loop().create_future()
-    watch = Watch(job_id, partial(_set_ended, ended), **rules)
+    if changes is None:
+        watch = Watch(job_id, partial(_set_ended, ended), **rules)
+    else:
+        watch = AttentiveWatch(job_id, partial(_note_and_set_ended, changes, ended), **rules)
     # The frame lives as long as the wait, and there may be a hundred thousand.
     del rules
     first = watch.scheduled() if window is None else window
@@ -89,6 +98,19 @@ def _set_ended(
     # The watch is no part of the result: it refers to the future, so only the garbage collector would end it.
     if outcome is not None and not ended.done():
         ended.set_result((outcome, item))
+
+
+def _note_and_set_ended(
+    changes: Changes,
+    ended: asyncio.Future[tuple[Outcome, bytes | None]],
+    watch: Watch,
+    outcome: Outcome | None,
+    item: bytes | None,
+) -> None:
+    # Who is being cancelled hears of nothing more.
+    if item is not None and not ended.done():
+        changes.note(item)
+    _set_ended(ended, watch, outcome, item if outcome is MATCHED else None)
 
 
 async def wait_for_all(

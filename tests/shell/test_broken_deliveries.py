@@ -145,7 +145,7 @@ async def test_a_change_of_which_nobody_can_be_notified(
     def broken(*_: object) -> None:
         raise RecursionError
 
-    monkeypatch.setattr("awaitbatch._coalescer._job_changed", broken)
+    monkeypatch.setattr("awaitbatch._coalescer.job_changed", broken)
     async with make_client(FaultyTransport(make_server(), ended), observers=[lambda _: None]) as client:
         results = await asyncio.gather(*(outcome(client.poll_for_job_complete(job_id, 0)) for job_id in "ab"))
     assert [result["jobId"] for result in results] == ["a", "b"]
@@ -171,8 +171,8 @@ async def test_an_observer_that_ends_the_program() -> None:
             add(client, job_id, deliver)
         call = coalescer._windows.take(asyncio.get_running_loop().time() + 1)
         assert call is not None
-        coalescer._observers._others = ((0, exits),)
+        coalescer._observers.others = ((0, exits),)
         with pytest.raises(SystemExit):
             await coalescer._on_answer(call, DescribeJobsResponse(ended(1, call.job_ids)), 0.0)
-        coalescer._observers._others = ()
+        coalescer._observers.others = ()
     assert heard == ["a", "b"]

@@ -385,9 +385,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for kind in (JobChanged, JobMissing, WaitEnded):
         count = {"__post_init__": lambda event: names.append(type(event).__name__)}
         counted = msgspec.defstruct(
-            kind.__name__, [], bases=(kind,), namespace=count, frozen=True, kw_only=True, gc=False
+            kind.__name__, [], bases=(kind,), namespace=count, frozen=True, kw_only=True
         )
-        for module in ("awaitbatch._coalescer", "awaitbatch.instrumentation._log"):
+        for module in ("awaitbatch._coalescer", "awaitbatch._changes", "awaitbatch.instrumentation._log"):
             monkeypatch.setattr(f"{module}.{kind.__name__}", counted, raising=False)
     return names
 

@@ -56,6 +56,10 @@ class Observation(Protocol):
         """Whether an array job may be taken for a job in one of these states, whatever its status."""
 
     @property
+    def progress(self) -> object:
+        """How many children of an array job are in which state; None for any other job."""
+
+    @property
     def order(self) -> tuple[int, int]:
         """Orders observations of one job by how far it had come."""
 

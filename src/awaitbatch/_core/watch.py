@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, Required, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Required, TypedDict
 
 from awaitbatch._core.backoff import Backoff, Window
 from awaitbatch._core.outcomes import MATCHED, UNREACHABLE, Failure, FailureKind, Outcome, Reason
-from awaitbatch._core.requests import Decision, Observation, Request
+from awaitbatch._core.requests import Decision, Deliver, Observation, Request
 from awaitbatch._core.text import one_line, quantity
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class Watch(Request):
         match_status: See `Rules`, as for all that follow.
 
     Attributes:
+        wants_changes: Whether it wants the description at each change too, whatever else the answer means to it.
         match_status: The awaited states; None takes any.
         checks: Checks by a poll that did not see the job as awaited.
         failures: Calls that failed a one-shot describe.
@@ -85,6 +86,8 @@ class Watch(Request):
         "last_status",
         "match_status",
     )
+
+    wants_changes: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -134,7 +137,7 @@ class Watch(Request):
             return self._checked()
         return self.on_seen_early(observation) or self._checked()
 
-    def on_seen_early(self, observation: Observation) -> Outcome | None:
+    def on_seen_early(self, observation: Observation) -> Decision:
         """Ends if the status is the awaited one, or can never be."""
         status, awaited = observation.status, self.match_status
         if status is None:
@@ -223,3 +226,35 @@ class Watch(Request):
                 error,
             )
         return Outcome(Reason.BROKEN, failure)
+
+
+class AttentiveWatch(Watch):
+    """A watch that has the description delivered whenever the job may have changed, until it ends."""
+
+    __slots__ = ("_seen",)
+
+    wants_changes: ClassVar[bool] = True
+
+    def __init__(self, *arguments: Any, **rules: Any) -> None:  # noqa: ANN401
+        super().__init__(*arguments, **rules)
+        self._seen: tuple[object, ...] = ()
+
+    def on_seen(self, observation: Observation) -> Decision:
+        """As any watch, and a delivery if there is something new."""
+        if observation.status is None:
+            return super().on_seen(observation)
+        decision = super().on_seen_early(observation) or self._checked()
+        is_news = self._is_news(observation)
+        return Deliver(decision) if is_news and isinstance(decision, Window) else decision
+
+    def on_seen_early(self, observation: Observation) -> Decision:
+        """The same, keeping the window."""
+        decision = super().on_seen_early(observation)
+        is_news = observation.status is not None and self._is_news(observation)
+        return Deliver(None) if is_news and decision is None else decision
+
+    def _is_news(self, observation: Observation) -> bool:
+        """Whether something is as it was not before; the owner knows whether that is a change."""
+        seen = (observation.status, observation.status_reason, observation.progress)
+        is_news, self._seen = seen != self._seen, seen
+        return is_news

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import msgspec
+
+from awaitbatch._jobs import UNDECODABLE, decode_description, progress_in
 
 if TYPE_CHECKING:
     from awaitbatch._core.outcomes import Failure
@@ -182,11 +185,15 @@ class TerminationUnclaimed(Event, frozen=True, kw_only=True, gc=False):
     error: str
 
 
-class JobChanged(Event, frozen=True, kw_only=True, gc=False):
+class JobChanged(Event, frozen=True, kw_only=True, gc=True, dict=True):
     """A poll has seen a job in another state than before, or in the same one for another reason.
 
-    It comes once for each job, state and reason, however many waits there are, one after the other too (as long as the
-    job is one of the last 20,000 that were awaited). What only a describe has seen makes no event.
+    Observers hear of it once for each job, state and reason, however many waits there are, one after the other too (as
+    long as the job is one of the last 20,000 that were awaited). What only a describe has seen makes no event. The
+    ``on_change`` of a wait hears of what that wait sees, and also of the progress of an array job.
+
+    The event keeps the description of the job, 2 to 4 KB of JSON, for `job` and `progress`. If you keep many events,
+    keep what you need of them instead.
 
     Attributes:
         job_id: The job.
@@ -210,6 +217,45 @@ class JobChanged(Event, frozen=True, kw_only=True, gc=False):
     stopped_at: int | None
     seen_at: int
     reason: str | None = None
+
+    # No member, so that representations, comparisons and what is made of an event for another system leave it out.
+    _item: ClassVar[bytes | None] = None
+
+    @classmethod
+    def of(cls, item: bytes | None, **members: Any) -> Self:  # noqa: ANN401
+        """The event with these members that keeps a description, given as JSON."""
+        event = cls(**members)
+        if item is not None:
+            vars(event)["_item"] = item
+        return event
+
+    @property
+    def job(self) -> dict[str, Any]:
+        """The job's description when the change was seen, as botocore gives it; decoded anew each time.
+
+        Raises:
+            ValueError: It cannot be read, or the event was made by somebody else, without one.
+        """
+        if self._item is not None:
+            with suppress(*UNDECODABLE):
+                return decode_description(self._item)
+        message = f"AWS Batch job ({self.job_id}): this JobChanged has no description that can be read"
+        raise ValueError(message)
+
+    @property
+    def progress(self) -> dict[str, int] | None:
+        """How many children of an array job are in which state; None for any other job."""
+        return None if self._item is None else progress_in(self._item)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_job_changed, (self._item, msgspec.structs.asdict(self)))
+
+
+def _job_changed(item: bytes | None, members: dict[str, Any]) -> JobChanged:
+    return JobChanged.of(item, **members)
 
 
 class JobMissing(Event, frozen=True, kw_only=True, gc=False):

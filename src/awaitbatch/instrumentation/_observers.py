@@ -6,14 +6,14 @@ import itertools
 import logging
 from collections import Counter
 from types import BuiltinMethodType, FunctionType, MethodType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from awaitbatch._core.text import error_line, one_line
 from awaitbatch.instrumentation._events import ClientClosed, WaitEnded
 from awaitbatch.instrumentation._log import write_log
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from awaitbatch.instrumentation._events import Event, Observer
     from awaitbatch.instrumentation._log import LogObserver
@@ -23,24 +23,25 @@ class Observers:
     """The log, and whoever else wants to hear of events.
 
     Attributes:
+        others: All but the log, with numbers.
         hear_of_waits: Whether anybody wants a `WaitEnded`; as `want` says, but it is asked for each wait.
     """
 
     def __init__(self, log: LogObserver, others: Sequence[Observer]) -> None:
         self._log = log
         self._numbers = itertools.count()
-        self._others = tuple(zip(self._numbers, others, strict=False))
+        self.others = tuple(zip(self._numbers, others, strict=False))
         self.hear_of_waits = self.want(WaitEnded)
         # How many of those who share a client have named an observer.
         self._named: Counter[Hashable] = Counter(map(_identity, others))
         self._is_closed = False
-        self._reported: set[tuple[int, type[BaseException]]] = set()
+        self._reported: set[tuple[Hashable, type[BaseException]]] = set()
 
     def add(self, others: Sequence[Observer]) -> None:
         """Let others hear of events, too; one that hears of them already does so once, as before."""
         for observer in others:
             if not self._named[_identity(observer)]:
-                self._others += ((next(self._numbers), observer),)
+                self.others += ((next(self._numbers), observer),)
             self._named[_identity(observer)] += 1
         self.hear_of_waits = self.want(WaitEnded)
 
@@ -51,12 +52,12 @@ class Observers:
             self._named[identity] -= 1
             if not self._named[identity]:
                 del self._named[identity]
-                self._others = tuple(other for other in self._others if _identity(other[1]) != identity)
+                self.others = tuple(other for other in self.others if _identity(other[1]) != identity)
         self.hear_of_waits = self.want(WaitEnded)
 
     def want(self, kind: type[Event]) -> bool:
         """Whether anybody would use events of a kind that comes once a job; if not, they need not be made."""
-        return bool(self._others) or self._log.wants(kind)
+        return bool(self.others) or self._log.wants(kind)
 
     def notify(self, event: Event) -> None:
         """Hand an event to all, one after the other; what one of them raises hurts nobody. None follows the close."""
@@ -64,24 +65,40 @@ class Observers:
             return
         self._is_closed = isinstance(event, ClientClosed)
         self._log(event)
-        for number, observer in self._others:
+        for number, observer in self.others:
             try:
                 observer(event)
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:  # noqa: BLE001
                 # Not even a CancelledError is ours: nothing is awaited here.
-                self._report(number, observer, event, error)
+                self.report("observer", observer, event, error, number)
 
-    def _report(self, number: int, observer: Observer, event: Event, error: BaseException) -> None:
-        kind = (number, type(error))
+    def report(
+        self,
+        role: str,
+        function: Callable[[Any], object],
+        event: Event,
+        error: BaseException,
+        number: int | None = None,
+    ) -> None:
+        """Say once of each kind of error that a function failed on an event.
+
+        Args:
+            role: What the function is to us.
+            function: The function, or an object that can be called.
+            event: What it was called with.
+            error: What it raised.
+            number: Tells it from others; if not given, all of one name are one, such as closures of each wait.
+        """
+        # Of a user's own object not even the name can be trusted.
+        named = function if isinstance(function, FunctionType | MethodType) else type(function)
+        shown = one_line(named.__qualname__)
+        kind = (shown if number is None else number, type(error))
         if kind not in self._reported:
             self._reported.add(kind)
-            text = "the observer %s failed on a %s: %s; more errors like this are not logged"
-            # Of a user's own object not even the name can be trusted.
-            named = observer if isinstance(observer, FunctionType | MethodType) else type(observer)
-            shown = one_line(named.__qualname__)
-            write_log(logging.WARNING, text, shown, type(event).__name__, error_line(error))
+            text = "the %s %s failed on a %s: %s; more errors like this are not logged"
+            write_log(logging.WARNING, text, role, shown, type(event).__name__, error_line(error))
 
 
 def _identity(observer: Observer) -> Hashable:
