@@ -10,7 +10,7 @@ import msgspec
 from awaitbatch.testing import LifeCycle
 from awaitbatch.testing._model.account import Account
 from awaitbatch.testing._model.batch import BatchModel
-from awaitbatch.testing._model.requests import ArrayProperties, DescribeJobs, SubmitJob
+from awaitbatch.testing._model.requests import ArrayProperties, DescribeJobs, JobDependency, SubmitJob
 
 LIVES = {
     "new": LifeCycle(submitted=1e6),
@@ -37,8 +37,10 @@ def describe_jobs() -> bytes:
         job_definition="worker:3",
         parameters={"input": 's3://bucket/"ünïcode"\\n'},
         tags={"Team": "😀"},
-        depends_on=[{"jobId": "other", "type": "N_TO_N"}],
+        depends_on=[JobDependency(job_id="other")],
     )
+    done = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=0)
+    model.add_job(SubmitJob(job_name="other", job_queue="queue"), 0.0, job_id="other", life_cycle=done)
     for job_id, life in LIVES.items():
         model.add_job(submission, 0.0, job_id=job_id, life_cycle=life)
     array = SubmitJob(

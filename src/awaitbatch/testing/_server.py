@@ -38,8 +38,8 @@ class BatchServer(BatchService):
     Or in process, in place of the network and on the event loop's own clock, with `transport`.
 
     Jobs pass through their states by themselves, as their `LifeCycle` says; `SubmitJob` may choose one by its
-    ``parameters`` (`LifeCycle.to_parameters`). Any job queue and job definition exists. Dependencies between
-    jobs, multi-node jobs, EKS and the filters of ListJobs are not modelled.
+    ``parameters`` (`LifeCycle.to_parameters`). Any job queue and job definition exists. A parameter that is not
+    modelled is refused; docs/testing.md lists what is.
 
     Args:
         clock: Gives the time in seconds; epoch seconds make the times in descriptions real ones.

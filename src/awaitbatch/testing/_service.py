@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+import msgspec
+
 from awaitbatch.testing._model.faults import (
     JOB_FAULTS,
     THROTTLES,
@@ -16,14 +18,22 @@ from awaitbatch.testing._model.faults import (
     FaultRule,
     error_of,
 )
-from awaitbatch.testing._model.requests import OPERATIONS, ArrayProperties, DescribeJobs, SubmitJob, decode
+from awaitbatch.testing._model.requests import (
+    OPERATIONS,
+    ArrayProperties,
+    DescribeJobs,
+    JobDependency,
+    NodeOverrides,
+    SubmitJob,
+    decode,
+)
 from awaitbatch.testing._model.response_faults import corrupt_body, corrupt_jobs
 from awaitbatch.testing._model.service_error import ServiceError, too_many_requests, unknown_operation
 from awaitbatch.testing._model.statistics import ServerStatistics
 from awaitbatch.testing._model.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from random import Random
 
     from awaitbatch._jobs import JobStatus
@@ -267,31 +277,47 @@ class BatchService:
         parameters: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
         array_size: int | None = None,
+        nodes: int | None = None,
+        children: Mapping[int, LifeCycle] | None = None,
+        depends_on: Sequence[str | Mapping[str, str]] = (),
+        share_identifier: str | None = None,
     ) -> str:
         """Add a job as if it had been submitted now, and return its id.
 
         Args:
             job_id: The id to give it; by default one is drawn.
-            life_cycle: What becomes of it; by default what its parameters or else the server says.
+            life_cycle: What becomes of it, and of its children; by default what its parameters or else the server says.
             job_name: Its name.
             job_queue: The name or ARN of its queue.
             job_definition: The name or ARN of its definition.
             parameters: The parameters of its submission.
             tags: The tags of its submission.
             array_size: The number of children, if it is an array job.
+            nodes: The number of nodes, if it is a multi-node job; the first is the main node.
+            children: What becomes of single children or nodes, by their index, if it is something else.
+            depends_on: The ids of jobs that have to succeed first, or dependencies as SubmitJob has them, such as
+                ``{"type": "SEQUENTIAL"}`` and ``{"jobId": …, "type": "N_TO_N"}``.
+            share_identifier: Its share identifier.
 
         Raises:
-            ValueError: The id is malformed or taken, or the parameters are no life cycle.
+            ValueError: The id is malformed or taken, the parameters are no life cycle, there are not so many children,
+                or it depends on what does not exist.
         """
+        dependencies = [{"jobId": one} if isinstance(one, str) else one for one in depends_on]
         submission = SubmitJob(
             job_name=job_name,
             job_queue=job_queue,
             job_definition=job_definition,
             parameters=dict(parameters or {}),
             tags=dict(tags or {}),
-            array_properties=None if array_size is None else ArrayProperties(size=array_size),
+            array_properties=ArrayProperties(size=array_size),
+            node_overrides=NodeOverrides(num_nodes=nodes),
+            depends_on=msgspec.convert(dependencies, list[JobDependency]),
+            share_identifier=share_identifier,
         )
-        return self._model.add_job(submission, self._clock(), job_id=job_id, life_cycle=life_cycle).job_id
+        return self._model.add_job(
+            submission, self._clock(), job_id=job_id, life_cycle=life_cycle, children=children
+        ).job_id
 
     def forget_job(self, job_id: str) -> None:
         """Let a job vanish from all responses, as AWS does some days after its end; unknown ids are ignored."""

@@ -15,14 +15,16 @@ from uuid import UUID
 import msgspec
 
 from awaitbatch._jobs import JobStatus
-from awaitbatch.testing._model.description import encode_description, summarize
-from awaitbatch.testing._model.job import NOT_STARTED, Job, Stop, Timeline
-from awaitbatch.testing._model.life_cycle import LifeCycle
+from awaitbatch.testing._model.dependencies import resolve
+from awaitbatch.testing._model.description import encode_description, status_reason, summarize
+from awaitbatch.testing._model.job import Job, Stop
+from awaitbatch.testing._model.life_cycle import LifeCycle, ParameterizedLives
+from awaitbatch.testing._model.planning import plan, settle, stop
 from awaitbatch.testing._model.requests import CancelJob, DescribeJobs, ListJobs, SubmitJob, TerminateJob
 from awaitbatch.testing._model.service_error import client_exception, require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from awaitbatch.testing._model.account import Account
     from awaitbatch.testing._model.requests import Call
@@ -35,10 +37,12 @@ _MOST_IDS = 100
 _MOST_SUMMARIES = 1000
 _LONGEST_REASON = 1024
 _ARRAY_SIZES = range(2, 10_001)
+_MOST_ATTEMPTS = 10
+_SHORTEST_TIMEOUT = 60
 
 
 class BatchModel:
-    """The jobs of one account in one region, and the five operations on them.
+    """The jobs of one account in one region, and the operations on them.
 
     Args:
         account: Where everything lies.
@@ -79,10 +83,8 @@ class BatchModel:
                 return self._describe_jobs(request, now)
             case ListJobs():
                 return self._list_jobs(request, now)
-            case CancelJob():
-                return self._cancel_job(request, now)
-            case TerminateJob():
-                return self._terminate_job(request, now)
+            case CancelJob() | TerminateJob():
+                return self._stop_job(request, now)
 
     def add_job(
         self,
@@ -91,24 +93,58 @@ class BatchModel:
         *,
         job_id: str | None = None,
         life_cycle: LifeCycle | None = None,
+        children: Mapping[int, LifeCycle] | None = None,
     ) -> Job:
-        """Add a job, with its children if it is an array; ids and life cycles left open are drawn at random.
+        """Add a job, with its children if it has some; ids and life cycles left open are drawn at random.
+
+        Args:
+            submission: What was submitted.
+            now: When it was.
+            job_id: Its id.
+            life_cycle: What becomes of it, and of all its children.
+            children: What becomes of single children, by their index.
 
         Raises:
-            ValueError: The id is malformed or taken, or the submission's parameters are no life cycle.
+            ValueError: The id is malformed or taken, the submission's parameters are no life cycle, it depends on what
+                does not exist, or it has not so many children.
         """
+        children = children or {}
+        array_size, nodes = submission.array_properties.size, submission.node_overrides.num_nodes
+        size = array_size or nodes or 0
         if job_id is None:
             job_id = str(UUID(int=self._random.getrandbits(128), version=4))
         elif not _JOB_ID.fullmatch(job_id) or job_id in self.jobs:
             message = f"not an id for a new job: {job_id!r}"
             raise ValueError(message)
-        job = self._new_job(submission, now, job_id, life_cycle)
-        if submission.array_properties is not None:
-            for index in range(submission.array_properties.size):
-                child = self._new_job(submission, now, f"{job_id}:{index}", life_cycle)
-                child.parent, child.index = job, index
-                job.children.append(child)
-            job.follow_children()
+        if not all(0 <= index < size for index in children):
+            message = f"the job has {size} children, whose life cycles are given for {sorted(children)}"
+            raise ValueError(message)
+        lives = ParameterizedLives(submission.parameters)
+        lives.check_indices(size)
+        dependencies = resolve(submission, self.jobs)
+        # Nothing is added before all is known to be in order.
+        life_cycles = [
+            children.get(index) or life_cycle or lives.life_cycle(index, self._draw_life_cycle())
+            for index in range(size)
+        ]
+        job = self._new_job(
+            submission, now, job_id, life_cycle or lives.life_cycle(None, self._draw_life_cycle())
+        )
+        job.has_nodes = array_size is None and nodes is not None
+        job.needs = dependencies.whole
+        for index, child_life_cycle in enumerate(life_cycles):
+            child_id = f"{job_id}{'#' if job.has_nodes else ':'}{index}"
+            child = self._new_job(submission, now, child_id, child_life_cycle)
+            child.parent, child.index, child.has_nodes = job, index, job.has_nodes
+            child.needs = dependencies.of_child(job.children)
+            job.children.append(child)
+        if job.has_nodes:
+            job.life_cycle = job.children[0].life_cycle
+        for added in (*job.children, job):
+            plan(added)
+            # A parent follows its children.
+            for need in () if added.children else added.needs:
+                need.dependants.append(added)
         for added in (job, *job.children):
             self.jobs[added.job_id] = added
         return job
@@ -119,18 +155,20 @@ class BatchModel:
         moment = math.nextafter(job.timeline.begins[job.shown], -math.inf)
         return encode_description(job, min(moment, now), self.account, self._description_bytes)
 
-    def _new_job(self, submission: SubmitJob, now: float, job_id: str, life_cycle: LifeCycle | None) -> Job:
-        if life_cycle is None:
-            source = self._default_life_cycle
-            default = source if isinstance(source, LifeCycle) else source(self._random)
-            life_cycle = LifeCycle.from_parameters(submission.parameters, default)
+    def _draw_life_cycle(self) -> LifeCycle:
+        source = self._default_life_cycle
+        return source if isinstance(source, LifeCycle) else source(self._random)
+
+    def _new_job(self, submission: SubmitJob, now: float, job_id: str, life_cycle: LifeCycle) -> Job:
         self._submitted += 1
         return Job(
             job_id=job_id,
             number=self._submitted,
             submission=submission,
-            life_cycle=life_cycle,
-            timeline=Timeline(life_cycle, now),
+            life_cycle=life_cycle.under(
+                submission.retry_strategy.attempts, submission.timeout.attempt_duration_seconds
+            ),
+            begin=now,
         )
 
     def _submit_job(self, request: SubmitJob, now: float) -> bytes:
@@ -140,10 +178,20 @@ class BatchModel:
         )
         require(request.job_queue, "jobQueue is required")
         require(request.job_definition, "jobDefinition is required")
-        array = request.array_properties
+        size, nodes = request.array_properties.size, request.node_overrides.num_nodes
         require(
-            array is None or array.size in _ARRAY_SIZES,
+            size is None or size in _ARRAY_SIZES,
             f"an array job has {_ARRAY_SIZES[0]} to {_ARRAY_SIZES[-1]} children",
+        )
+        require(nodes is None or nodes > 0, "a multi-node job has at least one node")
+        require(size is None or nodes is None, "a job has children or nodes, not both")
+        attempts, seconds = request.retry_strategy.attempts, request.timeout.attempt_duration_seconds
+        require(
+            attempts is None or 0 < attempts <= _MOST_ATTEMPTS, f"a job has 1 to {_MOST_ATTEMPTS} attempts"
+        )
+        require(
+            seconds is None or seconds >= _SHORTEST_TIMEOUT,
+            f"attemptDurationSeconds is at least {_SHORTEST_TIMEOUT}",
         )
         try:
             job = self.add_job(request, now)
@@ -176,16 +224,17 @@ class BatchModel:
     def _description(self, job: Job, now: float) -> bytes:
         stage = job.timeline.stage(now)
         job.shown = max(job.shown, stage)
-        known_stage, encoded = job.encoded
+        reason = status_reason(job, now)
+        known_stage, known_reason, encoded = job.encoded
         # What an array's parent says of its children changes between its own stages.
-        if stage != known_stage or job.children:
+        if stage != known_stage or reason != known_reason or job.children:
             encoded = encode_description(job, now, self.account, self._description_bytes)
-            job.encoded = (stage, encoded)
+            job.encoded = (stage, reason, encoded)
         return encoded
 
     def _list_jobs(self, request: ListJobs, now: float) -> bytes:
         jobs = self._listed(request)
-        status, token = request.job_status, request.next_token or "0"
+        status, token = request.job_status or "RUNNING", request.next_token or "0"
         limit = _MOST_SUMMARIES if request.max_results is None else request.max_results
         require(status in JobStatus.__members__, f"not a jobStatus: {status!r}")
         require(not request.filters, "this model of AWS Batch knows no filters")
@@ -221,23 +270,11 @@ class BatchModel:
                 message = "exactly one of jobQueue, arrayJobId and multiNodeJobId is required"
                 raise client_exception(message)
 
-    def _cancel_job(self, request: CancelJob, now: float) -> bytes:
-        job = self._to_stop(request)
-        if job is not None:
-            stop = Stop("CancelJob", request.reason)
-            for one in job.children or (job,):
-                if one.status(now) in NOT_STARTED:
-                    one.end(now, stop)
-        return b"{}"
-
-    def _terminate_job(self, request: TerminateJob, now: float) -> bytes:
-        job = self._to_stop(request)
-        if job is not None:
-            job.end(now, Stop("TerminateJob", request.reason))
-        return b"{}"
-
-    def _to_stop(self, request: CancelJob | TerminateJob) -> Job | None:
+    def _stop_job(self, request: CancelJob | TerminateJob, now: float) -> bytes:
         require(_JOB_ID.fullmatch(request.job_id), f"jobId is required as a job id: {request.job_id!r}")
         reason = len(request.reason)
         require(0 < reason <= _LONGEST_REASON, f"reason is required, in 1 to {_LONGEST_REASON} characters")
-        return self.jobs.get(request.job_id)
+        job = self.jobs.get(request.job_id)
+        if job is not None:
+            settle(stop(job, Stop(type(request).__name__, request.reason, now)))
+        return b"{}"

@@ -48,7 +48,7 @@ def summarize(job: Job, now: float, account: Account) -> dict[str, Any]:
         "jobDefinition": account.job_definition_arn(job.submission.job_definition),
         "status": job.status(now),
         **_times(job, now),
-        **_status_reason(job, now),
+        **_reasons(job, now),
     }
     if job.status(now) in TERMINAL and "startedAt" in summary:
         summary["container"] = _exit(job, last=True)
@@ -68,35 +68,55 @@ def _describe(job: Job, now: float, account: Account, filler: dict[str, str]) ->
         "jobQueue": account.arn("job-queue", submission.job_queue),
         "status": job.status(now),
         "attempts": _attempts(job, now, account),
-        **_status_reason(job, now),
+        **_reasons(job, now),
         **_times(job, now),
-        "retryStrategy": submission.retry_strategy or _retries(job),
+        "retryStrategy": {
+            "attempts": submission.retry_strategy.attempts or job.life_cycle.attempts,
+            "evaluateOnExit": [],
+        },
         "dependsOn": submission.depends_on,
         "jobDefinition": account.job_definition_arn(submission.job_definition),
         "parameters": submission.parameters,
         "container": _container(job, now, account, filler),
-        "timeout": submission.timeout or {"attemptDurationSeconds": 86400},
+        "timeout": {"attemptDurationSeconds": submission.timeout.attempt_duration_seconds or 86400},
         "tags": {"Project": "awaitbatch", "Environment": "testing", **submission.tags},
-        "propagateTags": True,
+        "propagateTags": submission.propagate_tags,
         "platformCapabilities": ["EC2"],
         "eksAttempts": [],
+        **({} if submission.share_identifier is None else {"shareIdentifier": submission.share_identifier}),
         "isCancelled": job.stop is not None and job.stop.operation == "CancelJob",
         "isTerminated": job.stop is not None and job.stop.operation == "TerminateJob",
     }
-    if job.children:
-        counts = job.children_by_status(now)
-        description["arrayProperties"] = {
-            "statusSummary": {status: counts[status] for status in JobStatus},
-            "statusSummaryLastUpdatedAt": _milliseconds(now),
-            "size": len(job.children),
-        }
+    if job.is_array:
+        description["arrayProperties"] = _array(job, now)
+    elif job.has_nodes:
+        description |= _nodes(job)
     elif job.index is not None:
         description["arrayProperties"] = {"statusSummary": {}, "index": job.index}
     return description
 
 
-def _retries(job: Job) -> dict[str, Any]:
-    return {"attempts": job.life_cycle.attempts, "evaluateOnExit": []}
+def _array(parent: Job, now: float) -> dict[str, Any]:
+    return {
+        "statusSummary": dict(parent.children_by_status(now)),
+        "statusSummaryLastUpdatedAt": _milliseconds(now),
+        "size": len(parent.children),
+    }
+
+
+def _nodes(job: Job) -> dict[str, Any]:
+    """What tells a multi-node job, or one of its nodes, from other jobs; the main node is the first."""
+    if job.index is not None:
+        return {"nodeDetails": {"nodeIndex": job.index, "isMainNode": job.index == 0}}
+    container = {"image": "awaitbatch/worker:1.4.2", "instanceType": "c5.xlarge"}
+    ranges = [{"targetNodes": "0:", "container": container}]
+    return {
+        "nodeProperties": {
+            "numNodes": len(job.children),
+            "mainNode": 0,
+            "nodeRangeProperties": ranges,
+        }
+    }
 
 
 def _times(job: Job, now: float) -> dict[str, int]:
@@ -112,15 +132,18 @@ def _times(job: Job, now: float) -> dict[str, int]:
     return times
 
 
-def _status_reason(job: Job, now: float) -> dict[str, str]:
+def status_reason(job: Job, now: float) -> str | None:
+    """Why a job is in the state that shows now, as far as AWS Batch would say."""
     if job.status(now) not in TERMINAL:
-        return {}
-    if job.stop is not None:
-        return {"statusReason": job.stop.reason}
-    if job.children:
-        failed = job.status(now) is JobStatus.FAILED
-        return {"statusReason": "Array Child Job failed"} if failed else {}
-    return {"statusReason": job.life_cycle.status_reason}
+        return None
+    if job.timeline.reason is not None or job.is_array:
+        return job.timeline.reason
+    return job.life_cycle.status_reason
+
+
+def _reasons(job: Job, now: float) -> dict[str, str]:
+    reason = status_reason(job, now)
+    return {} if reason is None else {"statusReason": reason}
 
 
 def _attempts(job: Job, now: float, account: Account) -> list[dict[str, Any]]:
@@ -143,7 +166,7 @@ def _attempts(job: Job, now: float, account: Account) -> list[dict[str, Any]]:
                 "stoppedAt": _milliseconds(timeline.begins[run + 1]),
                 "statusReason": "Essential container in task exited",
                 "taskProperties": [],
-                **(_status_reason(job, now) if last else {}),
+                **(_reasons(job, now) if last else {}),
             }
         )
     return attempts

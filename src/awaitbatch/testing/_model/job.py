@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,111 +15,150 @@ if TYPE_CHECKING:
     from awaitbatch.testing._model.requests import SubmitJob
 
 NOT_STARTED = frozenset({JobStatus.SUBMITTED, JobStatus.PENDING, JobStatus.RUNNABLE})
+NOT_ENCODED = (-1, None, b"")
 
 
 class Stop(NamedTuple):
-    """A user's order that ended a job: CancelJob or TerminateJob."""
+    """A user's order to end a job.
+
+    Attributes:
+        operation: CancelJob or TerminateJob, also if the bulk operation was called.
+        reason: Its reason.
+        moment: When it was given.
+    """
 
     operation: str
     reason: str
+    moment: float
 
 
-class Timeline:
+class Timeline(NamedTuple):
     """The states of a job and the moments at which they begin, the future included.
 
     The clock decides how much of it shows, so time passes without timers and without work.
+
+    Attributes:
+        begins: When each state begins; ``math.inf`` is never.
+        states: The states.
+        reason: Why it ends FAILED if its life cycle does not say so.
     """
 
-    __slots__ = ("begins", "states")
-
-    def __init__(self, life_cycle: LifeCycle, begin: float) -> None:
-        self.begins: list[float] = []
-        self.states: list[JobStatus] = []
-        for moment, state in life_cycle.history(begin):
-            self.begins.append(moment)
-            self.states.append(state)
+    begins: list[float]
+    states: list[JobStatus]
+    reason: str | None = None
 
     @property
     def end(self) -> float:
         """The moment of the final state, past or future."""
         return self.begins[-1]
 
+    @property
+    def fails(self) -> bool:
+        """Whether the final state, past or future, is FAILED."""
+        return self.states[-1] is JobStatus.FAILED
+
     def stage(self, now: float) -> int:
         """The index of the state that shows now."""
         return max(bisect_right(self.begins, now) - 1, 0)
 
-    def cut(self, now: float, state: JobStatus) -> None:
-        """End now, in that state; what was still to come never happens."""
-        stage = self.stage(now)
-        self.begins[stage + 1 :] = [now]
-        self.states[stage + 1 :] = [state]
+    def status(self, now: float) -> JobStatus:
+        """The state that shows now."""
+        return self.states[self.stage(now)]
+
+    def cut(self, moment: float, state: JobStatus, reason: str | None) -> Timeline:
+        """One that ends at that moment, in that state; what was still to come never happens."""
+        kept = self.stage(moment) + 1
+        if self.states[kept - 1] in TERMINAL:
+            kept -= 1
+        return Timeline([*self.begins[:kept], moment], [*self.states[:kept], state], reason)
+
+
+UNPLANNED = Timeline([], [])
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Job:
-    """One job, array parents and their children included.
+    """One job; the parents of arrays and of nodes, and their children, are jobs too.
 
     Attributes:
         job_id: The job's id.
         number: Orders jobs by their submission.
         submission: The request that made it.
         life_cycle: What was planned for it; `timeline` knows what became of the plan.
-        timeline: Its states.
-        children: The jobs of an array, if it is an array's parent.
-        parent: The array's parent, if it is a child.
-        index: A child's place in its array.
-        stop: Who ended it, if its life cycle did not.
-        encoded: Its description as last encoded, and the stage for which that holds.
+        begin: When it was submitted.
+        timeline: Its states, as `planning` has them.
+        children: The jobs of an array, or the nodes of a multi-node job, if it is the parent of such.
+        parent: The array's or the multi-node job's parent, if it is a child.
+        index: A child's place in its array or among its nodes.
+        has_nodes: Whether its children, or those of its parent, are nodes.
+        needs: The jobs that have to succeed before it leaves PENDING.
+        dependants: The jobs that need it.
+        stop: Who ordered its end, if anybody did.
+        encoded: Its description as last encoded, with the stage and the statusReason for which that holds.
         shown: The furthest stage of its timeline that a description has shown.
+        census: Counts its children by status; None until it is asked for.
     """
 
     job_id: str
     number: int
     submission: SubmitJob
     life_cycle: LifeCycle
-    timeline: Timeline
+    begin: float
+    timeline: Timeline = UNPLANNED
     children: list[Job] = field(default_factory=list)
     parent: Job | None = None
     index: int | None = None
+    has_nodes: bool = False
+    needs: tuple[Job, ...] = ()
+    dependants: list[Job] = field(default_factory=list)
     stop: Stop | None = None
-    encoded: tuple[int, bytes] = (-1, b"")
+    encoded: tuple[int, str | None, bytes] = NOT_ENCODED
     shown: int = 0
+    census: Census | None = None
 
     def status(self, now: float) -> JobStatus:
         """The state that shows now."""
-        return self.timeline.states[self.timeline.stage(now)]
+        return self.timeline.status(now)
 
     def ended_at(self, now: float) -> float | None:
         """The moment at which it ended, or None if it has not."""
         return self.timeline.end if self.status(now) in TERMINAL else None
 
-    def end(self, now: float, stop: Stop) -> None:
-        """End now on a user's order. An array ends with the last of its children."""
-        if self.status(now) in TERMINAL:
-            return
-        self.stop = stop
-        if self.children:
-            for child in self.children:
-                child.end(now, stop)
-            return
-        self.timeline.cut(now, JobStatus.FAILED)
-        self.encoded = (-1, b"")
-        if self.parent is not None:
-            self.parent.follow_children()
-
-    def follow_children(self) -> None:
-        """Plan the end of an array's parent, which stays PENDING until all its children have ended."""
-        end = max(child.timeline.end for child in self.children)
-        failed = any(child.timeline.states[-1] is JobStatus.FAILED for child in self.children)
-        begin = self.timeline.begins[0]
-        pending = min(begin + self.life_cycle.submitted, end)
-        self.timeline.begins = [begin, pending, end]
-        self.timeline.states = [
-            JobStatus.SUBMITTED,
-            JobStatus.PENDING,
-            JobStatus.FAILED if failed else JobStatus.SUCCEEDED,
-        ]
+    @property
+    def is_array(self) -> bool:
+        """Whether it is the parent of an array."""
+        return bool(self.children) and not self.has_nodes
 
     def children_by_status(self, now: float) -> Counter[JobStatus]:
-        """How many children of an array are in which state."""
-        return Counter(child.status(now) for child in self.children)
+        """How many of its children are in which state."""
+        if self.census is None:
+            self.census = Census(self.children)
+        return self.census.count(now)
+
+
+class Census:
+    """Counts jobs by their states, at any moment, without a look at each: an array may have 10,000 children."""
+
+    def __init__(self, jobs: list[Job]) -> None:
+        self._entered: dict[JobStatus, list[float]] = {state: [] for state in JobStatus}
+        self._left: dict[JobStatus, list[float]] = {state: [] for state in JobStatus}
+        for job in jobs:
+            before = -math.inf
+            for state, begin, end in zip(
+                job.timeline.states, job.timeline.begins, [*job.timeline.begins[1:], math.inf], strict=True
+            ):
+                # The first state shows also before it began.
+                self._entered[state].append(before if before == -math.inf else begin)
+                self._left[state].append(end)
+                before = begin
+        for moments in (*self._entered.values(), *self._left.values()):
+            moments.sort()
+
+    def count(self, now: float) -> Counter[JobStatus]:
+        """How many are in which state now."""
+        return Counter(
+            {
+                state: bisect_right(self._entered[state], now) - bisect_right(self._left[state], now)
+                for state in JobStatus
+            }
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
@@ -70,11 +70,12 @@ class LifeCycle:
     def history(self, begin: float) -> Iterator[tuple[float, JobStatus]]:
         """Yield each moment at which a job that was submitted at `begin` changes, and the state it enters."""
         moment = begin
-        for state, seconds in self._stages():
+        for state, seconds in self.stages():
             yield moment, state
             moment += seconds
 
-    def _stages(self) -> Iterator[tuple[JobStatus, float]]:
+    def stages(self) -> Iterator[tuple[JobStatus, float]]:
+        """Yield the states in their order, with the seconds in each; the last lasts for ever."""
         yield JobStatus.SUBMITTED, self.submitted
         yield JobStatus.PENDING, self.pending
         for _ in range(self.attempts):
@@ -83,33 +84,93 @@ class LifeCycle:
             yield JobStatus.RUNNING, self.running
         yield JobStatus(self.outcome), math.inf
 
-    def to_parameters(self) -> dict[str, str]:
-        """Write the life cycle as ``parameters`` of SubmitJob, which `BatchServer` and `MotoServer` obey."""
-        return {_PREFIX + name: str(value) for name, value in asdict(self).items() if value is not None}
+    def under(self, attempts: int | None, seconds: float | None) -> LifeCycle:
+        """What becomes of it under a submission's ``retryStrategy`` and ``timeout``.
+
+        A job that fails is tried so often, unless its life cycle has several attempts already. An attempt that runs
+        longer is ended, and not tried again.
+        """
+        if seconds is not None and self.running > seconds:
+            reason = "Job attempt duration exceeded timeout"
+            return replace(
+                self, running=seconds, outcome="FAILED", exit_code=137, status_reason=reason, attempts=1
+            )
+        if attempts is not None and self.outcome == "FAILED" and self.attempts == 1:
+            return replace(self, attempts=attempts)
+        return self
+
+    def to_parameters(self, index: int | None = None) -> dict[str, str]:
+        """Write the life cycle as ``parameters`` of SubmitJob, which `BatchServer` and `MotoServer` obey.
+
+        Args:
+            index: The child of an array, or the node, that is to live so; None for the job, and for all its children
+                for which nothing else is said.
+        """
+        prefix = _PREFIX if index is None else f"{_PREFIX}{index}."
+        return {prefix + name: str(value) for name, value in asdict(self).items() if value is not None}
 
     @classmethod
-    def from_parameters(cls, parameters: Mapping[str, str], default: LifeCycle | None = None) -> LifeCycle:
+    def from_parameters(
+        cls, parameters: Mapping[str, str], default: LifeCycle | None = None, index: int | None = None
+    ) -> LifeCycle:
         """Read a life cycle from ``parameters`` of SubmitJob; what they leave open is taken from `default`.
 
         Raises:
             ValueError: A parameter that begins with ``awaitbatch.`` is unknown or has an unusable value.
         """
-        ours = (item for item in parameters.items() if item[0].startswith(_PREFIX))
-        chosen = {name.removeprefix(_PREFIX): value for name, value in ours}
-        default = default or cls()
+        return ParameterizedLives(parameters).life_cycle(index, default or cls())
+
+
+class ParameterizedLives:
+    """The life cycles that the ``parameters`` of one SubmitJob give to a job and to its children.
+
+    Raises:
+        ValueError: A parameter that begins with ``awaitbatch.`` is unknown.
+    """
+
+    def __init__(self, parameters: Mapping[str, str]) -> None:
+        self._chosen: dict[int | None, dict[str, str]] = {}
+        known = [field.name for field in fields(LifeCycle)]
+        for parameter, value in parameters.items():
+            if not parameter.startswith(_PREFIX):
+                continue
+            index, dot, name = parameter.removeprefix(_PREFIX).rpartition(".")
+            if name not in known or (dot and not index.isdecimal()):
+                choices = ", ".join(_PREFIX + name for name in known)
+                message = (
+                    f"unknown parameter {parameter}; a life cycle has {choices}, and that of a child has its index "
+                    f"before the name, as in {_PREFIX}7.outcome"
+                )
+                raise ValueError(message)
+            self._chosen.setdefault(int(index) if dot else None, {})[name] = value
+
+    def life_cycle(self, index: int | None, default: LifeCycle) -> LifeCycle:
+        """The life cycle of a child, or of the job itself if the index is None.
+
+        Raises:
+            ValueError: A parameter has an unusable value.
+        """
+        chosen = self._chosen.get(None, {})
+        if index is not None:
+            chosen = chosen | self._chosen.get(index, {})
         if not chosen:
             return default
-        known = [field.name for field in fields(cls)]
-        for name in chosen:
-            if name not in known:
-                choices = ", ".join(_PREFIX + name for name in known)
-                message = f"unknown parameter {_PREFIX}{name}; a life cycle has {choices}"
-                raise ValueError(message)
         try:
-            return msgspec.convert({**asdict(default), **chosen}, cls, strict=False)
+            return msgspec.convert({**asdict(default), **chosen}, LifeCycle, strict=False)
         except msgspec.ValidationError as error:
             message = f"not a life cycle: {error}"
             raise ValueError(message) from None
+
+    def check_indices(self, size: int) -> None:
+        """Refuse what is said of children that a job with so many does not have.
+
+        Raises:
+            ValueError: There is such a child.
+        """
+        for index in self._chosen:
+            if index is not None and index >= size:
+                message = f"parameters begin with {_PREFIX}{index}. but the job has {size} children"
+                raise ValueError(message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
