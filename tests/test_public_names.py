@@ -15,9 +15,10 @@ import awaitbatch
 import awaitbatch.errors
 import awaitbatch.instrumentation
 import awaitbatch.testing
+import awaitbatch.threads
 from tests.imports import HEAVY, imported_by
 
-MODULES = [awaitbatch, awaitbatch.instrumentation, awaitbatch.testing]
+MODULES = [awaitbatch, awaitbatch.instrumentation, awaitbatch.testing, awaitbatch.threads]
 NAMES = [(module, name) for module in MODULES for name in module.__all__]
 
 each_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
@@ -99,7 +100,7 @@ def _is_documented(thing: object, name: str) -> bool:
     return bool(docstring) and not str(docstring).startswith(f"{name}(")
 
 
-@pytest.mark.parametrize("name", ["errors", "instrumentation", "testing"])
+@pytest.mark.parametrize("name", ["errors", "instrumentation", "testing", "threads"])
 def test_public_modules_need_no_import_of_their_own(name: str) -> None:
     """Whoever has imported awaitbatch may write `except awaitbatch.errors.JobNotFoundError`."""
     script = f"import awaitbatch; assert awaitbatch.{name}.__name__ == 'awaitbatch.{name}'"

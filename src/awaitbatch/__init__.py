@@ -73,7 +73,7 @@ if not TYPE_CHECKING:
         """Import a name, or a public module, when it is first asked for."""
         from importlib import import_module  # noqa: PLC0415
 
-        if name in {"errors", "instrumentation", "testing"}:
+        if name in {"errors", "instrumentation", "testing", "threads"}:
             return import_module(f"{__name__}.{name}")
         if name not in __all__:
             message = f"module {__name__!r} has no attribute {name!r}"

@@ -16,7 +16,7 @@ from aiobotocore.config import AioConfig
 
 from awaitbatch._config import is_duration, number
 from awaitbatch._core.text import one_line
-from awaitbatch._supervisor import State, Supervisor, running_loop
+from awaitbatch._supervisor import OTHER_LOOP, State, Supervisor, running_loop
 from awaitbatch.errors import ClientClosedError
 from awaitbatch.instrumentation._log import write_log
 
@@ -347,8 +347,7 @@ class SharedClient:
     def check_loop(self) -> None:
         """Raise a RuntimeError on another event loop."""
         if asyncio.get_running_loop() is not self._loop:
-            message = "this BatchClient belongs to another event loop; open one on each loop"
-            raise RuntimeError(message)
+            raise RuntimeError(OTHER_LOOP)
 
     def raise_failure(self) -> None:
         """Raise why it could not be opened, if it could not."""
@@ -381,13 +380,17 @@ class SharedClient:
             write_log(logging.WARNING, text, name, before, given, what_holds)
 
     def _end_after(self, seconds: float) -> None:
-        self._timer = self._loop.call_later(seconds, self._end, context=self._context)
+        self._timer = self._loop.call_later(seconds, self._end_if_idle, context=self._context)
 
-    def _end(self) -> None:
+    def _end_if_idle(self) -> None:
         if self.supervisor.is_busy:
             # Such as with the terminations of those who were cancelled.
             self._end_after(_STILL_BUSY)
-            return
+        else:
+            self.end()
+
+    def end(self) -> None:
+        """Begin to close, whoever has it."""
         self._is_retired = True
         self._kept.cancel()
 
@@ -424,6 +427,15 @@ def _client_for(loop: asyncio.AbstractEventLoop, key: Hashable, config: ClientCo
     before = found.closing if found is not None and config.transport is not None else None
     clients[key] = client = SharedClient(loop, config, before)
     return client
+
+
+async def close_shared_clients() -> None:
+    """Close those of the running event loop, whoever has them: the process ends."""
+    clients = list(_clients.get(asyncio.get_running_loop(), {}).values())
+    for client in clients:
+        client.end()
+    if clients:
+        await asyncio.wait([client.task for client in clients])
 
 
 def _key_of(config: ClientConfig, key: Hashable) -> Hashable:

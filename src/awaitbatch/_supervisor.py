@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import logging
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -27,6 +27,11 @@ from awaitbatch.instrumentation._observers import Observers
 
 if TYPE_CHECKING:
     from awaitbatch._config import ClientConfig
+
+OTHER_LOOP: Final = (
+    "this BatchClient belongs to another event loop; open one on each loop, or use awaitbatch.threads.shared(), which "
+    "is one client for all event loops and threads of a process"
+)
 
 
 class State(Enum):
@@ -191,8 +196,7 @@ class Supervisor:
 
     def _check_loop(self) -> None:
         if asyncio.get_running_loop() is not self._loop:
-            message = "this BatchClient belongs to another event loop; open one on each loop"
-            raise RuntimeError(message)
+            raise RuntimeError(OTHER_LOOP)
 
     async def _live(self) -> None:
         try:

@@ -1,0 +1,162 @@
+"""One event loop in a thread of its own, for all threads and all other event loops of a process."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import sys
+import threading
+import time
+from concurrent.futures import wait
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
+
+from awaitbatch._shared import close_shared_clients
+from awaitbatch.errors import ClientClosedError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from concurrent.futures import Future
+
+T = TypeVar("T")
+
+_SECONDS_TO_END: Final = 15.0
+"""How long the interpreter's exit waits at most for clients to close; twice their own time-out, and some more."""
+
+_SECONDS_DEAF: Final = 0.5 if sys.platform == "win32" else 3600.0
+"""How long a thread waits at a time. On Windows, Ctrl-C reaches a thread only between two waits for a lock."""
+
+_lock: Final = threading.Lock()
+
+
+class LoopThread:
+    """Runs an event loop in a daemon thread, until the process ends.
+
+    It is idle when nobody needs it. A process that was forked does not have its parent's, and gets one of its own when
+    it asks.
+
+    It is no `BlockingPortal` of anyio's, since that can only be joined without a bound, and waits for the loop before
+    it gives a future, so that Ctrl-C could come in between.
+    """
+
+    _current: ClassVar[LoopThread | None] = None
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._to_end = asyncio.Event()
+        self._ended = threading.Event()
+        self._is_ending = self._is_broken = False
+        self._thread = threading.Thread(target=self._run, name="awaitbatch", daemon=True)
+        try:
+            self._thread.start()
+        except BaseException:
+            self._loop.close()
+            raise
+
+    @classmethod
+    def of_this_process(cls) -> LoopThread:
+        """The one that all threads share, started when it is first asked for."""
+        with _lock:
+            if cls._current is None or not cls._current.is_alive:
+                cls._current = cls()
+            return cls._current
+
+    @classmethod
+    def end_with_the_process(cls) -> None:
+        """Do so for a process that ends, if anybody has ever asked for it."""
+        with _lock:
+            current = cls._current
+        if current is not None and current.is_alive:
+            current.end()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can be used: it runs in this process, and nothing such as SystemExit has ended it."""
+        return self._thread.is_alive() and not self._is_broken
+
+    def start(self, function: Callable[[], Awaitable[T]]) -> Future[T]:
+        """Call a coroutine function on the loop, in the context of the caller.
+
+        Returns:
+            Its future result; cancelling it cancels the call.
+
+        Raises:
+            ClientClosedError: There is no such loop any more, or not in this process.
+        """
+        if not self.is_alive:
+            raise _ended_error()
+        return asyncio.run_coroutine_threadsafe(self._call(function), self._loop)
+
+    async def _call(self, function: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await function()
+        except asyncio.CancelledError:
+            if self._is_broken:
+                raise _ended_error() from None
+            raise
+        finally:
+            if self._is_ending:
+                # Whoever still waits is a daemon thread, in the middle of the interpreter's end. It is left where it
+                # is: if it went on, its errors would be the last that the user reads.
+                await self._loop.create_future()
+
+    def _run(self) -> None:
+        # Not asyncio.run, which nest_asyncio replaces.
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            try:
+                runner.run(self._live())
+            finally:
+                self._is_broken = True
+
+    async def _live(self) -> None:
+        await self._to_end.wait()
+        await close_shared_clients()
+        self._ended.set()
+        # Idle, since a daemon thread must not be at work when the interpreter goes.
+        await self._loop.create_future()
+
+    def end(self) -> None:
+        """Close the clients of all, and leave everybody who waits where he is."""
+        self._is_ending = True
+        self._loop.call_soon_threadsafe(self._to_end.set)
+        self._ended.wait(_SECONDS_TO_END)
+
+
+def result_of(future: Future[T], timeout: float, text: str) -> T:
+    """Block until a call has ended; Ctrl-C and a time-out cancel it.
+
+    Args:
+        future: The call, as `LoopThread.start` gives it.
+        timeout: Seconds; infinite for as long as it takes.
+        text: What the error says if it takes longer.
+
+    Raises:
+        TimeoutError: It took longer.
+    """
+    end = time.monotonic() + timeout
+    try:
+        while not future.done() and (left := end - time.monotonic()) > 0:
+            wait((future,), min(left, _SECONDS_DEAF))
+    finally:
+        # It does nothing to one that is done.
+        is_given_up = future.cancel()
+    try:
+        if is_given_up:
+            raise TimeoutError(text)
+        return future.result()
+    finally:
+        # An error has this frame in its traceback, and the future has the error.
+        del future
+
+
+def _ended_error() -> ClientClosedError:
+    return ClientClosedError(
+        "the event loop of awaitbatch.threads has ended, or belongs to the process that this one was forked from; "
+        "call awaitbatch.threads.shared() for another client"
+    )
+
+
+atexit.register(LoopThread.end_with_the_process)
+if hasattr(os, "register_at_fork"):
+    # Nobody is in the middle of starting a thread that the child would not have.
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)

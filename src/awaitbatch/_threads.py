@@ -1,0 +1,344 @@
+"""The shared client as threads and other event loops have it: each method runs on the loop of `LoopThread`."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from awaitbatch._client import BatchClient
+from awaitbatch._config import is_duration, number
+from awaitbatch._core.text import one_line
+from awaitbatch._loop_thread import LoopThread, result_of
+from awaitbatch._supervisor import running_loop
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable
+    from concurrent.futures import Future
+    from types import TracebackType
+    from typing import Unpack
+
+    from awaitbatch._client import WaitLimits
+    from awaitbatch._coalescer import Statistics
+    from awaitbatch._factory_transport import Factory
+    from awaitbatch._log_fetchers import GetBatchLogFetcher
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def shared(
+    *,
+    key: Hashable = None,
+    factory: Factory | None = None,
+    linger: float = 60.0,
+    **arguments: Any,  # noqa: ANN401
+) -> SharedClient:
+    """The client that all threads and all event loops of a process share who ask for an equal one.
+
+    It is `BatchClient.shared` on one event loop for all, which runs in a thread of its own from the first use until
+    the process ends::
+
+        with awaitbatch.threads.shared(region_name="eu-west-1") as client:
+            job = client.wait_for_job(job_id)
+
+        async with awaitbatch.threads.shared(region_name="eu-west-1") as client:
+            job = await client.wait_for_job(job_id)
+
+    Observers, the factory and log fetchers are called in that thread, and must not block it.
+
+    Args:
+        key: As for `BatchClient.shared`.
+        factory: As for `BatchClient.shared`.
+        linger: As for `BatchClient.shared`.
+        arguments: As for `BatchClient`, but for ``client``: an open aiobotocore client belongs to the event loop that
+            it was opened on.
+
+    Returns:
+        Something for ``with`` or ``async with``, once.
+
+    Raises:
+        ValueError: An argument makes no sense, or contradicts another.
+        TypeError: An argument has the wrong type.
+    """
+    if arguments.get("client") is not None:
+        message = "client= belongs to the event loop that it was opened on: give session= or factory= instead"
+        raise ValueError(message)
+    return SharedClient(BatchClient.shared(key=key, factory=factory, linger=linger, **arguments))
+
+
+class SharedClient:
+    """A use of the shared client: ``with`` gives methods that block, ``async with`` gives some that are awaited.
+
+    Leaving ends the waits that were begun by way of it with `ClientClosedError`, also those of other threads.
+
+    Args:
+        client: What is used, on the loop of `LoopThread`.
+    """
+
+    def __init__(self, client: BatchClient) -> None:
+        self._client = client
+        self._loop_thread: LoopThread | None = None
+
+    def __enter__(self) -> BlockingClient:
+        _refuse_event_loop()
+        client = BlockingClient(self._client, self._begin())
+        try:
+            client.run(BatchClient.open)
+        except BaseException:
+            self._leave()
+            raise
+        return client
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if (left := self._leave()) is not None:
+            left.result()
+
+    async def __aenter__(self) -> AwaitableClient:
+        client = AwaitableClient(self._client, self._begin())
+        try:
+            await client.run(BatchClient.open)
+        except BaseException:
+            self._leave()
+            raise
+        return client
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if (left := self._leave()) is not None:
+            # To leave takes a moment, and goes on if this task is cancelled.
+            await asyncio.shield(asyncio.wrap_future(left))
+
+    def _begin(self) -> LoopThread:
+        if self._loop_thread is not None:
+            message = "call awaitbatch.threads.shared() for each 'with': what it returns is good for one"
+            raise RuntimeError(message)
+        self._loop_thread = LoopThread.of_this_process()
+        return self._loop_thread
+
+    def _leave(self) -> Future[None] | None:
+        """Begin to close it; None if its loop is gone, and with it all that there was to close."""
+        if self._loop_thread is None or not self._loop_thread.is_alive:
+            return None
+        return self._loop_thread.start(self._client.aclose)
+
+
+class _Face:
+    """A client on the loop of another thread.
+
+    Args:
+        client: The client.
+        loop_thread: Where it is used.
+    """
+
+    def __init__(self, client: BatchClient, loop_thread: LoopThread) -> None:
+        self._client = client
+        self._loop_thread = loop_thread
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._client!r}>"
+
+    def statistics(self) -> Statistics:
+        """What the client has done and is doing for all who share it; after closing, what it did."""
+        return self._client.statistics()
+
+    def _start(self, function: Callable[[BatchClient], Awaitable[T]]) -> Future[T]:
+        return self._loop_thread.start(lambda: function(self._client))
+
+
+def _awaited(
+    method: Callable[Concatenate[BatchClient, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[AwaitableClient, P], Coroutine[Any, Any, T]]:
+    """A method of BatchClient, for other event loops."""
+
+    @wraps(method)
+    async def call(self: AwaitableClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.run(lambda client: method(client, *args, **kwargs))
+
+    return call
+
+
+def _blocking(
+    method: Callable[Concatenate[BatchClient, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[BlockingClient, P], T]:
+    """A method of BatchClient that returns when it has ended."""
+
+    @wraps(method)
+    def call(self: BlockingClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.run(lambda client: method(client, *args, **kwargs))
+
+    return call
+
+
+class AwaitableClient(_Face):
+    """The shared client for any asyncio event loop: its methods are those of `BatchClient`, and are awaited.
+
+    Any number of tasks of any event loops may use one at once. Cancelling a task takes back its wait; what it has
+    submitted or terminated goes on, as with `BatchClient`.
+    """
+
+    describe = _awaited(BatchClient.describe)
+    get_job_description = _awaited(BatchClient.get_job_description)
+    describe_jobs = _awaited(BatchClient.describe_jobs)
+    poll_job_status = _awaited(BatchClient.poll_job_status)
+    poll_for_job_running = _awaited(BatchClient.poll_for_job_running)
+    poll_for_job_complete = _awaited(BatchClient.poll_for_job_complete)
+    wait_for_job = _awaited(BatchClient.wait_for_job)
+    check_job_success = _awaited(BatchClient.check_job_success)
+    cancel_job = _awaited(BatchClient.cancel_job)
+    terminate_job = _awaited(BatchClient.terminate_job)
+    get_job_awslogs_info = _awaited(BatchClient.get_job_awslogs_info)
+    get_job_all_awslogs_info = _awaited(BatchClient.get_job_all_awslogs_info)
+
+    async def submit_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
+        """See `BatchClient.submit_job`."""
+        return await self.run(lambda client: client.submit_job(**kwargs))
+
+    async def run(self, function: Callable[[BatchClient], Awaitable[T]]) -> T:
+        """Call a coroutine function of yours on the client's event loop.
+
+        Args:
+            function: Called with the `BatchClient`, in the thread of its event loop and the context of the caller.
+                Cancelling the caller cancels it.
+
+        Returns:
+            What it returns; its errors are raised.
+
+        Raises:
+            ClientClosedError: The client is not open, or belongs to the process that this one was forked from.
+        """
+        return await asyncio.wrap_future(self._start(function), loop=running_loop())
+
+
+class BlockingClient(_Face):
+    """The shared client for code without an event loop: its methods are those of `BatchClient`, and block.
+
+    Any number of threads may use one at once. Ctrl-C and other exceptions of signal handlers take back the wait that
+    they interrupt. In a thread whose event loop runs, each method raises a RuntimeError.
+    """
+
+    describe = _blocking(BatchClient.describe)
+    get_job_description = _blocking(BatchClient.get_job_description)
+    describe_jobs = _blocking(BatchClient.describe_jobs)
+    check_job_success = _blocking(BatchClient.check_job_success)
+    cancel_job = _blocking(BatchClient.cancel_job)
+    terminate_job = _blocking(BatchClient.terminate_job)
+    get_job_awslogs_info = _blocking(BatchClient.get_job_awslogs_info)
+    get_job_all_awslogs_info = _blocking(BatchClient.get_job_all_awslogs_info)
+
+    def submit_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
+        """See `BatchClient.submit_job`."""
+        return self.run(lambda client: client.submit_job(**kwargs))
+
+    def poll_job_status(
+        self,
+        job_id: str,
+        match_status: Collection[str],
+        *,
+        timeout: float | None = None,
+        **limits: Unpack[WaitLimits],
+    ) -> bool:
+        """`BatchClient.poll_job_status`, with ``timeout`` as for `wait_for_job`."""
+        return self._wait(
+            job_id, lambda client: client.poll_job_status(job_id, match_status, **limits), timeout
+        )
+
+    def poll_for_job_running(
+        self,
+        job_id: str,
+        delay: float | None = None,
+        *,
+        timeout: float | None = None,
+        **limits: Unpack[WaitLimits],
+    ) -> dict[str, Any]:
+        """`BatchClient.poll_for_job_running`, with ``timeout`` as for `wait_for_job`."""
+        return self._wait(
+            job_id, lambda client: client.poll_for_job_running(job_id, delay, **limits), timeout
+        )
+
+    def poll_for_job_complete(
+        self,
+        job_id: str,
+        delay: float | None = None,
+        *,
+        timeout: float | None = None,
+        **limits: Unpack[WaitLimits],
+    ) -> dict[str, Any]:
+        """`BatchClient.poll_for_job_complete`, with ``timeout`` as for `wait_for_job`."""
+        return self._wait(
+            job_id, lambda client: client.poll_for_job_complete(job_id, delay, **limits), timeout
+        )
+
+    def wait_for_job(
+        self,
+        job_id: str,
+        delay: float | None = None,
+        get_batch_log_fetcher: GetBatchLogFetcher | None = None,
+        *,
+        timeout: float | None = None,
+        **limits: Unpack[WaitLimits],
+    ) -> dict[str, Any]:
+        """`BatchClient.wait_for_job`, with a time-out.
+
+        Args:
+            job_id: A job's id or ARN.
+            delay: As for `BatchClient.wait_for_job`.
+            get_batch_log_fetcher: As for `BatchClient.wait_for_job`; it and its ``start`` and ``stop`` are called in
+                the thread of the client's event loop.
+            timeout: Seconds to wait at most; None for as long as it takes.
+            limits: As for `BatchClient.wait_for_job`.
+
+        Returns:
+            The final description.
+
+        Raises:
+            TimeoutError: It took longer. The job goes on, and can be awaited again.
+            RuntimeError: An event loop runs in this thread; and the errors of `BatchClient.wait_for_job`.
+        """
+        return self._wait(
+            job_id,
+            lambda client: client.wait_for_job(job_id, delay, get_batch_log_fetcher, **limits),
+            timeout,
+        )
+
+    def run(self, function: Callable[[BatchClient], Awaitable[T]], *, timeout: float | None = None) -> T:
+        """Call a coroutine function of yours on the client's event loop, such as one that awaits many jobs at once.
+
+        Args:
+            function: Called with the `BatchClient`, in the thread of its event loop and the context of the caller.
+            timeout: Seconds to wait at most; None for as long as it takes.
+
+        Returns:
+            What it returns; its errors are raised.
+
+        Raises:
+            TimeoutError: It took longer, and was cancelled.
+            ClientClosedError: The client is not open, or belongs to the process that this one was forked from.
+            RuntimeError: An event loop runs in this thread.
+        """
+        return self._result("the call", function, timeout)
+
+    def _wait(self, job_id: str, function: Callable[[BatchClient], Awaitable[T]], timeout: float | None) -> T:
+        return self._result(f"AWS Batch job ({one_line(str(job_id))}): the wait", function, timeout)
+
+    def _result(self, what: str, function: Callable[[BatchClient], Awaitable[T]], timeout: float | None) -> T:
+        _refuse_event_loop()
+        seconds = math.inf if timeout is None else number(is_duration, "timeout", timeout, "seconds")
+        text = f"{what} was given up after {seconds:g} s, as timeout= asks"
+        return result_of(self._start(function), seconds, text)
+
+
+def _refuse_event_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    message = (
+        "this would block the event loop that runs in this thread: use 'async with awaitbatch.threads.shared(...)', "
+        "and await its methods; or call it in a thread of its own, as asyncio.to_thread does"
+    )
+    raise RuntimeError(message)
