@@ -8,15 +8,15 @@ import os
 import sys
 import threading
 import time
-from concurrent.futures import wait
-from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from awaitbatch._shared import close_shared_clients
 from awaitbatch.errors import ClientClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from concurrent.futures import Future
 
 T = TypeVar("T")
 
@@ -85,20 +85,40 @@ class LoopThread:
         """
         if not self.is_alive:
             raise _ended_error()
-        return asyncio.run_coroutine_threadsafe(self._call(function), self._loop)
+        future: Future[T] = Future()
+        self._loop.call_soon_threadsafe(self._begin, function, future)
+        return future
 
-    async def _call(self, function: Callable[[], Awaitable[T]]) -> T:
+    def _begin(self, function: Callable[[], Awaitable[T]], future: Future[T]) -> None:
+        # Not asyncio.run_coroutine_threadsafe: SystemExit in one caller's function would end the loop of all.
+        task = self._loop.create_task(self._call(function, future))
+
+        def pass_on(future: Future[T]) -> None:
+            if future.cancelled():
+                # A loop that has ended has cancelled it already.
+                with suppress(RuntimeError):
+                    self._loop.call_soon_threadsafe(task.cancel)
+
+        future.add_done_callback(pass_on)
+
+    async def _call(self, function: Callable[[], Awaitable[T]], future: Future[T]) -> None:
         try:
-            return await function()
-        except asyncio.CancelledError:
-            if self._is_broken:
-                raise _ended_error() from None
-            raise
+            result = await function()
+        except BaseException as error:  # noqa: BLE001
+            is_ours = isinstance(error, asyncio.CancelledError) and self._is_broken
+            if self._is_to_be_told(future):
+                future.set_exception(_ended_error() if is_ours else error)
+        else:
+            if self._is_to_be_told(future):
+                future.set_result(result)
         finally:
-            if self._is_ending:
-                # Whoever still waits is a daemon thread, in the middle of the interpreter's end. It is left where it
-                # is: if it went on, its errors would be the last that the user reads.
-                await self._loop.create_future()
+            # An error has this frame in its traceback, and the future has the error.
+            del future
+
+    def _is_to_be_told(self, future: Future[Any]) -> bool:
+        # Whoever still waits while the interpreter ends is a daemon thread. It is left where it is: if it went on, its
+        # errors would be the last that the user reads.
+        return not self._is_ending and future.set_running_or_notify_cancel()
 
     def _run(self) -> None:
         # Not asyncio.run, which nest_asyncio replaces.

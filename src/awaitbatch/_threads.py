@@ -147,7 +147,10 @@ class _Face:
         return self._client.statistics()
 
     def _start(self, function: Callable[[BatchClient], Awaitable[T]]) -> Future[T]:
-        return self._loop_thread.start(lambda: function(self._client))
+        async def call() -> T:
+            return await function(self._client)
+
+        return self._loop_thread.start(call)
 
 
 def _awaited(

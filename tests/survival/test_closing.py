@@ -81,7 +81,7 @@ def test_another_event_loop(recwarn: pytest.WarningsRecorder) -> None:
         for name, use in uses.items():
             with pytest.raises(RuntimeError, match="another event loop") as caught:
                 await use()
-            assert "open one on each loop" in str(caught.value), name
+            assert "open one on each loop, or use awaitbatch.threads.shared()" in str(caught.value), name
 
     first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
     try:

@@ -1,0 +1,91 @@
+"""Processes that use `awaitbatch.threads`: ``python -m tests.threads.programs NAME ARGUMENTS JOB_ID``.
+
+The arguments are those of the client, as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import sys
+import threading
+import time
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import awaitbatch.threads
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+
+def wait_in_main_thread(arguments: dict[str, Any], job_id: str) -> None:
+    """Wait until somebody presses Ctrl-C; then say how many waits there are."""
+    with awaitbatch.threads.shared(**arguments) as client:
+        try:
+            client.wait_for_job(job_id)
+        finally:
+            client.describe(job_id)
+            print(client.statistics().pending)  # noqa: T201
+
+
+def submit_in_main_thread(arguments: dict[str, Any], _: str) -> None:
+    """Submit a job until somebody presses Ctrl-C."""
+    with awaitbatch.threads.shared(**arguments) as client:
+        client.submit_job(jobName="n", jobQueue="q", jobDefinition="d")
+
+
+def leave_daemon_threads(arguments: dict[str, Any], job_id: str) -> None:
+    """End while daemon threads wait, in each of the ways there are."""
+
+    def block() -> None:
+        with awaitbatch.threads.shared(**arguments) as client:
+            clients.append(client)
+            client.wait_for_job(job_id)
+
+    async def wait() -> None:
+        async with awaitbatch.threads.shared(**arguments) as client:
+            await client.wait_for_job(job_id)
+
+    clients: list[awaitbatch.threads.BlockingClient] = []
+    for target in (block, block, lambda: asyncio.run(wait())):
+        threading.Thread(target=target, daemon=True).start()
+    while not clients or clients[0].statistics().pending < 3:
+        time.sleep(0.01)
+
+
+def fork(arguments: dict[str, Any], job_id: str) -> None:
+    """Fork while a client is open, and while a thread waits by way of it."""
+    # Python's own warning to who forks.
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+    context = multiprocessing.get_context("fork")
+    with awaitbatch.threads.shared(**arguments) as client:
+        waiting = threading.Thread(target=client.wait_for_job, args=(job_id,))
+        waiting.start()
+        client.describe(job_id)
+        receiving, sending = context.Pipe(duplex=False)
+        child = context.Process(target=live_as_child, args=(client, arguments, job_id, sending))
+        child.start()
+        print(json.dumps(receiving.recv()))  # noqa: T201
+        child.join()
+        print(child.exitcode, waiting.is_alive())  # noqa: T201
+        client.terminate_job(job_id, "enough")
+        waiting.join()
+
+
+def live_as_child(
+    inherited: awaitbatch.threads.BlockingClient, arguments: dict[str, Any], job_id: str, results: Connection
+) -> None:
+    """What a child can do: not use the client that it has inherited, but open one of its own."""
+    try:
+        inherited.describe(job_id)
+    except awaitbatch.ClientClosedError as error:
+        refusal = str(error)
+    with awaitbatch.threads.shared(**arguments) as client:
+        status = client.describe(job_id)["status"]
+    results.send([refusal, status])
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](json.loads(sys.argv[2]), sys.argv[3])
