@@ -28,7 +28,6 @@ from awaitbatch._shared import Lease
 from awaitbatch._supervisor import Supervisor
 from awaitbatch._waits import describe_all, parse_job_ids, wait_for
 from awaitbatch.errors import JobNotFoundError
-from awaitbatch.instrumentation._log import write_log
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine, Hashable, Iterable, Sequence
@@ -228,7 +227,8 @@ class BatchClient:
         ``status_retries``, ``delay`` and ``describe_window`` are each user's own. Of different
         ``max_calls_per_second``, and the two like it, the lowest holds from then on, and of different time-outs the
         first one; a WARNING says so. Observers hear of the calls and jobs of all users, from when their own user opens
-        the client until he leaves.
+        the client until he leaves. The client writes to the logger ``awaitbatch.shared``, at INFO and below only if
+        that has a level of its own.
 
         Args:
             key: Stands for what ``factory`` gives: users with an equal key share a client, and the first one's factory
@@ -616,7 +616,8 @@ class BatchClient:
         infos, obstacle = find_log_locations(job, self._supervisor.region_name)
         if obstacle is not None:
             text = "AWS Batch job (%s) has no CloudWatch log: %s"
-            write_log(logging.WARNING, text, job["jobId"], obstacle, extra={"job_id": job["jobId"]})
+            extra = {"job_id": job["jobId"]}
+            self._supervisor.write_log(logging.WARNING, text, job["jobId"], obstacle, extra=extra)
         return infos
 
     # Airflow's arithmetic.

@@ -32,7 +32,6 @@ from awaitbatch._responses import DescribeJobsResponse
 from awaitbatch._slices import SLICE, for_each_whatever_comes
 from awaitbatch._transport import told_by
 from awaitbatch.instrumentation._events import CallEnded, JobChanged, JobMissing, Throttled, WaitEnded
-from awaitbatch.instrumentation._log import write_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -354,7 +353,7 @@ class DescribeCoalescer:
                         self._observers.notify(event)
                     except Exception as error:  # noqa: BLE001
                         text = "AWS Batch job (%s) has changed, but observers cannot be notified: %s"
-                        write_log(logging.ERROR, text, one_line(job_id), error_line(error))
+                        self._observers.write_log(logging.ERROR, text, one_line(job_id), error_line(error))
             if absent and self._observers.want(JobMissing):
                 for job_id in absent:
                     self._observers.notify(JobMissing(job_id=job_id))
@@ -440,7 +439,7 @@ class DescribeCoalescer:
                 self._notify_wait_ended(watch, Reason.FAILED)
         except BaseException as another:  # noqa: BLE001
             text = "AWS Batch job (%s): a wait could not be ended: %s"
-            write_log(logging.ERROR, text, one_line(watch.job_id), error_line(another))
+            self._observers.write_log(logging.ERROR, text, one_line(watch.job_id), error_line(another))
 
     def _notify_call_ended(
         self,

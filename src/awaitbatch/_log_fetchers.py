@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import anyio
 
 from awaitbatch._core.text import error_line
-from awaitbatch.instrumentation._log import write_log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,10 +46,12 @@ class LogFetchers:
 
     Args:
         close_timeout: Seconds that stop and join may take once the wait was cancelled or the client closes.
+        write_log: Says what went wrong, where nobody is left to raise it to.
     """
 
-    def __init__(self, close_timeout: float) -> None:
+    def __init__(self, close_timeout: float, write_log: Callable[..., None]) -> None:
         self._close_timeout = close_timeout
+        self._write_log = write_log
         self._endings: set[asyncio.Task[None]] = set()
         self._active = 0
         self._none_active = asyncio.Event()
@@ -114,9 +115,10 @@ class LogFetchers:
         if not await wait_despite_cancellation(ending, self._close_timeout):
             ending.cancel()
             text = "a log fetcher did not end within %g s and was abandoned"
-            write_log(logging.WARNING, text, self._close_timeout)
+            self._write_log(logging.WARNING, text, self._close_timeout)
         elif not ending.cancelled() and (error := ending.exception()) is not None:
-            write_log(logging.WARNING, "a log fetcher failed while it was stopped: %s", error_line(error))
+            text = "a log fetcher failed while it was stopped: %s"
+            self._write_log(logging.WARNING, text, error_line(error))
 
     async def _stop_and_join(self, fetcher: BatchLogFetcher) -> None:
         try:

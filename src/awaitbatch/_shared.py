@@ -18,7 +18,7 @@ from awaitbatch._config import is_duration, number
 from awaitbatch._core.text import one_line
 from awaitbatch._supervisor import OTHER_LOOP, State, Supervisor, running_loop
 from awaitbatch.errors import ClientClosedError
-from awaitbatch.instrumentation._log import write_log
+from awaitbatch.instrumentation._log import shared_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -137,6 +137,11 @@ class Lease:
     def log_fetchers(self) -> LogFetchers:
         """Those of all users' waits."""
         return self._joined.supervisor.log_fetchers
+
+    @property
+    def write_log(self) -> Callable[..., None]:
+        """See `LogObserver.write`."""
+        return self._joined.supervisor.write_log
 
     @property
     def _joined(self) -> SharedClient:
@@ -293,7 +298,7 @@ class SharedClient:
     def __init__(
         self, loop: asyncio.AbstractEventLoop, config: ClientConfig, before: asyncio.Task[None] | None
     ) -> None:
-        self.supervisor = Supervisor(config)
+        self.supervisor = Supervisor(config, shared_log)
         self.users: set[Lease] = set()
         self.failure: Exception | None = None
         self._config = config
@@ -377,7 +382,7 @@ class SharedClient:
         if before != given and pair not in self._warned_of:
             self._warned_of.add(pair)
             text = "users of one shared BatchClient ask for %s=%g and for %g: %s"
-            write_log(logging.WARNING, text, name, before, given, what_holds)
+            self.supervisor.write_log(logging.WARNING, text, name, before, given, what_holds)
 
     def _end_after(self, seconds: float) -> None:
         self._timer = self._loop.call_later(seconds, self._end_if_idle, context=self._context)

@@ -22,7 +22,7 @@ from awaitbatch._termination import Terminations
 from awaitbatch._transport import told_by
 from awaitbatch.errors import ClientClosedError
 from awaitbatch.instrumentation._events import ClientClosed, ClientOpened
-from awaitbatch.instrumentation._log import LogObserver, write_log
+from awaitbatch.instrumentation._log import LogObserver, log, write_log
 from awaitbatch.instrumentation._observers import Observers
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Supervisor:
 
     Args:
         config: What the client is made with.
+        logger: Where it writes what it does.
 
     Attributes:
         state: Where in its life it is.
@@ -62,6 +63,7 @@ class Supervisor:
         terminations: Makes TerminateJob and CancelJob calls.
         log_fetchers: Those of waits.
         observers: Who hears of what happens.
+        write_log: See `LogObserver.write`.
     """
 
     coalescer: DescribeCoalescer
@@ -69,12 +71,13 @@ class Supervisor:
     terminations: Terminations
     log_fetchers: LogFetchers
 
-    def __init__(self, config: ClientConfig) -> None:
+    def __init__(self, config: ClientConfig, logger: logging.Logger = log) -> None:
         self.state = State.NEW
         self.transport = config.make_transport()
         self._config = config
         self._failure: BaseException | None = None
-        self._log = LogObserver(_loop_time)
+        self._log = LogObserver(_loop_time, logger)
+        self.write_log = self._log.write
         self.observers = Observers(self._log, config.observers)
 
     @property
@@ -119,7 +122,7 @@ class Supervisor:
         self._opening = anyio.CancelScope()
         self._opened = asyncio.Event()
         self._closing = asyncio.Event()
-        self.log_fetchers = LogFetchers(self._config.close_timeout)
+        self.log_fetchers = LogFetchers(self._config.close_timeout, self.write_log)
         self._begin_to_queue()
         self._task = self._loop.create_task(
             self._live(), name="awaitbatch client", context=contextvars.Context()
@@ -220,7 +223,7 @@ class Supervisor:
                 self.state = State.CLOSED
                 reason = None if self._failure is None else error_line(self._failure)
                 self.observers.notify(ClientClosed(region_name=self.region_name, error=reason))
-                self._log.write_rest()
+                self._log.close()
 
     async def _end(self) -> None:
         self._first_answer.close()
@@ -232,7 +235,6 @@ class Supervisor:
     async def _work(self) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._coalesce)
-            tasks.start_soon(self._log.drain)
             self.state = State.OPEN
             self.observers.notify(ClientOpened(region_name=self.region_name, endpoint_url=self.endpoint_url))
             self._opened.set()
@@ -255,7 +257,6 @@ class Supervisor:
             finally:
                 # Also if somebody cancels this task once more.
                 await self._close_transport()
-            await self._log.flush()
 
     async def _close_transport(self) -> None:
         try:

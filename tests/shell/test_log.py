@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from dataclasses import replace
 
 import pytest
 
-from awaitbatch import FixedInterval, MaxRetriesExceededError
+from awaitbatch import BatchClient, FixedInterval, MaxRetriesExceededError
 from awaitbatch.testing import Fault
 from tests.support import ENDED, LONG, make_client, make_server
 
@@ -67,42 +66,56 @@ async def test_a_short_outage_is_over_when_it_is(caplog: pytest.LogCaptureFixtur
     assert "DescribeJobs works again, after" in texts[1]
 
 
-async def test_lines_in_portions() -> None:
-    """The lines of one answer are written a few at a time, and others on the event loop have their turns between."""
-    events: list[str] = []
-    loop = asyncio.get_running_loop()
-
-    class Noting(logging.Handler):
-        def emit(self, _: logging.LogRecord) -> None:
-            events.append("line")
-            loop.call_soon(events.append, "turn")
-
-    logger, handler = logging.getLogger("awaitbatch"), Noting()
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        server = make_server()
-        job_ids = [server.add_job(life_cycle=ENDED) for _ in range(100)]
-        async with make_client(server) as client:
-            await asyncio.gather(*(client.poll_for_job_complete(job_id, 0) for job_id in job_ids))
-            await asyncio.sleep(1)
-            assert client.statistics().calls == 1
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(logging.NOTSET)
-    assert events.count("line") == 100
-    assert max(len(list(run)) for event, run in itertools.groupby(events) if event == "line") <= 20
-
-
-async def test_closing_cuts_no_line_off(caplog: pytest.LogCaptureFixture) -> None:
-    """A client that is closed as soon as all waits have ended has the end of each job in its log."""
+async def test_a_herd_does_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Of 500 jobs that end at once twenty have a line, and when the client closes, one counts the others."""
     server = make_server()
-    job_ids = [server.add_job(life_cycle=ENDED) for _ in range(100)]
+    job_ids = [server.add_job(life_cycle=ENDED) for _ in range(500)]
     with caplog.at_level(logging.INFO, "awaitbatch"):
         async with make_client(server) as client:
             await asyncio.gather(*(client.poll_for_job_complete(job_id, 0) for job_id in job_ids))
-    ends = [line for line in lines(caplog, logging.INFO) if "is SUCCEEDED" in line]
-    assert sorted(ends) == sorted(f"AWS Batch job ({job_id}) is SUCCEEDED" for job_id in job_ids)
+            assert len(lines(caplog, logging.INFO)) <= 40
+        *each, summary = lines(caplog, logging.INFO)
+    assert summary == f"and {500 - len(each)} more changes of AWS Batch jobs: {500 - len(each)} SUCCEEDED"
+
+
+async def test_a_little_herd_has_every_line(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that is closed as soon as all its twenty waits have ended has the end of each job in its log."""
+    server = make_server()
+    job_ids = [server.add_job(life_cycle=ENDED) for _ in range(20)]
+    with caplog.at_level(logging.INFO, "awaitbatch"):
+        async with make_client(server) as client:
+            await asyncio.gather(*(client.poll_for_job_complete(job_id, 0) for job_id in job_ids))
+    expected = sorted(f"AWS Batch job ({job_id}) is SUCCEEDED" for job_id in job_ids)
+    assert sorted(lines(caplog, logging.INFO)) == expected
+
+
+async def test_a_shared_client_is_quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that several share logs nothing of jobs unless its own logger is told to, but warns as any other."""
+    server = make_server()
+    server.inject(Fault.SERVER_EXCEPTION, calls=1)
+    caplog.set_level(logging.INFO, "awaitbatch")
+    for level in (logging.NOTSET, logging.INFO):
+        caplog.set_level(level, "awaitbatch.shared")
+        transport = server.transport()
+        async with BatchClient.shared(transport=transport, linger=0, backoff=FixedInterval(1)) as client:
+            await client.wait_for_job(server.add_job(life_cycle=replace(QUICK, running=10)))
+        await asyncio.sleep(1)
+        if not level:
+            assert [record.levelname for record in caplog.records] == ["WARNING"]
+            caplog.clear()
+    assert {record.name for record in caplog.records} == {"awaitbatch.shared"}
+    assert "is SUCCEEDED, was RUNNING" in caplog.messages[-1]
+
+
+async def test_warnings_that_come_once_a_job_do_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Of 300 jobs without a log, asked for at once, twenty have a warning, and one more counts the others."""
+    server = make_server()
+    job_ids = [server.add_job(life_cycle=replace(QUICK, runnable=100)) for _ in range(300)]
+    async with make_client(server) as client:
+        assert await asyncio.gather(*map(client.get_job_awslogs_info, job_ids)) == [None] * 300
+    *each, summary = lines(caplog, logging.WARNING)
+    assert len(each) <= 40
+    assert summary == f"and {300 - len(each)} lines like this: AWS Batch job (…) has no CloudWatch log: …"
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,16 @@
-"""The log, as an observer: enough to know what is going on, never a flood."""
+"""The log, as an observer: enough to know what is going on, never a flood, and never more than a host can take."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import defaultdict, deque
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+import re
+from collections import defaultdict
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
-import anyio.lowlevel
-
+from awaitbatch._core.text import quantity
+from awaitbatch._jobs import JobStatus
 from awaitbatch.instrumentation._events import (
     CallEnded,
     ClientOpened,
@@ -20,73 +22,102 @@ from awaitbatch.instrumentation._events import (
     Throttled,
 )
 from awaitbatch.instrumentation._incidents import Incident, Line
+from awaitbatch.instrumentation._pace import LinePace
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable
 
     from awaitbatch.instrumentation._events import Event
 
 log = logging.getLogger("awaitbatch")
+shared_log = logging.getLogger("awaitbatch.shared")
+"""Where a client that several users share writes its lines."""
 
 _RECOVERY: Final = 5.0
 """Seconds after a failed call from which on a good one means that the outage is over."""
 _THROTTLE_RECOVERY: Final = 60.0
 """The same of throttled calls. It is longer, since feeling for the limit meets it again every half a minute or so."""
 _SUCCEEDED: Final = "SUCCEEDED"
-_LINES_AT_ONCE: Final = 20
-"""Lines after which others on the event loop get their turn; so many take about a millisecond."""
+_NAMES_A_LINE: Final = 50
+"""Jobs that nobody claims to be named in one line of a summary; an id has 36 characters."""
 
 
 _ANSWERS: Final = frozenset({"answered", "throttled", "refused"})
 """Outcomes of calls that nobody but AWS Batch can have answered."""
 
 
-def write_log(level: int, text: str, *args: object, extra: dict[str, Any] | None = None) -> None:
+def write_log(
+    level: int, text: str, *args: object, extra: dict[str, Any] | None = None, logger: logging.Logger = log
+) -> None:
     """Write a line at once. A filter or handler that raises is the user's, and must not stop the calls of all."""
     try:
-        log.log(level, text, *args, extra=extra)
+        logger.log(level, text, *args, extra=extra)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:  # noqa: BLE001, S110
         pass
 
 
-class _LogLine(NamedTuple):
-    level: int
-    text: str
-    args: tuple[object, ...]
-    extra: dict[str, Any]
-
-
 class LogObserver:
-    """Writes events to the logger ``awaitbatch``; records carry the members of the event as attributes, too.
+    """Writes events to a logger; records carry the members of the event as attributes, too.
 
     INFO has one line for each job, state and reason. WARNING has the first throttled call and the first failed one, or
     that there is no answer, then at most a summary a minute of each; one line at INFO says that it is over. The rest is
     DEBUG. Until a call was answered, lines about failures name the endpoint.
 
-    WARNING and above are written at once. Other lines wait in a queue for `drain` or `flush`, so that a hundred jobs
-    that have changed at once do not hold up everything else.
+    Of lines that may come once a job, whatever their level, at most twenty a second are written, and one more every few
+    seconds says how many were left out. Who reads them may be slow, and a log that is full may block.
 
     Args:
         clock: Gives monotonic seconds.
+        logger: Where to write. What goes to `shared_log` at INFO and below is written only if that logger itself has a
+            level which admits it.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], logger: logging.Logger = log) -> None:
         self._clock = clock
+        self._logger = logger
+        self._changes = LinePace(clock, self._summarise_changes)
+        self._unclaimed, self._uncertain, self._unended = (
+            LinePace(clock, partial(self._name, *texts))
+            for texts in (
+                (
+                    "and %s, whose submitter was cancelled before the answer came: %s",
+                    "AWS Batch job was submitted",
+                    "AWS Batch jobs were submitted",
+                ),
+                (
+                    "and %s, whose submitter was cancelled; look for them by name: %s",
+                    "AWS Batch job may or may not have been submitted",
+                    "AWS Batch jobs may or may not have been submitted",
+                ),
+                (
+                    "and %s, since calls to end them failed after their callers were cancelled: %s",
+                    "AWS Batch job may go on",
+                    "AWS Batch jobs may go on",
+                ),
+            )
+        )
+        # By the text of the line.
+        self._others: defaultdict[tuple[int, str], LinePace] = defaultdict(
+            lambda: LinePace(clock, self._summarise_others)
+        )
         # By operation.
         self._throttling: defaultdict[str, Incident] = defaultdict(lambda: Incident(_THROTTLE_RECOVERY))
         self._outdated: defaultdict[str, Incident] = defaultdict(lambda: Incident(_RECOVERY))
         self._outage = Incident(_RECOVERY)
         # Until it has answered a call.
         self._endpoint_url: str | None = None
-        self._lines: deque[_LogLine] = deque()
-        self._has_lines = asyncio.Event()
 
-    @staticmethod
-    def wants(kind: type[Event]) -> bool:
+    def wants(self, kind: type[Event]) -> bool:
         """Whether events of a kind that comes once a job lead to a line."""
-        return kind is JobChanged and log.isEnabledFor(logging.INFO)
+        return kind is JobChanged and self._is_enabled(logging.INFO)
+
+    def _is_enabled(self, level: int) -> bool:
+        # A level that is set when this is imported would not last: `dictConfig` resets it.
+        is_quiet = self._logger is shared_log and not self._logger.level and level < logging.WARNING
+        return not is_quiet and self._logger.isEnabledFor(level)
 
     def __call__(self, event: Event, /) -> None:
         """Write what the event is worth."""
@@ -106,47 +137,26 @@ class LogObserver:
             case SignatureOutdated():
                 self._on_outdated(event)
             case TerminationUnclaimed():
-                extra = {"operation": event.operation, "job_id": event.job_id}
-                text = (
-                    "AWS Batch job (%s): %s failed after its caller was cancelled, so the job may go on: %s"
-                )
-                self._write(logging.WARNING, extra, text, event.job_id, event.operation, event.error)
+                self._on_unended(event)
 
-    async def drain(self) -> None:
-        """Write queued lines as they come, until cancelled."""
-        while True:
-            await self._has_lines.wait()
-            self._write_queued(_LINES_AT_ONCE)
-            await anyio.lowlevel.checkpoint()
+    def close(self) -> None:
+        """Write how many lines were left out."""
+        named = (self._unclaimed, self._uncertain, self._unended)
+        for pace in (self._changes, *named, *self._others.values()):
+            pace.summarise()
 
-    async def flush(self) -> None:
-        """Write all queued lines; without pauses if it is cancelled meanwhile."""
-        try:
-            while self._lines:
-                self._write_queued(_LINES_AT_ONCE)
-                await anyio.lowlevel.checkpoint()
-        finally:
-            self.write_rest()
-
-    def write_rest(self) -> None:
-        """Write all queued lines at once."""
-        self._write_queued(len(self._lines))
-
-    def _write_queued(self, most: int) -> None:
-        for _ in range(min(most, len(self._lines))):
-            line = self._lines.popleft()
-            write_log(line.level, line.text, *line.args, extra=line.extra)
-        if not self._lines:
-            self._has_lines.clear()
+    def write(self, level: int, text: str, *args: object, extra: dict[str, Any] | None = None) -> None:
+        """Write a line at WARNING or above that is no event, unless there were too many of the same text just now."""
+        if self._others[level, text].admits(text):
+            write_log(level, text, *args, extra=extra, logger=self._logger)
 
     def _write(self, level: int, extra: dict[str, Any], text: str, *args: object) -> None:
-        if level >= logging.WARNING:
-            write_log(level, text, *args, extra=extra)
-        elif log.isEnabledFor(level):
-            self._lines.append(_LogLine(level, text, args, extra))
-            self._has_lines.set()
+        if self._is_enabled(level):
+            write_log(level, text, *args, extra=extra, logger=self._logger)
 
     def _on_job_changed(self, event: JobChanged) -> None:
+        if not (self._is_enabled(logging.INFO) and self._changes.admits(event.after)):
+            return
         extra = {
             "job_id": event.job_id,
             "status": event.after,
@@ -160,6 +170,14 @@ class LogObserver:
         why = f": {event.reason}" if event.reason and event.after != _SUCCEEDED else ""
         text = "AWS Batch job (%s) is %s%s%s%s"
         self._write(logging.INFO, extra, text, event.job_id, still, event.after, came_from, why)
+
+    def _summarise_changes(self, left_out: Counter[str]) -> None:
+        known = {status: left_out.pop(status) for status in JobStatus if status in left_out}
+        counts = known | ({"another state": left_out.total()} if left_out else {})
+        changes = quantity(sum(counts.values()), "more change", "more changes")
+        by_status = ", ".join(f"{count} {status}" for status, count in counts.items())
+        text = "and %s of AWS Batch jobs: %s"
+        self._write(logging.INFO, {"changes": counts}, text, changes, by_status)
 
     def _on_call_ended(self, event: CallEnded) -> None:
         if event.outcome in _ANSWERS:
@@ -206,6 +224,9 @@ class LogObserver:
 
     def _on_unclaimed(self, event: SubmissionUnclaimed) -> None:
         extra = {"job_name": event.job_name, "job_id": event.job_id}
+        pace = self._uncertain if event.job_id is None else self._unclaimed
+        if not pace.admits(event.job_id or event.job_name):
+            return
         if event.job_id is not None:
             text = "AWS Batch job (%s) named %s was submitted, but its submitter was cancelled before the answer came"
             self._write(logging.WARNING, extra, text, event.job_id, event.job_name)
@@ -215,6 +236,23 @@ class LogObserver:
                 "look for it by its name"
             )
             self._write(logging.WARNING, extra, text, event.job_name, event.error)
+
+    def _on_unended(self, event: TerminationUnclaimed) -> None:
+        if self._unended.admits(event.job_id):
+            extra = {"operation": event.operation, "job_id": event.job_id}
+            text = "AWS Batch job (%s): %s failed after its caller was cancelled, so the job may go on: %s"
+            self._write(logging.WARNING, extra, text, event.job_id, event.operation, event.error)
+
+    def _name(self, text: str, one: str, several: str, left_out: Counter[str]) -> None:
+        """Name all of them, in a few lines: nobody else knows of these jobs."""
+        names = left_out.elements()
+        while some := list(islice(names, _NAMES_A_LINE)):
+            self._write(logging.WARNING, {}, text, quantity(len(some), one, several), ", ".join(some))
+
+    def _summarise_others(self, left_out: Counter[str]) -> None:
+        ((text, count),) = left_out.items()
+        shown = re.sub(r"%[a-z]", "…", text)
+        self._write(logging.WARNING, {}, "and %s like this: %s", quantity(count, "line", "lines"), shown)
 
     def _on_failed(self, event: CallEnded, now: float) -> None:
         line = self._outage.occurred(now)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from awaitbatch._core.text import error_line, one_line
 from awaitbatch.instrumentation._events import ClientClosed, WaitEnded
-from awaitbatch.instrumentation._log import write_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -24,11 +23,13 @@ class Observers:
 
     Attributes:
         others: All but the log, with numbers.
+        write_log: See `LogObserver.write`.
         hear_of_waits: Whether anybody wants a `WaitEnded`; as `want` says, but it is asked for each wait.
     """
 
     def __init__(self, log: LogObserver, others: Sequence[Observer]) -> None:
         self._log = log
+        self.write_log = log.write
         self._numbers = itertools.count()
         self.others = tuple(zip(self._numbers, others, strict=False))
         self.hear_of_waits = self.want(WaitEnded)
@@ -98,7 +99,7 @@ class Observers:
         if kind not in self._reported:
             self._reported.add(kind)
             text = "the %s %s failed on a %s: %s; more errors like this are not logged"
-            write_log(logging.WARNING, text, role, shown, type(event).__name__, error_line(error))
+            self.write_log(logging.WARNING, text, role, shown, type(event).__name__, error_line(error))
 
 
 def _identity(observer: Observer) -> Hashable:
