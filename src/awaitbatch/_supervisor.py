@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import importlib
 import logging
+from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
@@ -32,6 +34,11 @@ OTHER_LOOP: Final = (
     "this BatchClient belongs to another event loop; open one on each loop, or use awaitbatch.threads.shared(), which "
     "is one client for all event loops and threads of a process"
 )
+
+
+# anyio imports it when it is first used, which would stall the loop of whoever opens the first client for 30 ms.
+with suppress(ImportError):
+    importlib.import_module("anyio._backends._asyncio")
 
 
 class State(Enum):

@@ -190,7 +190,7 @@ class AiobotocoreTransport:
                 session: AioSession = self._session or await asyncio.to_thread(
                     AioSession, profile=self._profile_name
                 )
-                await asyncio.to_thread(_load_models, session)
+                await asyncio.to_thread(load_models, session)
                 config = _with_large_pool(self._settings.get("config"), session)
                 creating = session.create_client("batch", **self._settings | {"config": config})
                 self._client = await self._resources.enter_async_context(creating)
@@ -498,7 +498,7 @@ def _tidy_body(body: bytes, *, is_error: bool, redact: Redactor) -> bytes:
     )
 
 
-def _load_models(session: AioSession) -> None:
+def load_models(session: AioSession) -> None:
     """Fill the session's cache with what creating a client reads from disk, the bulk of the time that it takes."""
     loader = session.get_component("data_loader")
     loader.load_service_model("batch", "service-2")
