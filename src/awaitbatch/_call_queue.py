@@ -8,7 +8,7 @@ import math
 from collections import OrderedDict
 from contextlib import suppress
 from random import Random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._core.throttle import AdaptiveThrottle
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from awaitbatch._core.connections import Connections, Use
     from awaitbatch._core.outcomes import Failure
     from awaitbatch._first_answer import FirstAnswer
+    from awaitbatch._renewal import Renewal
     from awaitbatch._transport import BatchTransport
     from awaitbatch.instrumentation._observers import Observers
 
@@ -68,6 +69,14 @@ class QueuedCall:
         return asyncio.get_running_loop().create_task(sending, name=name, context=self._context)
 
 
+class _Sent(NamedTuple):
+    """What is known of a call when it is sent: its number, the moment, and the generation of its credentials."""
+
+    number: int
+    at: float
+    generation: int
+
+
 def _end_of(call: QueuedCall) -> dict[str, Any] | Failure:
     error = call.answer.exception()
     return call.answer.result() if error is None else classify(error, operation=call.operation)
@@ -85,14 +94,16 @@ class CallQueue:
     """Calls of one kind, first come, first served, as fast as a throttle of their own and the connections allow.
 
     They queue before they are signed, so that no signature grows old. A call that AWS throttles, or refuses for the
-    time of its signature, goes back to the head of the queue: it never fails for that. Whoever is cancelled while his
-    call waits has taken it back. Once it is on its way it goes on to its end, and `on_unclaimed` hears of that.
+    time of its signature, goes back to the head of the queue: it never fails for that. So does one whose credentials
+    have gone bad, if there will be others. Whoever is cancelled while his call waits has taken it back. Once it is on
+    its way it goes on to its end, and `on_unclaimed` hears of that.
 
     Args:
         transport: How calls reach AWS Batch.
         connections: What is left of the transport's connections.
         observers: Who hears of calls.
         first_answer: Watches calls until one is answered.
+        renewal: Has credentials replaced that have gone bad.
         use: What these calls take connections for.
         max_rate: Never more calls a second than these.
 
@@ -108,6 +119,7 @@ class CallQueue:
         connections: Connections,
         observers: Observers,
         first_answer: FirstAnswer,
+        renewal: Renewal,
         *,
         use: Use,
         max_rate: float,
@@ -115,6 +127,7 @@ class CallQueue:
         self._transport = transport
         self._observers = observers
         self._first_answer = first_answer
+        self._renewal = renewal
         self._connections = connections
         self._use = use
         self._throttle = AdaptiveThrottle(max_rate, Random())  # noqa: S311
@@ -234,18 +247,16 @@ class CallQueue:
         self._connections.take(self._use)
         task = call.send(self._transport, self._first_answer)
         self._under_way[task] = call
-        number = self._sent
-        task.add_done_callback(lambda task: self._on_ended(call, number, now, task))
+        sent = _Sent(self._sent, now, self._renewal.generation)
+        task.add_done_callback(lambda task: self._on_ended(call, sent, task))
 
-    def _on_ended(
-        self, call: QueuedCall, number: int, sent_at: float, task: asyncio.Task[dict[str, Any]]
-    ) -> None:
+    def _on_ended(self, call: QueuedCall, sent: _Sent, task: asyncio.Task[dict[str, Any]]) -> None:
         self._under_way.pop(task, None)
         if not self._connections.has_room(self._use):
             self._freed_at = self._loop.time()
         self._connections.give_back(self._use)
         try:
-            self._settle(call, number, sent_at, task)
+            self._settle(call, sent, task)
         except BaseException as defect:
             # Such as a transport's own property that raises. Nobody shall wait for ever because of it.
             if not call.answer.done():
@@ -254,42 +265,44 @@ class CallQueue:
         finally:
             self._send_due()
 
-    def _settle(
-        self, call: QueuedCall, number: int, sent_at: float, task: asyncio.Task[dict[str, Any]]
-    ) -> None:
+    def _settle(self, call: QueuedCall, sent: _Sent, task: asyncio.Task[dict[str, Any]]) -> None:
         if task.cancelled():
             cut_off = CutOffError() if self._is_closed else ConnectionAbortedError(_ABORTED)
-            self._fail(call, cut_off, "cancelled", sent_at)
+            self._fail(call, cut_off, "cancelled", sent)
         elif (error := task.exception()) is not None:
-            self._on_error(call, number, sent_at, error)
+            self._on_error(call, sent, error)
         else:
-            self._on_answer(call, number, sent_at, task.result())
+            self._on_answer(call, sent, task.result())
 
-    def _on_answer(self, call: QueuedCall, number: int, sent_at: float, answer: dict[str, Any]) -> None:
-        self._throttle.on_answer(number, self._loop.time())
+    def _on_answer(self, call: QueuedCall, sent: _Sent, answer: dict[str, Any]) -> None:
+        self._throttle.on_answer(sent.number, self._loop.time())
         self._outdated, self._held_until = 0, -math.inf
+        self._renewal.on_answer(self._use, sent.generation)
         if call.answer.done():
             self.on_unclaimed(call, answer)
         else:
             call.answer.set_result(answer)
-        self._notify(call, "answered", sent_at)
+        self._notify(call, "answered", sent.at)
 
-    def _on_error(self, call: QueuedCall, number: int, sent_at: float, error: BaseException) -> None:
+    def _on_error(self, call: QueuedCall, sent: _Sent, error: BaseException) -> None:
         failure = classify(
             error, operation=call.operation, refreshes_credentials=self._transport.refreshes_credentials
         )
+        if failure.kind is FailureKind.REFUSED:
+            self._renewal.on_answer(self._use, sent.generation)
+        failure = self._renewal.judge(failure, self._use, sent.generation)
         if failure.kind is FailureKind.THROTTLED:
             before = self._throttle.rate
-            self._throttle.on_throttled(number, self._loop.time())
+            self._throttle.on_throttled(sent.number, self._loop.time())
             self._put_back(call)
-            self._notify(call, failure, sent_at)
+            self._notify(call, failure, sent.at)
             self._observers.notify(
                 Throttled(operation=call.operation, rate_before=before, rate_after=self._throttle.rate)
             )
         elif failure.outdated:
-            self._hold(number)
+            self._hold(sent.number)
             self._put_back(call)
-            self._notify(call, failure, sent_at)
+            self._notify(call, failure, sent.at)
             self._observers.notify(
                 SignatureOutdated(
                     operation=call.operation,
@@ -298,8 +311,11 @@ class CallQueue:
                     next_in=max(0.0, self._held_until - self._loop.time()),
                 )
             )
+        elif failure.awaits_credentials:
+            self._put_back(call)
+            self._notify(call, failure, sent.at)
         else:
-            self._fail(call, error, failure, sent_at)
+            self._fail(call, error, failure, sent)
 
     def _put_back(self, call: QueuedCall) -> None:
         """Have it sent again, before all others."""
@@ -320,12 +336,12 @@ class CallQueue:
             if self._outdated > 1:
                 self._held_until = self._loop.time() + min(_LONGEST_HOLD, 2.0 ** (self._outdated - 2))
 
-    def _fail(self, call: QueuedCall, error: BaseException, how: Failure | str, sent_at: float) -> None:
+    def _fail(self, call: QueuedCall, error: BaseException, how: Failure | str, sent: _Sent) -> None:
         if call.answer.done():
             self.on_unclaimed(call, classify(error, operation=call.operation))
         else:
             call.answer.set_exception(error)
-        self._notify(call, how, sent_at)
+        self._notify(call, how, sent.at)
 
     def _notify(self, call: QueuedCall, how: Failure | str, sent_at: float) -> None:
         self._first_answer.note(how)

@@ -234,8 +234,9 @@ class BatchClient:
             key: Stands for what ``factory`` gives: users with an equal key share a client, and the first one's factory
                 is asked. It is given with a factory only.
             factory: Called without arguments when the client is opened, for an asynchronous context manager of an
-                aiobotocore Batch client, such as ``session.create_client("batch")``. It is entered and left in a task
-                of its own.
+                aiobotocore Batch client, such as ``session.create_client("batch")``; it may be a coroutine function.
+                What it returns is entered and left in a task of its own. When the credentials of that client have gone
+                bad for good, it is called again, once for all, and waits and calls go on over the new client.
             linger: Seconds that the client stays open when nobody has it. Of different ones, the longest holds.
             arguments: As for `BatchClient`.
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from awaitbatch._core.requests import Call, Delivery
     from awaitbatch._first_answer import FirstAnswer
     from awaitbatch._jobs import JobHead
+    from awaitbatch._renewal import Renewal
     from awaitbatch._transport import BatchTransport
     from awaitbatch.instrumentation._observers import Observers
 
@@ -93,6 +94,7 @@ class DescribeCoalescer:
         connections: What is left of the transport's connections.
         observers: Who hears of calls, jobs and waits.
         first_answer: Watches calls until one is answered.
+        renewal: Has credentials replaced that have gone bad.
         max_calls_per_second: Never more than so many calls a second.
         call_timeout: Seconds after which a call without an answer counts as failed.
 
@@ -108,6 +110,7 @@ class DescribeCoalescer:
         connections: Connections,
         observers: Observers,
         first_answer: FirstAnswer,
+        renewal: Renewal,
         *,
         max_calls_per_second: float,
         call_timeout: float,
@@ -117,6 +120,7 @@ class DescribeCoalescer:
         connections.listen(Use.DESCRIBE, self._wake_if_blocked)
         self._observers = observers
         self._first_answer = first_answer
+        self._renewal = renewal
         self._call_timeout = call_timeout
         random = Random()  # noqa: S311
         self._throttle = AdaptiveThrottle(max_calls_per_second, random, self.throttle_parameters)
@@ -304,7 +308,7 @@ class DescribeCoalescer:
             self._wake()
 
     async def _describe(self, call: Call[Watch]) -> None:
-        sent_at = self._loop.time()
+        sent_at, generation = self._loop.time(), self._renewal.generation
         try:
             with self._first_answer, call_time(self._call_timeout):
                 body = await self._transport.describe_jobs(call.job_ids)
@@ -317,8 +321,12 @@ class DescribeCoalescer:
                 error = self._timed_out()
             drop_tracebacks(error)
             failure = classify(error, refreshes_credentials=self._transport.refreshes_credentials)
+            failure = self._renewal.judge(failure, Use.DESCRIBE, generation)
+            if failure.kind is FailureKind.REFUSED:
+                self._renewal.on_answer(Use.DESCRIBE, generation)
             await self._on_failure(call, failure, sent_at)
         else:
+            self._renewal.on_answer(Use.DESCRIBE, generation)
             await self._on_answer(call, response, sent_at)
         finally:
             if not self._connections.has_room(Use.DESCRIBE):

@@ -19,6 +19,7 @@ from awaitbatch._core.connections import Connections, Use
 from awaitbatch._core.text import error_line, one_line
 from awaitbatch._first_answer import FirstAnswer
 from awaitbatch._log_fetchers import LogFetchers, wait_despite_cancellation
+from awaitbatch._renewal import Renewal
 from awaitbatch._submission import Submissions
 from awaitbatch._termination import Terminations
 from awaitbatch._transport import told_by
@@ -151,7 +152,10 @@ class Supervisor:
         self._first_answer = FirstAnswer(
             self.observers, lambda: self.endpoint_url, lambda: told_by(self.transport, "fetching")
         )
-        common = (self.transport, self._connections, self.observers, self._first_answer)
+        # Only a transport that has somebody to ask for other credentials has such a method.
+        renew = self._renew if hasattr(self.transport, "renew") else None
+        self._renewal = Renewal(renew, self._connections, self.observers)
+        common = (self.transport, self._connections, self.observers, self._first_answer, self._renewal)
         self.coalescer = DescribeCoalescer(
             *common, max_calls_per_second=config.max_calls_per_second, call_timeout=config.call_timeout
         )
@@ -212,11 +216,7 @@ class Supervisor:
         try:
             with self._opening:
                 await self.transport.open()
-                max_connections = self.transport.max_connections
-                require(
-                    _is_a_size, "max_connections of the transport", max_connections, "an int of at least 1"
-                )
-                self._connections.resize(max_connections)
+                self._count_connections()
             if not self._closing.is_set():
                 await self._work()
         except Exception as error:  # noqa: BLE001
@@ -242,6 +242,7 @@ class Supervisor:
     async def _work(self) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._coalesce)
+            tasks.start_soon(self._renewal.run)
             self.state = State.OPEN
             self.observers.notify(ClientOpened(region_name=self.region_name, endpoint_url=self.endpoint_url))
             self._opened.set()
@@ -253,6 +254,15 @@ class Supervisor:
         await self.coalescer.run()
         message = "the coalescer ended by itself"
         raise RuntimeError(message)
+
+    async def _renew(self) -> None:
+        await self.transport.renew()  # type: ignore[attr-defined]
+        self._count_connections()
+
+    def _count_connections(self) -> None:
+        max_connections = self.transport.max_connections
+        require(_is_a_size, "max_connections of the transport", max_connections, "an int of at least 1")
+        self._connections.resize(max_connections)
 
     async def _wind_down(self) -> None:
         with anyio.CancelScope(shield=True):

@@ -99,3 +99,19 @@ def test_a_connection_is_held_for_one_kind() -> None:
     connections.take(Use.DESCRIBE)
     connections.give_back(Use.DESCRIBE)
     assert all(connections.has_room(use) for use in Use)
+
+
+def test_a_pause_is_for_all() -> None:
+    """Meanwhile nobody may take one, even if all are free; when it is over everybody is told, once."""
+    connections = Connections(10)
+    told: list[Use] = []
+    for use in Use:
+        connections.listen(use, lambda use=use: told.append(use))  # type: ignore[misc]
+    connections.resume()
+    assert told == []
+    for _ in range(2):
+        connections.pause()
+    assert not any(map(connections.has_room, Use))
+    connections.resume()
+    assert all(map(connections.has_room, Use))
+    assert told == list(Use)

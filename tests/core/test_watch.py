@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+from dataclasses import replace
 from decimal import Decimal
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -474,3 +475,30 @@ def test_the_backoffs_of_the_package_are_sound(backoff: Backoff) -> None:
     """The schedules that come with the package never break a request."""
     request = poll(backoff=backoff)
     assert all(isinstance(request.on_seen(seen("RUNNING")), Window) for _ in range(5000))
+
+
+def test_a_failure_that_awaits_credentials_costs_a_poll_nothing() -> None:
+    """It stays where it is, whatever the failure's kind, and however few checks it has; a describe has four tries."""
+    for kind in (FailureKind.PERMANENT, FailureKind.TRANSIENT):
+        refused = replace(failure(kind), awaits_credentials=True, may_pass=True)
+        poll = watch(ENDED, max_retries=0)
+        assert [poll.on_failure(refused) for _ in range(10)] == [None] * 10
+        assert poll.checks == 0
+        describe = watch(None, status_retries=10)
+        ends = [isinstance(describe.on_failure(refused), Outcome) for _ in range(4)]
+        assert ends == [False, False, False, True]
+
+
+def test_a_failure_that_has_lasted_ends_all() -> None:
+    """Nobody gives it the benefit of the doubt, however many good answers there were."""
+    for match_status in (ENDED, None):
+        windows = Windows[Watch]()
+        waiting = watch(match_status)
+        windows.add(waiting, Window(0, 0), 0.0)
+        call = windows.take(0.0)
+        assert call is not None
+        windows.answer(call, {}, 0.1)
+        last = windows.take(100.0)
+        assert last is not None
+        (delivery,) = windows.fail(last, replace(PERMANENT, lasts=True), 100.1)
+        assert delivery.outcome == Outcome(Reason.FAILED, replace(PERMANENT, lasts=True))

@@ -35,6 +35,7 @@ class Connections:
         self._taken = [0, 0, 0]
         self._held = [0, 0, 0]
         self._listeners: list[tuple[Use, Callable[[], None]]] = []
+        self._is_paused = False
         self.resize(size)
 
     def __repr__(self) -> str:
@@ -49,7 +50,7 @@ class Connections:
 
     def has_room(self, use: Use) -> bool:
         """Whether a call of this kind may take one."""
-        if self._taken[use] >= self._most[use]:
+        if self._is_paused or self._taken[use] >= self._most[use]:
             return False
         spoken_for = 0
         for other in range(3):
@@ -58,6 +59,17 @@ class Connections:
                 taken = max(taken + self._held[other], self._least[other])
             spoken_for += taken
         return spoken_for < self._size
+
+    def pause(self) -> None:
+        """Let nobody take one until `resume`."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Let them be taken again, and tell all who wait for one."""
+        if self._is_paused:
+            self._is_paused = False
+            for _, hear in self._listeners:
+                hear()
 
     def hold(self, use: Use) -> None:
         """Leave a connection that is free now, or becomes so, to a call of this kind, which will soon take it."""
@@ -80,7 +92,7 @@ class Connections:
         self._tell_others(use)
 
     def listen(self, use: Use, hear: Callable[[], None]) -> None:
-        """Have ``hear`` called whenever a call of another kind gives a connection back."""
+        """Have ``hear`` called whenever a call of another kind gives a connection back, and when a pause is over."""
         self._listeners.append((use, hear))
 
     def _tell_others(self, use: Use) -> None:

@@ -135,7 +135,7 @@ class Suspicion:
 
     def judge(self, failure: Failure, job: RequestsForJob[Any], now: float) -> Failure:
         """The failure as the requests for a job have to take it: one that would come again may pass at first."""
-        if failure.kind is not FailureKind.PERMANENT or not self.has_answer:
+        if failure.kind is not FailureKind.PERMANENT or not self.has_answer or failure.lasts:
             return failure
         lasts = any(
             tries >= LASTING_TRIES and now >= since + LASTING_SECONDS

@@ -167,7 +167,8 @@ class Watch(Request):
     def on_failure(self, failure: Failure) -> Decision:
         """Ends for good, counts as a check without a result, or costs nothing, as the failure's kind demands."""
         throttled = failure.kind is FailureKind.THROTTLED
-        if throttled and not (self.one_shot and failure.costs_attempt):
+        stays = throttled or failure.awaits_credentials
+        if stays and not (self.one_shot and failure.costs_attempt):
             return None
         self._failure = failure
         if failure.kind in _FINAL and not failure.may_pass:

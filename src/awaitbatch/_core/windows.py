@@ -247,7 +247,7 @@ class Windows(Generic[R]):
         if call.bisection is not None:
             call.bisection.parts_in_flight -= 1
         requests = self._requests_in(call)
-        if failure.kind is FailureKind.THROTTLED:
+        if failure.kind is FailureKind.THROTTLED or failure.awaits_credentials:
             if call.bisection is None:
                 return self._fail_each(call, requests, failure, now)
             # The part stays together, to be tried again; only those whose tries are used up leave it.
@@ -256,7 +256,7 @@ class Windows(Generic[R]):
             return self._apply(
                 {one: decision for one, decision in tried.items() if decision is not None}, now
             )
-        fate = self._suspicion.on_failure(call, failure, now)
+        fate = Fate.TRIED if failure.lasts else self._suspicion.on_failure(call, failure, now)
         # It may be an outage from now on.
         self._pace.forget()
         if fate is Fate.GENERAL:

@@ -75,6 +75,7 @@ class CallEnded(Event, frozen=True, kw_only=True, gc=False):
         rate: Calls a second that the operation may be sent from now on; None for operations that are not paced.
         pending: What waits for such a call when this one has ended: describes and polls, submissions, or jobs to end.
         ended: Describes and polls that the call has ended, whatever the reason.
+        awaits_credentials: Whether its credentials have gone bad, and it is made again once a factory has given others.
     """
 
     operation: str
@@ -88,6 +89,7 @@ class CallEnded(Event, frozen=True, kw_only=True, gc=False):
     rate: float | None = None
     pending: int = 0
     ended: int = 0
+    awaits_credentials: bool = False
 
     @classmethod
     def of(cls, operation: str, how: Failure | str, **members: Any) -> Self:  # noqa: ANN401
@@ -102,6 +104,7 @@ class CallEnded(Event, frozen=True, kw_only=True, gc=False):
             error_message=how.message,
             advice=how.advice,
             http_status=how.http_status,
+            awaits_credentials=how.awaits_credentials,
             **members,
         )
 
@@ -122,6 +125,23 @@ class NoAnswer(Event, frozen=True, kw_only=True, gc=False):
     seconds: float
     endpoint_url: str | None
     fetching: str | None = None
+
+
+class CredentialsRenewed(Event, frozen=True, kw_only=True, gc=False):
+    """The factory of a shared client was asked for another aiobotocore client, since credentials had gone bad.
+
+    Attributes:
+        reason: What calls failed with, the last one.
+        tries: How often it was asked since all was well.
+        seconds: Since when calls have failed like this.
+        error: Why it gave no client, the error's class and what it says; None if it gave one. Whether that one's
+            credentials are good is seen when a call is answered.
+    """
+
+    reason: str
+    tries: int
+    seconds: float
+    error: str | None
 
 
 class Throttled(Event, frozen=True, kw_only=True, gc=False):

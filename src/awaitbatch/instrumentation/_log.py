@@ -14,6 +14,7 @@ from awaitbatch._jobs import JobStatus
 from awaitbatch.instrumentation._events import (
     CallEnded,
     ClientOpened,
+    CredentialsRenewed,
     JobChanged,
     NoAnswer,
     SignatureOutdated,
@@ -107,6 +108,8 @@ class LogObserver:
         self._throttling: defaultdict[str, Incident] = defaultdict(lambda: Incident(_THROTTLE_RECOVERY))
         self._outdated: defaultdict[str, Incident] = defaultdict(lambda: Incident(_RECOVERY))
         self._outage = Incident(_RECOVERY)
+        self._bad_credentials = Incident(_RECOVERY)
+        self._no_credentials = Incident(_RECOVERY)
         # Until it has answered a call.
         self._endpoint_url: str | None = None
 
@@ -130,6 +133,8 @@ class LogObserver:
                 self._endpoint_url = event.endpoint_url
             case NoAnswer():
                 self._on_no_answer(event)
+            case CredentialsRenewed():
+                self._on_renewed(event)
             case Throttled():
                 self._on_throttled(event)
             case SubmissionUnclaimed():
@@ -182,7 +187,12 @@ class LogObserver:
     def _on_call_ended(self, event: CallEnded) -> None:
         if event.outcome in _ANSWERS:
             self._endpoint_url = None
-        if event.operation == "DescribeJobs":
+        if event.outcome == "answered" and self._bad_credentials.went_well(self._clock()):
+            text = "calls are answered with the new credentials, after %d that were refused"
+            self._write_call(logging.INFO, event, text, self._bad_credentials.count)
+        if event.awaits_credentials:
+            self._on_bad_credentials(event)
+        elif event.operation == "DescribeJobs":
             self._on_describe_ended(event)
         elif event.outcome == "answered":
             self._on_not_throttled(event, self._clock())
@@ -276,6 +286,35 @@ class LogObserver:
             )
         else:
             self._write_call(logging.DEBUG, event, "DescribeJobs failed: %s", event.error_message)
+
+    def _on_bad_credentials(self, event: CallEnded) -> None:
+        now, incident = self._clock(), self._bad_credentials
+        line = incident.occurred(now)
+        if line is Line.BEGIN:
+            text = "%s failed, and all calls wait until the factory has given new credentials: %s"
+            self._write_call(logging.WARNING, event, text, event.operation, event.error_message)
+        elif line is Line.SUMMARY:
+            text = "the credentials that the factory gives are still bad: %d calls failed in %.0f s; the last: %s"
+            lasted = now - incident.began
+            self._write_call(logging.WARNING, event, text, incident.count, lasted, event.error_message)
+        else:
+            self._write_call(logging.DEBUG, event, "%s failed: %s", event.operation, event.error_message)
+
+    def _on_renewed(self, event: CredentialsRenewed) -> None:
+        extra = {"tries": event.tries, "error": event.error}
+        if event.error is None:
+            text = "the factory has given new credentials, since calls failed for %.0f s: %s"
+            self._write(logging.INFO, extra, text, event.seconds, event.reason)
+            return
+        is_news = self._no_credentials.occurred(self._clock()) is not None
+        self._write(
+            logging.WARNING if is_news else logging.DEBUG,
+            extra,
+            "the factory gives no new credentials, asked %s in %.0f s: %s",
+            quantity(event.tries, "time", "times"),
+            event.seconds,
+            event.error,
+        )
 
     def _on_no_answer(self, event: NoAnswer) -> None:
         extra = {"endpoint_url": event.endpoint_url, "fetching": event.fetching}
