@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._core.throttle import AdaptiveThrottle
-from awaitbatch._failures import CutOffError, classify
+from awaitbatch._failures import FETCHING, CutOffError, classify
 from awaitbatch._slices import for_each_whatever_comes
 from awaitbatch.errors import ClientClosedError
 from awaitbatch.instrumentation._events import CallEnded, SignatureOutdated, Throttled
@@ -44,9 +44,10 @@ class QueuedCall:
         parameters: boto3's.
         answer: Gets boto3's answer. It is cancelled if the caller is.
         queued_at: Since when it waits, in monotonic seconds.
+        notes: Those of the error with which it was cancelled on its way.
     """
 
-    __slots__ = ("_context", "answer", "operation", "parameters", "queued_at")
+    __slots__ = ("_context", "answer", "notes", "operation", "parameters", "queued_at")
 
     def __init__(self, operation: str, parameters: Mapping[str, Any]) -> None:
         loop = asyncio.get_running_loop()
@@ -54,8 +55,14 @@ class QueuedCall:
         self.parameters = parameters
         self.answer: asyncio.Future[dict[str, Any]] = loop.create_future()
         self.queued_at = loop.time()
+        self.notes: list[str] = []
         # Whoever traces calls finds the caller's span.
         self._context = contextvars.copy_context()
+
+    @property
+    def is_unsigned(self) -> bool:
+        """Whether it was cancelled before there was anything to sign it with."""
+        return any(note.startswith(FETCHING) for note in self.notes)
 
     @property
     def job_id(self) -> str | None:
@@ -64,7 +71,7 @@ class QueuedCall:
 
     def send(self, transport: BatchTransport, first_answer: FirstAnswer) -> asyncio.Task[dict[str, Any]]:
         """Begin it, in a task of its own."""
-        sending = _send(transport, first_answer, self.operation, self.parameters)
+        sending = _send(transport, first_answer, self.operation, self.parameters, self.notes)
         name = f"awaitbatch {self.operation}"
         return asyncio.get_running_loop().create_task(sending, name=name, context=self._context)
 
@@ -83,11 +90,19 @@ def _end_of(call: QueuedCall) -> dict[str, Any] | Failure:
 
 
 async def _send(
-    transport: BatchTransport, first_answer: FirstAnswer, operation: str, parameters: Mapping[str, Any]
+    transport: BatchTransport,
+    first_answer: FirstAnswer,
+    operation: str,
+    parameters: Mapping[str, Any],
+    notes: list[str],
 ) -> dict[str, Any]:
     # An error refers to this frame, so nothing in it may refer to the call and so to the error.
     with first_answer:
-        return await transport.call(operation, **parameters)
+        try:
+            return await transport.call(operation, **parameters)
+        except asyncio.CancelledError as error:
+            notes += getattr(error, "__notes__", ())
+            raise
 
 
 class CallQueue:
@@ -266,7 +281,10 @@ class CallQueue:
             self._send_due()
 
     def _settle(self, call: QueuedCall, sent: _Sent, task: asyncio.Task[dict[str, Any]]) -> None:
-        if task.cancelled():
+        if task.cancelled() and self._is_closed and call.is_unsigned:
+            self._refuse(call)
+            self._notify(call, "cancelled", sent.at)
+        elif task.cancelled():
             cut_off = CutOffError() if self._is_closed else ConnectionAbortedError(_ABORTED)
             self._fail(call, cut_off, "cancelled", sent)
         elif (error := task.exception()) is not None:

@@ -73,7 +73,12 @@ class ClientCredentials:
             self._fetching = asyncio.create_task(self._fetch(credentials), name="awaitbatch credentials")
             # It may fail when nobody waits for it any more.
             self._fetching.add_done_callback(lambda task: task.cancelled() or task.exception())
-        await asyncio.shield(self._fetching)
+        try:
+            await asyncio.shield(self._fetching)
+        except asyncio.CancelledError as error:
+            # Whoever is given up here has signed nothing yet.
+            error.add_note(f"{FETCHING}{_owner_of(credentials)}")
+            raise
 
     async def read_again(self) -> bool:
         """Read static credentials from their file again; whether others were there."""

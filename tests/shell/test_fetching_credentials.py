@@ -11,8 +11,11 @@ from aiobotocore.credentials import AioCredentials, AioDeferredRefreshableCreden
 from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError, CredentialRetrievalError, EndpointConnectionError
 
+from awaitbatch import BatchClient, ClientClosedError
 from awaitbatch._credentials import ClientCredentials
 from awaitbatch._failures import CredentialsError, classify
+from awaitbatch.instrumentation import Event, SubmissionUnclaimed
+from tests.support import of_kind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -169,3 +172,24 @@ async def test_a_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 async def test_nothing_else_is_read_again(credentials: object) -> None:
     """What was given, or comes from the environment, is nowhere else to be found."""
     assert await credentials_of(credentials, AioSession()).read_again() is False
+
+
+async def test_closing_while_credentials_are_fetched(session: AioSession) -> None:
+    """What was not signed yet was certainly not submitted or terminated, and whoever has gone is not reported."""
+    arguments = {"region_name": "us-east-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"}
+    events: list[Event] = []
+    async with session.create_client("batch", **arguments) as lent:
+        lent._request_signer._credentials = slow = Slow(40)
+        async with BatchClient(client=lent, close_timeout=3, observers=[events.append]) as client:
+            job = {"jobName": "n", "jobQueue": "q", "jobDefinition": "d"}
+            submitting, gone = (asyncio.create_task(client.submit_job(**job)) for _ in range(2))
+            terminating = asyncio.create_task(client.terminate_job("a-job", "enough"))
+            await asyncio.sleep(1)
+            gone.cancel()
+    assert asyncio.get_running_loop().time() == pytest.approx(4, abs=0.1)
+    assert slow.given_up == 1
+    ends = await asyncio.gather(submitting, terminating, gone, return_exceptions=True)
+    assert [type(end) for end in ends] == [ClientClosedError, ClientClosedError, asyncio.CancelledError]
+    assert "AWS Batch job named 'n' was not submitted: the BatchClient was closed first" in str(ends[0])
+    assert "AWS Batch job (a-job) was not terminated: the BatchClient was closed first" in str(ends[1])
+    assert of_kind(SubmissionUnclaimed, events) == []
