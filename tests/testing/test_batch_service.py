@@ -297,7 +297,11 @@ def test_list_shows_the_children_of_an_array() -> None:
     children = service.ask("ListJobs", 45, arrayJobId=array)["jobSummaryList"]
     assert [job["arrayProperties"] for job in children] == [{"index": 0}, {"index": 1}]
     (parent,) = service.ask("ListJobs", 45, jobQueue="queue", jobStatus="PENDING")["jobSummaryList"]
-    assert parent["arrayProperties"] == {"size": 2}
+    assert (parent["arrayProperties"]["size"], parent["arrayProperties"]["statusSummary"]["RUNNING"]) == (
+        2,
+        2,
+    )
+    assert parent["arrayProperties"]["statusSummaryLastUpdatedAt"] == 45_000
     assert service.ask("ListJobs", 45, arrayJobId="nobody") == {"jobSummaryList": []}
     assert service.ask("ListJobs", 45, multiNodeJobId="nobody") == {"jobSummaryList": []}
 
@@ -311,7 +315,13 @@ def test_list_shows_the_children_of_an_array() -> None:
         {"jobQueue": "queue", "maxResults": 1001},
         {"jobQueue": "queue", "maxResults": 0},
         {"jobQueue": "queue", "nextToken": "x"},
-        {"jobQueue": "queue", "filters": [{"name": "JOB_NAME", "values": ["a"]}]},
+        {"jobQueue": "queue", "arrayJobId": "array", "multiNodeJobId": "nodes"},
+        {"jobQueue": "queue", "filters": [{"name": "JOB_NAME", "values": ["a"]}] * 2},
+        {"jobQueue": "queue", "filters": [{"name": "JOB_NAME", "values": []}]},
+        {"jobQueue": "queue", "filters": [{"name": "JOB_COLOR", "values": ["a"]}]},
+        {"jobQueue": "queue", "filters": [{"name": "AFTER_CREATED_AT", "values": ["soon"]}]},
+        {"jobQueue": "queue", "filters": [{"name": "BEFORE_CREATED_AT", "values": ["1", "2"]}]},
+        {"arrayJobId": "array", "filters": [{"name": "JOB_NAME", "values": ["a"]}]},
     ],
     ids=str,
 )

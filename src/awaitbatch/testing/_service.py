@@ -321,7 +321,7 @@ class BatchService:
 
     def forget_job(self, job_id: str) -> None:
         """Let a job vanish from all responses, as AWS does some days after its end; unknown ids are ignored."""
-        self._model.jobs.pop(job_id, None)
+        self._model.forget_job(job_id)
 
     def status_of(self, job_id: str) -> JobStatus:
         """The state in which a job is now.

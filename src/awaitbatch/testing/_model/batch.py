@@ -14,17 +14,17 @@ from uuid import UUID
 
 import msgspec
 
-from awaitbatch._jobs import JobStatus
 from awaitbatch.testing._model.dependencies import resolve
 from awaitbatch.testing._model.description import encode_description, status_reason, summarize
 from awaitbatch.testing._model.job import Job, Stop
 from awaitbatch.testing._model.life_cycle import LifeCycle, ParameterizedLives
+from awaitbatch.testing._model.listing import list_jobs
 from awaitbatch.testing._model.planning import plan, settle, stop
 from awaitbatch.testing._model.requests import CancelJob, DescribeJobs, ListJobs, SubmitJob, TerminateJob
 from awaitbatch.testing._model.service_error import client_exception, require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from awaitbatch.testing._model.account import Account
     from awaitbatch.testing._model.requests import Call
@@ -34,7 +34,6 @@ LifeCycleSource: TypeAlias = LifeCycle | Callable[[Random], LifeCycle]
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}(?:[:#][0-9]+)?", re.ASCII)
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", re.ASCII)
 _MOST_IDS = 100
-_MOST_SUMMARIES = 1000
 _LONGEST_REASON = 1024
 _ARRAY_SIZES = range(2, 10_001)
 _MOST_ATTEMPTS = 10
@@ -65,6 +64,8 @@ class BatchModel:
     ) -> None:
         self.account = account
         self.jobs: dict[str, Job] = {}
+        # Jobs without children of others, in the order of their submission.
+        self._queues: dict[str, list[Job]] = {}
         self._default_life_cycle = default_life_cycle
         self._description_bytes = description_bytes
         self._random = random
@@ -147,7 +148,17 @@ class BatchModel:
                 need.dependants.append(added)
         for added in (job, *job.children):
             self.jobs[added.job_id] = added
+        self._queue_of(job).append(job)
         return job
+
+    def forget_job(self, job_id: str) -> None:
+        """Let a job vanish; children stay unless they are forgotten, too."""
+        job = self.jobs.pop(job_id, None)
+        if job is not None and job.parent is None:
+            self._queue_of(job).remove(job)
+
+    def _queue_of(self, job: Job) -> list[Job]:
+        return self._queues.setdefault(self.account.arn("job-queue", job.submission.job_queue), [])
 
     def older_description(self, job_id: str, now: float) -> bytes:
         """The job as it was just before the newest state that a description has shown."""
@@ -233,39 +244,23 @@ class BatchModel:
         return encoded
 
     def _list_jobs(self, request: ListJobs, now: float) -> bytes:
-        jobs = self._listed(request)
-        status, token = request.job_status or "RUNNING", request.next_token or "0"
-        limit = _MOST_SUMMARIES if request.max_results is None else request.max_results
-        require(status in JobStatus.__members__, f"not a jobStatus: {status!r}")
-        require(not request.filters, "this model of AWS Batch knows no filters")
-        require(0 < limit <= _MOST_SUMMARIES, f"maxResults must be 1 to {_MOST_SUMMARIES}, not {limit}")
-        require(token.isdecimal(), "not a nextToken of ours")
-        page: list[Job] = []
-        response: dict[str, Any] = {}
-        for job in jobs:
-            if job.number <= int(token) or job.status(now) != status:
-                continue
-            if len(page) == limit:
-                response["nextToken"] = str(page[-1].number)
-                break
-            page.append(job)
-        response["jobSummaryList"] = [summarize(job, now, self.account) for job in page]
+        page = list_jobs(request, self._listed(request), now, self.account)
+        response: dict[str, Any] = {
+            "jobSummaryList": [summarize(job, now, self.account) for job in page.jobs]
+        }
+        if page.next_token is not None:
+            response["nextToken"] = page.next_token
         return msgspec.json.encode(response)
 
-    def _listed(self, request: ListJobs) -> Iterable[Job]:
+    def _listed(self, request: ListJobs) -> list[Job]:
         """The jobs that a ListJobs call is about, in the order of their submission."""
         match (request.job_queue, request.array_job_id, request.multi_node_job_id):
             case (str(queue), None, None):
-                arn = self.account.arn("job-queue", queue)
-                return (
-                    job
-                    for job in self.jobs.values()
-                    if job.parent is None and self.account.arn("job-queue", job.submission.job_queue) == arn
-                )
-            case (None, str(array), None):
-                return self.jobs[array].children if array in self.jobs else ()
-            case (None, None, str()):
-                return ()
+                return self._queues.get(self.account.arn("job-queue", queue), [])
+            case (None, str(parent_id), None) | (None, None, str(parent_id)):
+                parent = self.jobs.get(parent_id)
+                is_right = parent is not None and parent.has_nodes == (request.multi_node_job_id is not None)
+                return parent.children if parent is not None and is_right else []
             case _:
                 message = "exactly one of jobQueue, arrayJobId and multiNodeJobId is required"
                 raise client_exception(message)

@@ -52,8 +52,17 @@ def summarize(job: Job, now: float, account: Account) -> dict[str, Any]:
     }
     if job.status(now) in TERMINAL and "startedAt" in summary:
         summary["container"] = _exit(job, last=True)
-    if job.children:
-        summary["arrayProperties"] = {"size": len(job.children)}
+    if job.submission.share_identifier is not None:
+        summary["shareIdentifier"] = job.submission.share_identifier
+    if job.stop is not None:
+        summary["isCancelled" if job.stop.operation == "CancelJob" else "isTerminated"] = True
+    if job.is_array:
+        summary["arrayProperties"] = _array(job, now)
+    elif job.has_nodes:
+        nodes = job.children if job.parent is None else job.parent.children
+        summary["nodeProperties"] = {"numNodes": len(nodes)}
+        if job.index is not None:
+            summary["nodeProperties"] |= {"nodeIndex": job.index, "isMainNode": job.index == 0}
     elif job.index is not None:
         summary["arrayProperties"] = {"index": job.index}
     return summary
@@ -99,7 +108,7 @@ def _describe(job: Job, now: float, account: Account, filler: dict[str, str]) ->
 def _array(parent: Job, now: float) -> dict[str, Any]:
     return {
         "statusSummary": dict(parent.children_by_status(now)),
-        "statusSummaryLastUpdatedAt": _milliseconds(now),
+        "statusSummaryLastUpdatedAt": milliseconds(now),
         "size": len(parent.children),
     }
 
@@ -122,13 +131,13 @@ def _nodes(job: Job) -> dict[str, Any]:
 def _times(job: Job, now: float) -> dict[str, int]:
     timeline = job.timeline
     stage = timeline.stage(now)
-    times = {"createdAt": _milliseconds(timeline.begins[0])}
+    times = {"createdAt": milliseconds(timeline.begins[0])}
     seen = timeline.states[: stage + 1]
     if seen[-1] is JobStatus.RUNNING or (seen[-1] in TERMINAL and JobStatus.RUNNING in seen):
         last_run = stage - seen[::-1].index(JobStatus.RUNNING)
-        times["startedAt"] = _milliseconds(timeline.begins[last_run])
+        times["startedAt"] = milliseconds(timeline.begins[last_run])
     if seen[-1] in TERMINAL:
-        times["stoppedAt"] = _milliseconds(timeline.end)
+        times["stoppedAt"] = milliseconds(timeline.end)
     return times
 
 
@@ -162,8 +171,8 @@ def _attempts(job: Job, now: float, account: Account) -> list[dict[str, Any]]:
                     "logStreamName": _log_stream(job, number),
                     "networkInterfaces": [],
                 },
-                "startedAt": _milliseconds(timeline.begins[run]),
-                "stoppedAt": _milliseconds(timeline.begins[run + 1]),
+                "startedAt": milliseconds(timeline.begins[run]),
+                "stoppedAt": milliseconds(timeline.begins[run + 1]),
                 "statusReason": "Essential container in task exited",
                 "taskProperties": [],
                 **(_reasons(job, now) if last else {}),
@@ -243,5 +252,6 @@ def _hex_id(*parts: object) -> str:
     return blake2b("/".join(map(str, parts)).encode(), digest_size=16).hexdigest()
 
 
-def _milliseconds(seconds: float) -> int:
+def milliseconds(seconds: float) -> int:
+    """A time as AWS Batch shows it."""
     return round(seconds * 1000)

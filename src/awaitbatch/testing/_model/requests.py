@@ -7,7 +7,7 @@ does not know is refused too: to ignore it would let a test pass that AWS would 
 from __future__ import annotations
 
 import re
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -95,6 +95,13 @@ class DescribeJobs(Request):
     jobs: list[str] = []
 
 
+class Filter(Request):
+    """What jobs a list is to have."""
+
+    name: str = ""
+    values: list[str] = []
+
+
 class ListJobs(Request):
     """https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html."""
 
@@ -104,7 +111,7 @@ class ListJobs(Request):
     job_status: str | None = None
     max_results: int | None = None
     next_token: str | None = None
-    filters: list[dict[str, Any]] = []
+    filters: list[Filter] = []
 
 
 class CancelJob(Request):
