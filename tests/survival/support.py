@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from awaitbatch._core.watch import Watch
 from awaitbatch.testing import Fault, LifeCycle
+from awaitbatch.testing._model.faults import BULK_ERRORS
 from tests.support import lasting
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 ENDING: Final = frozenset({Fault.ACCESS_DENIED, Fault.CLIENT_EXCEPTION})
 """The faults that may end a wait; it survives all others."""
 
-SURVIVED: Final = tuple(fault for fault in Fault if fault not in ENDING | {Fault.CONNECTION_REFUSED})
+SURVIVED: Final = tuple(
+    fault for fault in Fault if fault not in ENDING | {Fault.CONNECTION_REFUSED} | BULK_ERRORS.keys()
+)
 """The faults that can befall any call, and that a wait survives."""
 
 

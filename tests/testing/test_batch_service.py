@@ -336,7 +336,7 @@ def test_unreadable_bodies_and_unknown_operations_are_refused() -> None:
     with pytest.raises(ServiceError, match="SerializationException"):
         service._respond("DescribeJobs", b"not json")
     assert service.refusal("DescribeJobs", jobs="job") == (400, "SerializationException")
-    assert service.refusal("CancelJobs", jobs=["job"]) == (404, "UnknownOperationException")
+    assert service.refusal("ListServiceJobs", jobQueue="queue") == (404, "UnknownOperationException")
 
 
 def test_the_throttle_answers_429_before_anything_else() -> None:

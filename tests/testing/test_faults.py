@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from awaitbatch._failures import classify
 from awaitbatch._transport import AiobotocoreTransport
 from awaitbatch.testing import BatchServer, Fault, ServerProcess
-from awaitbatch.testing._model.faults import JOB_FAULTS
+from awaitbatch.testing._model.faults import BULK_ERRORS, JOB_FAULTS
 from tests.support import LONG, lasting, until
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ async def until_listening(url: str, *, is_it: bool) -> None:
         await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("fault", sorted({*Fault} - JOB_FAULTS - GARBLED))
+@pytest.mark.parametrize("fault", sorted({*Fault} - JOB_FAULTS - BULK_ERRORS.keys() - GARBLED))
 async def test_both_faces_say_the_same(fault: Fault, session: AioSession) -> None:
     """Over HTTP and without a network, a fault is the same error to the client and means the same to a wait."""
     async with BatchServer(default_life_cycle=LONG, description_bytes=30_000) as server:

@@ -77,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     faults = ", ".join(fault for fault in Fault if fault is not Fault.CONNECTION_REFUSED)
     text = f"let a fault hit a share of the calls that it can hit; may be repeated; faults: {faults}"
     option("--fault", text, type=_fault, action="append", metavar="FAULT=SHARE")
+    text = "an operation that the server is to lack; may be repeated"
+    option("--lacking", text, action="append", metavar="OPERATION")
     text = "least size of a job's description"
     option("--description-bytes", text, type=int, default=2500, metavar="BYTES")
     option("--latency", "least time that a call takes", type=float, default=0.0, metavar="SECONDS")
@@ -140,6 +142,7 @@ def _configure(options: argparse.Namespace) -> BatchServer:
         host=options.host,
         port=options.port,
         seed=options.seed,
+        lacking=options.lacking or (),
     )
     for rate in options.rate or ():
         server.throttle(*rate)

@@ -16,7 +16,7 @@ from awaitbatch.testing._model.life_cycle import LifeCycle
 from awaitbatch.testing._service import BatchService
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from types import TracebackType
 
     from awaitbatch.testing._model.batch import LifeCycleSource
@@ -27,7 +27,7 @@ _DEFAULT_LIFE_CYCLE = LifeCycle()
 
 
 class BatchServer(BatchService):
-    """A model of the AWS Batch service: SubmitJob, DescribeJobs, ListJobs, CancelJob and TerminateJob.
+    """A model of the AWS Batch service: its jobs, and the operations on them.
 
     Over HTTP, on the loopback address, for any AWS client:
 
@@ -53,11 +53,14 @@ class BatchServer(BatchService):
         host: The address to listen on.
         port: The port to listen on; 0 takes a free one.
         seed: Makes ids and random life cycles repeat; None makes them different in each server.
+        lacking: Operations that the server is to lack, such as the bulk ones, which are new: it answers 404, as moto's
+            server does to what it does not know.
 
     Attributes:
         operations: The names of the operations that are modelled.
         region_name: The region of all ARNs.
         latency: Seconds that HTTP calls take at least, or a callable that gives them; it may be changed.
+        lacking: The names of operations that the server lacks; it may be changed.
         statistics: Counts of all that the server has seen since the start or the last reset.
     """
 
@@ -74,6 +77,7 @@ class BatchServer(BatchService):
         host: str = "127.0.0.1",
         port: int = 0,
         seed: int | None = None,
+        lacking: Collection[str] = (),
     ) -> None:
         random = Random(seed)
         model = BatchModel(
@@ -82,7 +86,14 @@ class BatchServer(BatchService):
             description_bytes=description_bytes,
             random=random,
         )
-        super().__init__(model, clock=clock, bucket=bucket, latency=latency, random=Random(random.random()))
+        super().__init__(
+            model,
+            clock=clock,
+            bucket=bucket,
+            latency=latency,
+            random=Random(random.random()),
+            lacking=lacking,
+        )
         self._host = host
         self._port = port
         self._url: str | None = None

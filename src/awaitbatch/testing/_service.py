@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import msgspec
 
 from awaitbatch.testing._model.faults import (
+    BULK_ERRORS,
     JOB_FAULTS,
     THROTTLES,
     TRANSIT_FAULTS,
@@ -24,11 +25,17 @@ from awaitbatch.testing._model.requests import (
     DescribeJobs,
     JobDependency,
     NodeOverrides,
+    StopJobs,
     SubmitJob,
     decode,
 )
 from awaitbatch.testing._model.response_faults import corrupt_body, corrupt_jobs
-from awaitbatch.testing._model.service_error import ServiceError, too_many_requests, unknown_operation
+from awaitbatch.testing._model.service_error import (
+    ServiceError,
+    lacks_operation,
+    too_many_requests,
+    unknown_operation,
+)
 from awaitbatch.testing._model.statistics import ServerStatistics
 from awaitbatch.testing._model.token_bucket import TokenBucket
 
@@ -39,6 +46,8 @@ if TYPE_CHECKING:
     from awaitbatch._jobs import JobStatus
     from awaitbatch.testing._model.batch import BatchModel
     from awaitbatch.testing._model.life_cycle import LifeCycle
+    from awaitbatch.testing._model.requests import Call
+    from awaitbatch.testing._model.service_error import JobError
 
 Latency: TypeAlias = float | Callable[[], float]
 
@@ -63,12 +72,14 @@ class BatchService:
         clock: Gives the time in seconds.
         bucket: Throttles all operations together; or a mapping throttles single operations, by their names.
         latency: Seconds that HTTP calls take at least, or a callable that gives them.
+        lacking: Operations that the server is to lack.
         random: Draws the calls that faults hit; not the model's, or ordering a fault would change the ids of jobs.
 
     Attributes:
         operations: The names of the operations that are modelled.
         region_name: The region of all ARNs.
         latency: Seconds that HTTP calls take at least, or a callable that gives them.
+        lacking: The names of operations that the server lacks: it answers 404, as moto does.
         statistics: Counts of all that the server has seen since the start or the last reset.
     """
 
@@ -82,9 +93,12 @@ class BatchService:
         bucket: TokenBucket | Mapping[str, TokenBucket] | None,
         latency: Latency,
         random: Random,
+        lacking: Collection[str] = (),
     ) -> None:
         self.region_name = model.account.region_name
         self.latency = latency
+        self._check_operations(lacking)
+        self.lacking = {*lacking}
         self.statistics = ServerStatistics()
         self._model = model
         self._clock = clock
@@ -115,6 +129,9 @@ class BatchService:
         now = self._clock()
         self.statistics.record_call(operation, now)
         bucket = self._buckets.get(operation) or self._buckets.get(None)
+        if operation in self.lacking:
+            self.statistics.refused[operation] += 1
+            raise lacks_operation()
         if bucket is not None and not bucket.take(now):
             self.statistics.record_throttle(operation, now)
             raise too_many_requests()
@@ -129,7 +146,7 @@ class BatchService:
             raise error
         try:
             request = decode(operation, body)
-            good = self._model.perform(request, now)
+            good = self._model.perform(request, now, self._failing_jobs(request, rule))
         except ServiceError:
             self.statistics.refused[operation] += 1
             raise
@@ -140,6 +157,21 @@ class BatchService:
             return Response(good)
         self._record_hits(rule)
         return self._faulty_response(good, rule, now)
+
+    def _failing_jobs(self, request: Call, rule: FaultRule | None) -> dict[str, JobError]:
+        """The jobs of a bulk call that a fault keeps from being ended."""
+        if (
+            rule is None
+            or rule.fault not in BULK_ERRORS
+            or not isinstance(request, StopJobs)
+            or not request.jobs
+        ):
+            return {}
+        chosen = rule.job_ids
+        if chosen is None:
+            drawn = self._faults.random.randint(1, len(request.jobs))
+            chosen = frozenset(self._faults.random.sample(request.jobs, drawn))
+        return dict.fromkeys(chosen & {*request.jobs}, BULK_ERRORS[rule.fault])
 
     def _faulty_response(self, good: bytes, rule: FaultRule, now: float) -> Response:
         if rule.fault in TRANSIT_FAULTS:

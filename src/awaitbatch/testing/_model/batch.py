@@ -20,24 +20,36 @@ from awaitbatch.testing._model.job import Job, Stop
 from awaitbatch.testing._model.life_cycle import LifeCycle, ParameterizedLives
 from awaitbatch.testing._model.listing import list_jobs
 from awaitbatch.testing._model.planning import plan, settle, stop
-from awaitbatch.testing._model.requests import CancelJob, DescribeJobs, ListJobs, SubmitJob, TerminateJob
-from awaitbatch.testing._model.service_error import client_exception, require
+from awaitbatch.testing._model.requests import (
+    CancelJob,
+    CancelJobs,
+    DescribeJobs,
+    ListJobs,
+    SubmitJob,
+    TerminateJob,
+    TerminateJobs,
+)
+from awaitbatch.testing._model.service_error import JobError, client_exception, require
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from awaitbatch.testing._model.account import Account
-    from awaitbatch.testing._model.requests import Call
+    from awaitbatch.testing._model.requests import Call, StopJob, StopJobs
 
 LifeCycleSource: TypeAlias = LifeCycle | Callable[[Random], LifeCycle]
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}(?:[:#][0-9]+)?", re.ASCII)
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", re.ASCII)
 _MOST_IDS = 100
+_MOST_IDS_TO_STOP = 50
 _LONGEST_REASON = 1024
 _ARRAY_SIZES = range(2, 10_001)
 _MOST_ATTEMPTS = 10
 _SHORTEST_TIMEOUT = 60
+
+
+_NONE_FAILS: Mapping[str, JobError] = {}
 
 
 class BatchModel:
@@ -71,8 +83,13 @@ class BatchModel:
         self._random = random
         self._submitted = 0
 
-    def perform(self, request: Call, now: float) -> bytes:
+    def perform(self, request: Call, now: float, failing: Mapping[str, JobError] = _NONE_FAILS) -> bytes:
         """Do what a call asks for, and return the JSON of the response.
+
+        Args:
+            request: The call.
+            now: When it arrives.
+            failing: The jobs of a bulk call that are among its errors, whatever they are.
 
         Raises:
             ServiceError: The call is refused.
@@ -86,6 +103,8 @@ class BatchModel:
                 return self._list_jobs(request, now)
             case CancelJob() | TerminateJob():
                 return self._stop_job(request, now)
+            case CancelJobs() | TerminateJobs():
+                return self._stop_jobs(request, now, failing)
 
     def add_job(
         self,
@@ -267,9 +286,33 @@ class BatchModel:
 
     def _stop_job(self, request: CancelJob | TerminateJob, now: float) -> bytes:
         require(_JOB_ID.fullmatch(request.job_id), f"jobId is required as a job id: {request.job_id!r}")
+        self._stop([request.job_id], request, now)
+        return b"{}"
+
+    def _stop_jobs(
+        self, request: CancelJobs | TerminateJobs, now: float, failing: Mapping[str, JobError]
+    ) -> bytes:
+        asked = len(request.jobs)
+        require(0 < asked <= _MOST_IDS_TO_STOP, f"jobs must name 1 to {_MOST_IDS_TO_STOP} jobs, not {asked}")
+        job_ids = dict.fromkeys(request.jobs)
+        malformed = {
+            job_id: JobError("ValidationException", f"not a job id: {job_id!r}")
+            for job_id in job_ids
+            if not _JOB_ID.fullmatch(job_id)
+        }
+        errors = {**failing, **malformed}
+        successful = [job_id for job_id in job_ids if job_id not in errors]
+        self._stop(successful, request, now)
+        failed = [
+            {"job": job_id, "code": errors[job_id].code, "message": errors[job_id].message}
+            for job_id in job_ids
+            if job_id in errors
+        ]
+        return msgspec.json.encode({"successful": successful, "errors": failed})
+
+    def _stop(self, job_ids: Iterable[str], request: StopJob | StopJobs, now: float) -> None:
         reason = len(request.reason)
         require(0 < reason <= _LONGEST_REASON, f"reason is required, in 1 to {_LONGEST_REASON} characters")
-        job = self.jobs.get(request.job_id)
-        if job is not None:
-            settle(stop(job, Stop(type(request).__name__, request.reason, now)))
-        return b"{}"
+        order = Stop(type(request).__name__.removesuffix("s"), request.reason, now)
+        jobs = [self.jobs[job_id] for job_id in job_ids if job_id in self.jobs]
+        settle([changed for job in jobs for changed in stop(job, order)])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from awaitbatch.testing._model.service_error import ServiceError, too_many_requests
+from awaitbatch.testing._model.service_error import JobError, ServiceError, too_many_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,6 +76,13 @@ class Fault(StrEnum):
     STALE_JOBS = "stale-jobs"
     """Jobs as they were before the newest state that a response has shown."""
 
+    THROTTLED_JOBS = "throttled-jobs"
+    """Jobs of CancelJobs or TerminateJobs are in its errors with ``ThrottlingException``, and are not ended."""
+    DENIED_JOBS = "denied-jobs"
+    """The same with ``AccessDenied``."""
+    UNSTOPPED_JOBS = "unstopped-jobs"
+    """The same with ``ServerException``."""
+
 
 _ERRORS: Final[dict[Fault, Callable[[], ServiceError]]] = {
     Fault.TOO_MANY_REQUESTS: too_many_requests,
@@ -122,6 +129,19 @@ JOB_FAULTS: Final = frozenset(
     }
 )
 """What can be wrong with the jobs in a response of DescribeJobs."""
+
+BULK_ERRORS: Final = {
+    Fault.THROTTLED_JOBS: JobError("ThrottlingException", "Rate exceeded"),
+    Fault.DENIED_JOBS: JobError("AccessDenied", "not authorized to perform this action on the job"),
+    Fault.UNSTOPPED_JOBS: JobError("ServerException", "An internal error has occurred"),
+}
+"""What can befall single jobs of CancelJobs and TerminateJobs, and what is said of them."""
+
+ONLY_OPERATIONS: Final = {
+    **dict.fromkeys(JOB_FAULTS, frozenset({"DescribeJobs"})),
+    **dict.fromkeys(BULK_ERRORS, frozenset({"CancelJobs", "TerminateJobs"})),
+}
+"""The operations that a fault can hit, if it is not all of them."""
 
 DEFAULT_SECONDS: Final = {Fault.HANG: math.inf, Fault.TRICKLE: 30.0}
 """The faults that take time, and how much by default."""
@@ -177,8 +197,9 @@ class FaultRule:
         if not self.duration >= 0:
             message = f"seconds must be at least 0, not {self.seconds!r}"
             raise ValueError(message)
-        if self.fault in JOB_FAULTS and self.operations not in {None, frozenset({"DescribeJobs"})}:
-            message = f"{self.fault} can hit DescribeJobs only"
+        only = ONLY_OPERATIONS.get(self.fault)
+        if only is not None and self.operations is not None and not self.operations <= only:
+            message = f"{self.fault} can hit {' and '.join(sorted(only))} only"
             raise ValueError(message)
         by_the_clock = self.probability == 1 and self.calls == math.inf
         if self.fault is Fault.CONNECTION_REFUSED and not (
@@ -202,7 +223,7 @@ class FaultRule:
             self.calls > 0
             and self.is_in_force(now)
             and (self.operations is None or operation in self.operations)
-            and (self.fault not in JOB_FAULTS or operation == "DescribeJobs")
+            and operation in ONLY_OPERATIONS.get(self.fault, {operation})
             and (self.job_ids is None or any(f'"{job_id}"'.encode() in body for job_id in self.job_ids))
             and (self.probability == 1 or random.random() < self.probability)
         )

@@ -114,29 +114,48 @@ class ListJobs(Request):
     filters: list[Filter] = []
 
 
-class CancelJob(Request):
+class StopJob(Request):
+    """An order to end one job."""
+
+    job_id: str = ""
+    reason: str = ""
+
+
+class CancelJob(StopJob):
     """https://docs.aws.amazon.com/batch/latest/APIReference/API_CancelJob.html."""
 
-    job_id: str = ""
-    reason: str = ""
 
-
-class TerminateJob(Request):
+class TerminateJob(StopJob):
     """https://docs.aws.amazon.com/batch/latest/APIReference/API_TerminateJob.html."""
 
-    job_id: str = ""
+
+class StopJobs(Request):
+    """An order to end several jobs."""
+
+    jobs: list[str] = []
     reason: str = ""
 
 
-Call: TypeAlias = SubmitJob | DescribeJobs | ListJobs | CancelJob | TerminateJob
+class CancelJobs(StopJobs):
+    """https://docs.aws.amazon.com/batch/latest/APIReference/API_CancelJobs.html."""
 
-_DECODERS: Final[dict[str, msgspec.json.Decoder[Call]]] = {
-    "SubmitJob": msgspec.json.Decoder(SubmitJob),
-    "DescribeJobs": msgspec.json.Decoder(DescribeJobs),
-    "ListJobs": msgspec.json.Decoder(ListJobs),
-    "CancelJob": msgspec.json.Decoder(CancelJob),
-    "TerminateJob": msgspec.json.Decoder(TerminateJob),
-}
+
+class TerminateJobs(StopJobs):
+    """https://docs.aws.amazon.com/batch/latest/APIReference/API_TerminateJobs.html."""
+
+
+Call: TypeAlias = SubmitJob | DescribeJobs | ListJobs | CancelJob | TerminateJob | CancelJobs | TerminateJobs
+
+_CALLS: Final[tuple[type[Call], ...]] = (
+    SubmitJob,
+    DescribeJobs,
+    ListJobs,
+    CancelJob,
+    TerminateJob,
+    CancelJobs,
+    TerminateJobs,
+)
+_DECODERS: Final = {call.__name__: msgspec.json.Decoder(call) for call in _CALLS}
 
 OPERATIONS: Final = tuple(_DECODERS)
 

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
+
+
+class JobError(NamedTuple):
+    """Why a bulk call could not end one of its jobs.
+
+    Attributes:
+        code: The error's code.
+        message: Its text.
+    """
+
+    code: str
+    message: str
 
 
 class ServiceError(Exception):
@@ -59,3 +73,8 @@ def too_many_requests() -> ServiceError:
 def unknown_operation(name: str) -> ServiceError:
     """AWS Batch, or this model of it, has no such operation."""
     return ServiceError(404, "UnknownOperationException", f"there is no operation {name}")
+
+
+def lacks_operation() -> ServiceError:
+    """What moto's server answers to an operation that it does not know."""
+    return ServiceError(404, None, body=b"<html><title>404 Not Found</title><h1>Not Found</h1></html>")
