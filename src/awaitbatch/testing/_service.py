@@ -355,6 +355,20 @@ class BatchService:
         """Let a job vanish from all responses, as AWS does some days after its end; unknown ids are ignored."""
         self._model.forget_job(job_id)
 
+    def block_queue(self, job_queue: str, reason: str) -> None:
+        """Let no job of a queue start any more; what has started goes on.
+
+        Args:
+            job_queue: The name or ARN of the queue.
+            reason: The ``statusReason`` of the first RUNNABLE job, such as ``CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY -
+                …`` or ``MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - …``.
+        """
+        self._model.block_queue(job_queue, reason, self._clock())
+
+    def unblock_queue(self, job_queue: str) -> None:
+        """Let the jobs of a queue start again, those at once that would have started meanwhile."""
+        self._model.block_queue(job_queue, None, self._clock())
+
     def status_of(self, job_id: str) -> JobStatus:
         """The state in which a job is now.
 

@@ -13,6 +13,7 @@ operation; a rate of null lifts it |
 | GET faults | | the rules, with the ``hits`` of each |
 | DELETE faults | | `BatchServer.heal` |
 | PUT latency | ``{"seconds": …}`` | delays every response |
+| PUT block | ``{"job_queue": …, "reason": …}`` | `BatchServer.block_queue`; a reason of null is `unblock_queue` |
 
 The response holds the ids of added jobs; what cannot be understood gets 400 and ``{"message": …}``. Only programs may
 ask: a web page that a browser sends here, under whatever name, gets 403.
@@ -73,6 +74,13 @@ class Injection(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     seconds: float | msgspec.UnsetType = msgspec.UNSET
 
 
+class Block(msgspec.Struct, forbid_unknown_fields=True):
+    """Why no job of a queue can start, if so."""
+
+    job_queue: str
+    reason: str | None
+
+
 class Delay(msgspec.Struct, forbid_unknown_fields=True):
     """Seconds before every response."""
 
@@ -92,6 +100,7 @@ def control_routes(service: BatchService) -> Iterable[web.RouteDef]:
         web.get(f"{PREFIX}faults", _checked(control.faults)),
         web.delete(f"{PREFIX}faults", _checked(control.heal)),
         web.put(f"{PREFIX}latency", _checked(control.delay)),
+        web.put(f"{PREFIX}block", _checked(control.block)),
     )
 
 
@@ -176,3 +185,10 @@ class _Control:
             message = f"seconds cannot be negative: {seconds}"
             raise ValueError(message)
         self._service.latency = seconds
+
+    def block(self, body: bytes) -> None:
+        block = msgspec.json.decode(body, type=Block)
+        if block.reason is None:
+            self._service.unblock_queue(block.job_queue)
+        else:
+            self._service.block_queue(block.job_queue, block.reason)

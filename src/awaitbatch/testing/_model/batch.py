@@ -15,8 +15,8 @@ from uuid import UUID
 import msgspec
 
 from awaitbatch.testing._model.dependencies import resolve
-from awaitbatch.testing._model.description import encode_description, status_reason, summarize
-from awaitbatch.testing._model.job import Job, Stop
+from awaitbatch.testing._model.description import encode_description, milliseconds, status_reason, summarize
+from awaitbatch.testing._model.job import Job, Queue, Stop
 from awaitbatch.testing._model.life_cycle import LifeCycle, ParameterizedLives
 from awaitbatch.testing._model.listing import list_jobs
 from awaitbatch.testing._model.planning import plan, settle, stop
@@ -24,6 +24,7 @@ from awaitbatch.testing._model.requests import (
     CancelJob,
     CancelJobs,
     DescribeJobs,
+    GetJobQueueSnapshot,
     ListJobs,
     SubmitJob,
     TerminateJob,
@@ -42,6 +43,7 @@ LifeCycleSource: TypeAlias = LifeCycle | Callable[[Random], LifeCycle]
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}(?:[:#][0-9]+)?", re.ASCII)
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", re.ASCII)
 _MOST_IDS = 100
+_MOST_AT_FRONT = 100
 _MOST_IDS_TO_STOP = 50
 _LONGEST_REASON = 1024
 _ARRAY_SIZES = range(2, 10_001)
@@ -76,8 +78,7 @@ class BatchModel:
     ) -> None:
         self.account = account
         self.jobs: dict[str, Job] = {}
-        # Jobs without children of others, in the order of their submission.
-        self._queues: dict[str, list[Job]] = {}
+        self._queues: dict[str, Queue] = {}
         self._default_life_cycle = default_life_cycle
         self._description_bytes = description_bytes
         self._random = random
@@ -101,6 +102,8 @@ class BatchModel:
                 return self._describe_jobs(request, now)
             case ListJobs():
                 return self._list_jobs(request, now)
+            case GetJobQueueSnapshot():
+                return self._snapshot(request, now)
             case CancelJob() | TerminateJob():
                 return self._stop_job(request, now)
             case CancelJobs() | TerminateJobs():
@@ -167,17 +170,28 @@ class BatchModel:
                 need.dependants.append(added)
         for added in (job, *job.children):
             self.jobs[added.job_id] = added
-        self._queue_of(job).append(job)
+        job.queue.jobs.append(job)
         return job
 
     def forget_job(self, job_id: str) -> None:
         """Let a job vanish; children stay unless they are forgotten, too."""
         job = self.jobs.pop(job_id, None)
         if job is not None and job.parent is None:
-            self._queue_of(job).remove(job)
+            job.queue.jobs.remove(job)
+            job.queue.forget_head()
 
-    def _queue_of(self, job: Job) -> list[Job]:
-        return self._queues.setdefault(self.account.arn("job-queue", job.submission.job_queue), [])
+    def block_queue(self, queue: str, reason: str | None, now: float) -> None:
+        """Let no job of a queue start from now on, for that reason; None lets them start again."""
+        blocked = self._queue(queue)
+        if reason is None:
+            blocked.unblock(now)
+        else:
+            blocked.block(now, reason)
+        for job in blocked.jobs:
+            settle(one for one in job.children or (job,) if plan(one))
+
+    def _queue(self, queue: str) -> Queue:
+        return self._queues.setdefault(self.account.arn("job-queue", queue), Queue())
 
     def older_description(self, job_id: str, now: float) -> bytes:
         """The job as it was just before the newest state that a description has shown."""
@@ -199,6 +213,7 @@ class BatchModel:
                 submission.retry_strategy.attempts, submission.timeout.attempt_duration_seconds
             ),
             begin=now,
+            queue=self._queue(submission.job_queue),
         )
 
     def _submit_job(self, request: SubmitJob, now: float) -> bytes:
@@ -275,7 +290,7 @@ class BatchModel:
         """The jobs that a ListJobs call is about, in the order of their submission."""
         match (request.job_queue, request.array_job_id, request.multi_node_job_id):
             case (str(queue), None, None):
-                return self._queues.get(self.account.arn("job-queue", queue), [])
+                return self._queue(queue).jobs
             case (None, str(parent_id), None) | (None, None, str(parent_id)):
                 parent = self.jobs.get(parent_id)
                 is_right = parent is not None and parent.has_nodes == (request.multi_node_job_id is not None)
@@ -283,6 +298,14 @@ class BatchModel:
             case _:
                 message = "exactly one of jobQueue, arrayJobId and multiNodeJobId is required"
                 raise client_exception(message)
+
+    def _snapshot(self, request: GetJobQueueSnapshot, now: float) -> bytes:
+        require(request.job_queue, "jobQueue is required")
+        front = [
+            {"jobArn": self.account.arn("job", job.job_id), "earliestTimeAtPosition": milliseconds(since)}
+            for job, since in self._queue(request.job_queue).front(now, _MOST_AT_FRONT)
+        ]
+        return msgspec.json.encode({"frontOfQueue": {"jobs": front, "lastUpdatedAt": milliseconds(now)}})
 
     def _stop_job(self, request: CancelJob | TerminateJob, now: float) -> bytes:
         require(_JOB_ID.fullmatch(request.job_id), f"jobId is required as a job id: {request.job_id!r}")

@@ -144,7 +144,7 @@ def _times(job: Job, now: float) -> dict[str, int]:
 def status_reason(job: Job, now: float) -> str | None:
     """Why a job is in the state that shows now, as far as AWS Batch would say."""
     if job.status(now) not in TERMINAL:
-        return None
+        return job.queue.reason_of(job, now)
     if job.timeline.reason is not None or job.is_array:
         return job.timeline.reason
     return job.life_cycle.status_reason

@@ -1,4 +1,4 @@
-"""A modelled job: what was submitted, and the states that it passes through."""
+"""A modelled job: what was submitted, the states that it passes through, and the queue in which it waits."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from awaitbatch._jobs import TERMINAL, JobStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from awaitbatch.testing._model.life_cycle import LifeCycle
     from awaitbatch.testing._model.requests import SubmitJob
 
@@ -86,6 +88,7 @@ class Job:
         submission: The request that made it.
         life_cycle: What was planned for it; `timeline` knows what became of the plan.
         begin: When it was submitted.
+        queue: Where it waits.
         timeline: Its states, as `planning` has them.
         children: The jobs of an array, or the nodes of a multi-node job, if it is the parent of such.
         parent: The array's or the multi-node job's parent, if it is a child.
@@ -104,6 +107,7 @@ class Job:
     submission: SubmitJob
     life_cycle: LifeCycle
     begin: float
+    queue: Queue
     timeline: Timeline = UNPLANNED
     children: list[Job] = field(default_factory=list)
     parent: Job | None = None
@@ -134,6 +138,88 @@ class Job:
         if self.census is None:
             self.census = Census(self.children)
         return self.census.count(now)
+
+
+class Queue:
+    """The jobs of a queue in the order of their submission, and whether they may start.
+
+    Attributes:
+        jobs: The jobs, those that have ended included; children are with their parents.
+        reason: Why none of them can start, if the queue is blocked.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self.reason: str | None = None
+        self._blocks: list[tuple[float, float]] = []
+        # The first RUNNABLE job, since when it is, and until when nothing changes that by itself.
+        self._head: tuple[Job, float, float] | None = None
+
+    def block(self, now: float, reason: str) -> None:
+        """Let no job start from now on; that of a queue that is blocked already gets another reason."""
+        if self.reason is None:
+            self._blocks.append((now, math.inf))
+        self.reason = reason
+
+    def unblock(self, now: float) -> None:
+        """Let jobs start again."""
+        if self.reason is not None:
+            self._blocks[-1] = (self._blocks[-1][0], now)
+            self.reason = None
+
+    def start(self, moment: float) -> float:
+        """When a job starts that would do so at that moment."""
+        for begin, end in self._blocks:
+            if begin < moment < end:
+                return end
+        return moment
+
+    def reason_of(self, job: Job, now: float) -> str | None:
+        """Why a job does not start, which only the first RUNNABLE job of a blocked queue says."""
+        if self.reason is None or job.status(now) is not JobStatus.RUNNABLE:
+            return None
+        if self._head is not None:
+            head, since, until = self._head
+            if since <= now < until and head.status(now) is JobStatus.RUNNABLE:
+                return self.reason if head is job else None
+        until = math.inf
+        for head in self._units():
+            if head.status(now) is JobStatus.RUNNABLE:
+                self._head = (head, now, until)
+                return self.reason if head is job else None
+            # It may become RUNNABLE, and then it is the first.
+            until = min([until, *(begin for begin in head.timeline.begins if begin > now)])
+        return None
+
+    def forget_head(self) -> None:
+        """Find the first job anew when it is asked for, since plans have changed."""
+        self._head = None
+
+    def front(self, now: float, most: int) -> list[tuple[Job, float]]:
+        """The first RUNNABLE jobs, with the moments since when they are at their places."""
+        found: list[tuple[Job, float]] = []
+        # When somebody last joined or left the jobs looked at so far.
+        changed = -math.inf
+        for job in self._units():
+            states, begins = job.timeline.states, job.timeline.begins
+            stage = job.timeline.stage(now)
+            if states[stage] is JobStatus.RUNNABLE:
+                changed = max(changed, begins[stage])
+                found.append((job, changed))
+                if len(found) == most:
+                    break
+            elif JobStatus.RUNNABLE in states[:stage]:
+                left = stage - states[:stage][::-1].index(JobStatus.RUNNABLE)
+                changed = max(changed, begins[left])
+        return found
+
+    def _units(self) -> Iterator[Job]:
+        """What is started on its own: single jobs, children of arrays, and multi-node jobs as wholes."""
+        for job in self.jobs:
+            if job.is_array:
+                yield from job.children
+            else:
+                yield job
 
 
 class Census:

@@ -30,6 +30,7 @@ def plan(job: Job) -> bool:
         return False
     job.timeline = timeline
     job.encoded = NOT_ENCODED
+    job.queue.forget_head()
     return True
 
 
@@ -110,6 +111,8 @@ def _undisturbed(job: Job) -> Timeline:
                 states.append(JobStatus.FAILED)
                 return Timeline(begins, states, DEPENDENCY_FAILED)
             moment = max(moment, released)
+        elif state is JobStatus.STARTING:
+            moment = job.queue.start(moment)
         begins.append(moment)
         states.append(state)
         moment += seconds

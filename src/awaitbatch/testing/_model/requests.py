@@ -144,7 +144,22 @@ class TerminateJobs(StopJobs):
     """https://docs.aws.amazon.com/batch/latest/APIReference/API_TerminateJobs.html."""
 
 
-Call: TypeAlias = SubmitJob | DescribeJobs | ListJobs | CancelJob | TerminateJob | CancelJobs | TerminateJobs
+class GetJobQueueSnapshot(Request):
+    """https://docs.aws.amazon.com/batch/latest/APIReference/API_GetJobQueueSnapshot.html."""
+
+    job_queue: str = ""
+
+
+Call: TypeAlias = (
+    SubmitJob
+    | DescribeJobs
+    | ListJobs
+    | CancelJob
+    | TerminateJob
+    | CancelJobs
+    | TerminateJobs
+    | GetJobQueueSnapshot
+)
 
 _CALLS: Final[tuple[type[Call], ...]] = (
     SubmitJob,
@@ -154,6 +169,7 @@ _CALLS: Final[tuple[type[Call], ...]] = (
     TerminateJob,
     CancelJobs,
     TerminateJobs,
+    GetJobQueueSnapshot,
 )
 _DECODERS: Final = {call.__name__: msgspec.json.Decoder(call) for call in _CALLS}
 
