@@ -73,7 +73,7 @@ async def test_a_real_client_sees_its_own_mistakes() -> None:
             await client.describe_jobs(jobs=["not an id"])
         assert code_of(caught.value) == (400, "ClientException")
         with pytest.raises(ClientError) as caught:
-            await client.describe_job_queues()
+            await client.list_service_jobs(jobQueue="queue")
         assert code_of(caught.value) == (404, "UnknownOperationException")
 
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from awaitbatch.testing._model.batch import BatchModel
     from awaitbatch.testing._model.life_cycle import LifeCycle
     from awaitbatch.testing._model.requests import Call
+    from awaitbatch.testing._model.resources import ResourceStatus
     from awaitbatch.testing._model.service_error import JobError
 
 Latency: TypeAlias = float | Callable[[], float]
@@ -368,6 +369,54 @@ class BatchService:
     def unblock_queue(self, job_queue: str) -> None:
         """Let the jobs of a queue start again, those at once that would have started meanwhile."""
         self._model.block_queue(job_queue, None, self._clock())
+
+    def set_compute_environment(
+        self,
+        name: str,
+        status: ResourceStatus | None = "VALID",
+        status_reason: str | None = None,
+        *,
+        after: float = 0.0,
+    ) -> None:
+        """Let a compute environment be there, or change what is said of it, now or later.
+
+        Until then a new one is CREATING, one that is to be VALID or INVALID is UPDATING, and one that is to be DELETED
+        or gone is DELETING.
+
+        Args:
+            name: Its name or ARN.
+            status: Its status; None if it is to be gone, and absent from responses.
+            status_reason: What it says about its status; one that is VALID is healthy.
+            after: Seconds from now at which it is so.
+
+        Raises:
+            ValueError: There is no such status, or the time lies in the past.
+        """
+        self._model.compute_environments.set(name, status, status_reason, self._clock(), after)
+
+    def set_job_queue(
+        self,
+        name: str,
+        status: ResourceStatus | None = "VALID",
+        status_reason: str | None = None,
+        *,
+        after: float = 0.0,
+    ) -> None:
+        """Let a job queue be there, or change what is said of it, as `set_compute_environment` does.
+
+        Queues to which jobs were submitted are there without it, and VALID. No job can be submitted to one that is
+        gone, or about to go.
+
+        Args:
+            name: Its name or ARN.
+            status: Its status; None if it is to be gone, and absent from responses.
+            status_reason: What it says about its status; one that is VALID is healthy.
+            after: Seconds from now at which it is so.
+
+        Raises:
+            ValueError: There is no such status, or the time lies in the past.
+        """
+        self._model.job_queues.set(name, status, status_reason, self._clock(), after)
 
     def status_of(self, job_id: str) -> JobStatus:
         """The state in which a job is now.

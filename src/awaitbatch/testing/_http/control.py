@@ -13,6 +13,9 @@ operation; a rate of null lifts it |
 | GET faults | | the rules, with the ``hits`` of each |
 | DELETE faults | | `BatchServer.heal` |
 | PUT latency | ``{"seconds": …}`` | delays every response |
+| PUT compute-environment | ``{"name": …, "status": …, "status_reason": …, "after": …}`` | \
+`BatchServer.set_compute_environment`; only the name is required |
+| PUT job-queue | the same | `BatchServer.set_job_queue` |
 | PUT block | ``{"job_queue": …, "reason": …}`` | `BatchServer.block_queue`; a reason of null is `unblock_queue` |
 
 The response holds the ids of added jobs; what cannot be understood gets 400 and ``{"message": …}``. Only programs may
@@ -29,6 +32,7 @@ from aiohttp import web
 
 from awaitbatch.testing._model.faults import Fault
 from awaitbatch.testing._model.life_cycle import LifeCycle, LifeCycleRanges
+from awaitbatch.testing._model.resources import ResourceStatus  # noqa: TC001 - msgspec evaluates it
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -74,6 +78,15 @@ class Injection(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     seconds: float | msgspec.UnsetType = msgspec.UNSET
 
 
+class Resource(msgspec.Struct, forbid_unknown_fields=True):
+    """What becomes of a compute environment or a job queue."""
+
+    name: str
+    status: ResourceStatus | None = "VALID"
+    status_reason: str | None = None
+    after: float = 0.0
+
+
 class Block(msgspec.Struct, forbid_unknown_fields=True):
     """Why no job of a queue can start, if so."""
 
@@ -100,6 +113,8 @@ def control_routes(service: BatchService) -> Iterable[web.RouteDef]:
         web.get(f"{PREFIX}faults", _checked(control.faults)),
         web.delete(f"{PREFIX}faults", _checked(control.heal)),
         web.put(f"{PREFIX}latency", _checked(control.delay)),
+        web.put(f"{PREFIX}compute-environment", _checked(control.set_compute_environment)),
+        web.put(f"{PREFIX}job-queue", _checked(control.set_job_queue)),
         web.put(f"{PREFIX}block", _checked(control.block)),
     )
 
@@ -192,3 +207,11 @@ class _Control:
             self._service.unblock_queue(block.job_queue)
         else:
             self._service.block_queue(block.job_queue, block.reason)
+
+    def set_compute_environment(self, body: bytes) -> None:
+        one = msgspec.json.decode(body, type=Resource)
+        self._service.set_compute_environment(one.name, one.status, one.status_reason, after=one.after)
+
+    def set_job_queue(self, body: bytes) -> None:
+        one = msgspec.json.decode(body, type=Resource)
+        self._service.set_job_queue(one.name, one.status, one.status_reason, after=one.after)

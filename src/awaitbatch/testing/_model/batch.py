@@ -23,6 +23,8 @@ from awaitbatch.testing._model.planning import plan, settle, stop
 from awaitbatch.testing._model.requests import (
     CancelJob,
     CancelJobs,
+    DescribeComputeEnvironments,
+    DescribeJobQueues,
     DescribeJobs,
     GetJobQueueSnapshot,
     ListJobs,
@@ -30,6 +32,7 @@ from awaitbatch.testing._model.requests import (
     TerminateJob,
     TerminateJobs,
 )
+from awaitbatch.testing._model.resources import Resources, compute_environment, job_queue
 from awaitbatch.testing._model.service_error import JobError, client_exception, require
 
 if TYPE_CHECKING:
@@ -66,6 +69,8 @@ class BatchModel:
     Attributes:
         account: Where everything lies.
         jobs: All jobs by their ids, ended ones and the children of arrays included.
+        compute_environments: All that were named.
+        job_queues: All that were named, by jobs too.
     """
 
     def __init__(
@@ -78,6 +83,8 @@ class BatchModel:
     ) -> None:
         self.account = account
         self.jobs: dict[str, Job] = {}
+        self.compute_environments = Resources("compute-environment", account)
+        self.job_queues = Resources("job-queue", account)
         self._queues: dict[str, Queue] = {}
         self._default_life_cycle = default_life_cycle
         self._description_bytes = description_bytes
@@ -97,17 +104,22 @@ class BatchModel:
         """
         match request:
             case SubmitJob():
-                return self._submit_job(request, now)
+                response = self._submit_job(request, now)
             case DescribeJobs():
-                return self._describe_jobs(request, now)
+                response = self._describe_jobs(request, now)
             case ListJobs():
-                return self._list_jobs(request, now)
+                response = self._list_jobs(request, now)
+            case DescribeComputeEnvironments():
+                response = self._describe_compute_environments(request, now)
+            case DescribeJobQueues():
+                response = self._describe_job_queues(request, now)
             case GetJobQueueSnapshot():
-                return self._snapshot(request, now)
+                response = self._snapshot(request, now)
             case CancelJob() | TerminateJob():
-                return self._stop_job(request, now)
+                response = self._stop_job(request, now)
             case CancelJobs() | TerminateJobs():
-                return self._stop_jobs(request, now, failing)
+                response = self._stop_jobs(request, now, failing)
+        return response
 
     def add_job(
         self,
@@ -171,6 +183,7 @@ class BatchModel:
         for added in (job, *job.children):
             self.jobs[added.job_id] = added
         job.queue.jobs.append(job)
+        self.job_queues.ensure(submission.job_queue, now)
         return job
 
     def forget_job(self, job_id: str) -> None:
@@ -223,6 +236,10 @@ class BatchModel:
         )
         require(request.job_queue, "jobQueue is required")
         require(request.job_definition, "jobDefinition is required")
+        self.job_queues.ensure(request.job_queue, now)
+        require(
+            self.job_queues.exists(request.job_queue, now), f"Job queue {request.job_queue} does not exist"
+        )
         size, nodes = request.array_properties.size, request.node_overrides.num_nodes
         require(
             size is None or size in _ARRAY_SIZES,
@@ -299,6 +316,18 @@ class BatchModel:
                 message = "exactly one of jobQueue, arrayJobId and multiNodeJobId is required"
                 raise client_exception(message)
 
+    def _describe_compute_environments(self, request: DescribeComputeEnvironments, now: float) -> bytes:
+        page, token = self.compute_environments.describe(
+            request.compute_environments, request.max_results, request.next_token, now, compute_environment
+        )
+        return msgspec.json.encode(_with_token({"computeEnvironments": page}, token))
+
+    def _describe_job_queues(self, request: DescribeJobQueues, now: float) -> bytes:
+        page, token = self.job_queues.describe(
+            request.job_queues, request.max_results, request.next_token, now, job_queue
+        )
+        return msgspec.json.encode(_with_token({"jobQueues": page}, token))
+
     def _snapshot(self, request: GetJobQueueSnapshot, now: float) -> bytes:
         require(request.job_queue, "jobQueue is required")
         front = [
@@ -339,3 +368,7 @@ class BatchModel:
         order = Stop(type(request).__name__.removesuffix("s"), request.reason, now)
         jobs = [self.jobs[job_id] for job_id in job_ids if job_id in self.jobs]
         settle([changed for job in jobs for changed in stop(job, order)])
+
+
+def _with_token(response: dict[str, Any], token: str | None) -> dict[str, Any]:
+    return response if token is None else response | {"nextToken": token}

@@ -150,6 +150,22 @@ class GetJobQueueSnapshot(Request):
     job_queue: str = ""
 
 
+class DescribeComputeEnvironments(Request):
+    """https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeComputeEnvironments.html."""
+
+    compute_environments: list[str] = []
+    max_results: int | None = None
+    next_token: str | None = None
+
+
+class DescribeJobQueues(Request):
+    """https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobQueues.html."""
+
+    job_queues: list[str] = []
+    max_results: int | None = None
+    next_token: str | None = None
+
+
 Call: TypeAlias = (
     SubmitJob
     | DescribeJobs
@@ -159,6 +175,8 @@ Call: TypeAlias = (
     | CancelJobs
     | TerminateJobs
     | GetJobQueueSnapshot
+    | DescribeComputeEnvironments
+    | DescribeJobQueues
 )
 
 _CALLS: Final[tuple[type[Call], ...]] = (
@@ -170,6 +188,8 @@ _CALLS: Final[tuple[type[Call], ...]] = (
     CancelJobs,
     TerminateJobs,
     GetJobQueueSnapshot,
+    DescribeComputeEnvironments,
+    DescribeJobQueues,
 )
 _DECODERS: Final = {call.__name__: msgspec.json.Decoder(call) for call in _CALLS}
 
