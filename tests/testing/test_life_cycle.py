@@ -10,22 +10,22 @@ import pytest
 from awaitbatch.testing import LifeCycle, LifeCycleRanges
 
 
-def test_each_state_begins_when_the_one_before_is_over() -> None:
-    """The history of a job adds up the seconds of its states."""
+def test_each_state_lasts_as_long_as_it_should() -> None:
+    """A job passes through the states in their order, and stays in the last for ever."""
     life_cycle = LifeCycle(submitted=1, pending=2, runnable=3, starting=4, running=5)
-    assert list(life_cycle.history(100)) == [
-        (100, "SUBMITTED"),
-        (101, "PENDING"),
-        (103, "RUNNABLE"),
-        (106, "STARTING"),
-        (110, "RUNNING"),
-        (115, "SUCCEEDED"),
+    assert list(life_cycle.stages()) == [
+        ("SUBMITTED", 1),
+        ("PENDING", 2),
+        ("RUNNABLE", 3),
+        ("STARTING", 4),
+        ("RUNNING", 5),
+        ("SUCCEEDED", math.inf),
     ]
 
 
 def test_a_retry_goes_back_to_runnable() -> None:
     """Each attempt but the last is followed by RUNNABLE, and only the last by the outcome."""
-    states = [state for _, state in LifeCycle(attempts=2, outcome="FAILED").history(0)]
+    states = [state for state, _ in LifeCycle(attempts=2, outcome="FAILED").stages()]
     assert states[2:] == ["RUNNABLE", "STARTING", "RUNNING"] * 2 + ["FAILED"]
 
 

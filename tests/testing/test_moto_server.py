@@ -67,6 +67,66 @@ async def test_jobs_pass_through_their_states_and_end() -> None:
     assert 1.5 <= ended[ids["good"]] - begun <= 60
 
 
+async def test_jobs_wait_for_those_that_they_depend_on() -> None:
+    """Dependants of all kinds wait, run, or fail with what they need; an unknown dependency leaves no job behind."""
+    short = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=0.3)
+    endless = replace(short, running=math.inf)
+    async with (
+        MotoServer() as server,
+        get_session().create_client("batch", **server.client_arguments) as client,
+    ):
+
+        async def submit(life_cycle: LifeCycle, *needs: dict[str, str], size: int = 0, **more: str) -> str:
+            array = {"arrayProperties": {"size": size}} if size else {}
+            submitted = await client.submit_job(
+                jobName="job",
+                jobQueue=server.job_queue,
+                jobDefinition=server.job_definition,
+                parameters=life_cycle.to_parameters() | more,
+                dependsOn=needs,
+                **array,
+            )
+            job_id: str = submitted["jobId"]
+            return job_id
+
+        array = await submit(short, size=3, **{"awaitbatch.1.outcome": "FAILED"})
+        pairs = await submit(short, {"jobId": array, "type": "N_TO_N"}, size=3)
+        in_turn = await submit(short, {"type": "SEQUENTIAL"}, size=3)
+        after_turns = await submit(short, {"jobId": in_turn})
+        running = await submit(endless)
+        behind = [await submit(short, {"jobId": running})]
+        behind.append(await submit(short, {"jobId": behind[0]}))
+        with pytest.raises(client.exceptions.ClientException, match="does not exist"):
+            await submit(short, {"jobId": "nobody"}, size=2)
+
+        async def described(*job_ids: str) -> dict[str, Any]:
+            return {job["jobId"]: job for job in (await client.describe_jobs(jobs=job_ids))["jobs"]}
+
+        ids = [pairs, *(f"{pairs}:{index}" for index in range(3)), array, in_turn, after_turns]
+        ended: dict[str, Any] = {}
+        while not ended or not all(job["status"] in {"SUCCEEDED", "FAILED"} for job in ended.values()):
+            await asyncio.sleep(0.05)
+            ended = await described(*ids)
+        moments = await server.ended()
+        waiting = [job["status"] for job in (await described(*behind)).values()]
+        await client.cancel_job(jobId=running, reason="no effect")
+        await client.terminate_job(jobId=running, reason="enough")
+        failed = [(job["status"], job["statusReason"]) for job in (await described(*behind)).values()]
+        listed = (await client.list_jobs(jobQueue=server.job_queue))["jobSummaryList"]
+
+    assert [ended[job_id]["status"] for job_id in ids] == [
+        *["FAILED", "SUCCEEDED", "FAILED", "SUCCEEDED"],
+        *["FAILED", "SUCCEEDED", "SUCCEEDED"],
+    ]
+    assert ended[f"{pairs}:1"]["statusReason"] == "Dependent Job failed"
+    assert (ended[pairs]["statusReason"], ended[f"{pairs}:1"]["attempts"]) == ("Array Child Job failed", [])
+    turns = [moments[f"{in_turn}:{index}"] for index in range(3)]
+    assert turns[0] + 0.29 <= turns[1] <= turns[2] - 0.29 <= moments[after_turns] - 0.58
+    assert waiting == ["PENDING", "PENDING"]
+    assert failed == [("FAILED", "Dependent Job failed")] * 2
+    assert len(listed) == 3 + 1 + 3 + 1 + 3 + 1 + 1 + 1 + 2
+
+
 async def test_a_missing_moto_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the extra, the error says how to install it."""
 

@@ -51,7 +51,7 @@ def summarize(job: Job, now: float, account: Account) -> dict[str, Any]:
         **_reasons(job, now),
     }
     if job.status(now) in TERMINAL and "startedAt" in summary:
-        summary["container"] = _exit(job, last=True)
+        summary["container"] = exit_of(job, last=True)
     if job.submission.share_identifier is not None:
         summary["shareIdentifier"] = job.submission.share_identifier
     if job.stop is not None:
@@ -167,7 +167,7 @@ def _attempts(job: Job, now: float, account: Account) -> list[dict[str, Any]]:
             {
                 "container": {
                     **_place(job, number, account),
-                    **_exit(job, last=last),
+                    **exit_of(job, last=last),
                     "logStreamName": _log_stream(job, number),
                     "networkInterfaces": [],
                 },
@@ -217,11 +217,11 @@ def _container(job: Job, now: float, account: Account, filler: dict[str, str]) -
         container |= _place(job, attempts - 1, account)
         container["logStreamName"] = _log_stream(job, attempts - 1)
     if status in TERMINAL and attempts:
-        container |= _exit(job, last=True)
+        container |= exit_of(job, last=True)
     return container
 
 
-def _exit(job: Job, *, last: bool) -> dict[str, Any]:
+def exit_of(job: Job, *, last: bool) -> dict[str, Any]:
     """How a container of the job ended; AWS ends one with SIGKILL when a user stops its job."""
     if last and job.stop is not None:
         return {"exitCode": 137}

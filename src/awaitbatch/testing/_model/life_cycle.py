@@ -67,13 +67,6 @@ class LifeCycle:
             message = f"a job ends SUCCEEDED or FAILED, not {self.outcome!r}"
             raise ValueError(message)
 
-    def history(self, begin: float) -> Iterator[tuple[float, JobStatus]]:
-        """Yield each moment at which a job that was submitted at `begin` changes, and the state it enters."""
-        moment = begin
-        for state, seconds in self.stages():
-            yield moment, state
-            moment += seconds
-
     def stages(self) -> Iterator[tuple[JobStatus, float]]:
         """Yield the states in their order, with the seconds in each; the last lasts for ever."""
         yield JobStatus.SUBMITTED, self.submitted

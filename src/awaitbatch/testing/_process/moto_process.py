@@ -128,7 +128,7 @@ def main() -> None:
     parent = os.getppid()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
 
-    driver = JobDriver()
+    driver = JobDriver(options.region)
     drive(driver, options.region)
     create_resources(options.region)
     driver.start()

@@ -21,9 +21,10 @@ class MotoServer(ServerProcess):
             )
 
     moto by itself ends every job at its submission; here a job passes through its states as the life cycle in
-    its parameters says, or else as ``LifeCycle()`` does, and TerminateJob really ends it. moto throttles
-    nothing, takes any number of ids, and checks none of them: `BatchServer` does. ``await server.ended()`` tells
-    when jobs ended, and ``await server.control("GET", "statistics")`` counts the DescribeJobs calls.
+    its parameters says, or else as ``LifeCycle()`` does, waits for the jobs that it depends on, and TerminateJob
+    really ends it. moto throttles nothing, takes any number of ids, and checks none of them: `BatchServer` does.
+    ``await server.ended()`` tells when jobs ended, and ``await server.control("GET", "statistics")`` counts the
+    DescribeJobs calls.
 
     Args:
         region_name: The region in which queue and definition exist.
