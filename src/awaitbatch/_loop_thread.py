@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
-import sys
 import threading
 import time
 from concurrent.futures import Future, wait
@@ -23,8 +22,12 @@ T = TypeVar("T")
 _SECONDS_TO_END: Final = 15.0
 """How long the interpreter's exit waits at most for clients to close; twice their own time-out, and some more."""
 
-_SECONDS_DEAF: Final = 0.5 if sys.platform == "win32" else 3600.0
-"""How long a thread waits at a time. On Windows, Ctrl-C reaches a thread only between two waits for a lock."""
+_SECONDS_DEAF: Final = 1.0
+"""How long a thread waits at a time.
+
+Only in between do exceptions reach it that others raise in it: Ctrl-C on Windows, and what ends a thread in hosts such
+as Temporal's activities (``PyThreadState_SetAsyncExc``).
+"""
 
 _lock: Final = threading.Lock()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import ctypes
 import gc
 import inspect
 import threading
@@ -301,16 +302,27 @@ async def test_a_loop_that_was_ended(server: BatchServer, monkeypatch: pytest.Mo
     assert LoopThread.of_this_process() is not ended
 
 
-async def test_windows_hears_of_ctrl_c(server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wait that is made of short ones, as on Windows, lasts as long as the job."""
-    monkeypatch.setattr(loop_thread, "_SECONDS_DEAF", 0.01)
-    job_id = server.add_job(life_cycle=LifeCycle(running=0.3))
+async def test_an_exception_that_another_thread_raises(
+    server: BatchServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that ends a thread by an exception from outside ends its wait soon, and the wait is taken back."""
+    monkeypatch.setattr(loop_thread, "_SECONDS_DEAF", 0.02)
+    job_id, threads, clients = server.add_job(life_cycle=LONG), [], []
 
-    def wait() -> object:
+    def wait() -> None:
+        threads.append(threading.get_ident())
         with use(server) as client:
-            return client.wait_for_job(job_id)["status"]
+            clients.append(client)
+            with pytest.raises(InterruptedError):
+                client.wait_for_job(job_id)
+            client.describe(job_id)
+            assert client.statistics().pending == 0
 
-    assert await asyncio.to_thread(wait) == "SUCCEEDED"
+    waiting = asyncio.create_task(asyncio.to_thread(wait))
+    await until(lambda: bool(clients) and clients[0].statistics().pending == 1)
+    interrupt = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    assert interrupt(ctypes.c_ulong(threads[0]), ctypes.py_object(InterruptedError)) == 1
+    await waiting
 
 
 def test_no_thread_for_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
