@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
+    from awaitbatch._changes import OnChange
     from awaitbatch._client import WaitLimits
     from awaitbatch._coalescer import Statistics
     from awaitbatch._factory_transport import Factory
@@ -46,7 +47,7 @@ def shared(
         async with awaitbatch.threads.shared(region_name="eu-west-1") as client:
             job = await client.wait_for_job(job_id)
 
-    Observers, the factory and log fetchers are called in that thread, and must not block it.
+    Observers, the factory, log fetchers and ``on_change`` are called in that thread, and must not block it.
 
     Args:
         key: As for `BatchClient.shared`.
@@ -242,12 +243,15 @@ class BlockingClient(_Face):
         job_id: str,
         match_status: Collection[str],
         *,
+        on_change: OnChange | None = None,
         timeout: float | None = None,
         **limits: Unpack[WaitLimits],
     ) -> bool:
         """`BatchClient.poll_job_status`, with ``timeout`` as for `wait_for_job`."""
         return self._wait(
-            job_id, lambda client: client.poll_job_status(job_id, match_status, **limits), timeout
+            job_id,
+            lambda client: client.poll_job_status(job_id, match_status, on_change=on_change, **limits),
+            timeout,
         )
 
     def poll_for_job_running(
@@ -255,12 +259,15 @@ class BlockingClient(_Face):
         job_id: str,
         delay: float | None = None,
         *,
+        on_change: OnChange | None = None,
         timeout: float | None = None,
         **limits: Unpack[WaitLimits],
     ) -> dict[str, Any]:
         """`BatchClient.poll_for_job_running`, with ``timeout`` as for `wait_for_job`."""
         return self._wait(
-            job_id, lambda client: client.poll_for_job_running(job_id, delay, **limits), timeout
+            job_id,
+            lambda client: client.poll_for_job_running(job_id, delay, on_change=on_change, **limits),
+            timeout,
         )
 
     def poll_for_job_complete(
@@ -268,12 +275,15 @@ class BlockingClient(_Face):
         job_id: str,
         delay: float | None = None,
         *,
+        on_change: OnChange | None = None,
         timeout: float | None = None,
         **limits: Unpack[WaitLimits],
     ) -> dict[str, Any]:
         """`BatchClient.poll_for_job_complete`, with ``timeout`` as for `wait_for_job`."""
         return self._wait(
-            job_id, lambda client: client.poll_for_job_complete(job_id, delay, **limits), timeout
+            job_id,
+            lambda client: client.poll_for_job_complete(job_id, delay, on_change=on_change, **limits),
+            timeout,
         )
 
     def wait_for_job(
@@ -282,6 +292,7 @@ class BlockingClient(_Face):
         delay: float | None = None,
         get_batch_log_fetcher: GetBatchLogFetcher | None = None,
         *,
+        on_change: OnChange | None = None,
         timeout: float | None = None,
         **limits: Unpack[WaitLimits],
     ) -> dict[str, Any]:
@@ -292,6 +303,7 @@ class BlockingClient(_Face):
             delay: As for `BatchClient.wait_for_job`.
             get_batch_log_fetcher: As for `BatchClient.wait_for_job`; it and its ``start`` and ``stop`` are called in
                 the thread of the client's event loop.
+            on_change: As for `BatchClient.wait_for_job`; it is called in that thread, too.
             timeout: Seconds to wait at most; None for as long as it takes.
             limits: As for `BatchClient.wait_for_job`.
 
@@ -304,7 +316,9 @@ class BlockingClient(_Face):
         """
         return self._wait(
             job_id,
-            lambda client: client.wait_for_job(job_id, delay, get_batch_log_fetcher, **limits),
+            lambda client: client.wait_for_job(
+                job_id, delay, get_batch_log_fetcher, on_change=on_change, **limits
+            ),
             timeout,
         )
 

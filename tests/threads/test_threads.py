@@ -25,7 +25,7 @@ from tests.support import ENDED, LONG, Fetcher, until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-METHODS = sorted(name for name in vars(BatchProtocol) if not name.startswith("_"))
+METHODS = sorted(name for name, value in vars(BatchProtocol).items() if inspect.iscoroutinefunction(value))
 
 
 @pytest.fixture
@@ -221,6 +221,7 @@ async def test_all_methods(server: BatchServer) -> None:
             assert "ResponseMetadata" in client.terminate_job(job_id, "enough")
 
     await asyncio.to_thread(block)
+    assert "wait_for_job" in METHODS
     for name in METHODS:
         theirs = inspect.signature(getattr(BatchClient, name)).parameters
         assert inspect.signature(getattr(AwaitableClient, name)).parameters == theirs
