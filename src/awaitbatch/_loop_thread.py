@@ -38,8 +38,8 @@ class LoopThread:
     It is idle when nobody needs it. A process that was forked does not have its parent's, and gets one of its own when
     it asks.
 
-    It is no `BlockingPortal` of anyio's, since that can only be joined without a bound, and waits for the loop before
-    it gives a future, so that Ctrl-C could come in between.
+    It is no `BlockingPortal` of anyio's: that is joined without a bound, and waits for the loop before it gives a
+    future, so that Ctrl-C could come in between.
     """
 
     _current: ClassVar[LoopThread | None] = None
@@ -93,7 +93,8 @@ class LoopThread:
         return future
 
     def _begin(self, function: Callable[[], Awaitable[T]], future: Future[T]) -> None:
-        # Not asyncio.run_coroutine_threadsafe: SystemExit in one caller's function would end the loop of all.
+        # Not asyncio.run_coroutine_threadsafe: SystemExit in one caller's function would end the loop of all. The task
+        # has its first step also if its caller is cancelled already, so a termination goes out.
         task = self._loop.create_task(self._call(function, future))
 
         def pass_on(future: Future[T]) -> None:

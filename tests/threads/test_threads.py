@@ -89,6 +89,18 @@ async def test_cancelling_a_task_takes_back_its_wait(server: BatchServer) -> Non
         assert (await tasks[1])["status"] == "FAILED"
 
 
+async def test_a_termination_is_delivered_without_its_caller(server: BatchServer) -> None:
+    """Who asks for a termination, and is cancelled before its call is made, has his job terminated all the same."""
+    job_id = server.add_job(life_cycle=LONG)
+    async with use(server) as client:
+        task = asyncio.create_task(client.terminate_job(job_id, "enough"))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await until(lambda: server.statistics.calls["TerminateJob"] == 1)
+
+
 async def test_leaving_ends_waits_of_other_threads(server: BatchServer) -> None:
     """Whoever leaves ends what others wait for by way of his use, and only that."""
     job_ids = [server.add_job(life_cycle=LONG) for _ in range(2)]
