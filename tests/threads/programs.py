@@ -15,6 +15,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import awaitbatch.threads
+from awaitbatch._loop_thread import _lock
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -56,7 +57,7 @@ def leave_daemon_threads(arguments: dict[str, Any], job_id: str) -> None:
 
 
 def fork(arguments: dict[str, Any], job_id: str) -> None:
-    """Fork while a client is open, and while a thread waits by way of it."""
+    """Fork while a client is open, while a thread waits by way of it, and while another one holds the lock."""
     # Python's own warning to who forks.
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     context = multiprocessing.get_context("fork")
@@ -66,12 +67,22 @@ def fork(arguments: dict[str, Any], job_id: str) -> None:
         client.describe(job_id)
         receiving, sending = context.Pipe(duplex=False)
         child = context.Process(target=live_as_child, args=(client, arguments, job_id, sending))
+        starting = threading.Thread(target=hold_the_lock, args=(begun := threading.Event(),))
+        starting.start()
+        begun.wait()
         child.start()
         print(json.dumps(receiving.recv()))  # noqa: T201
         child.join()
         print(child.exitcode, waiting.is_alive())  # noqa: T201
         client.terminate_job(job_id, "enough")
         waiting.join()
+
+
+def hold_the_lock(begun: threading.Event) -> None:
+    """Be in the middle of starting the thread of all, as far as others can see."""
+    with _lock:
+        begun.set()
+        time.sleep(0.1)
 
 
 def live_as_child(
