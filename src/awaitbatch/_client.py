@@ -30,7 +30,7 @@ from awaitbatch._waits import describe_all, parse_job_ids, wait_for
 from awaitbatch.errors import JobNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Coroutine, Hashable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable, Sequence
     from types import TracebackType
     from typing import Unpack
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from awaitbatch._changes import OnChange
     from awaitbatch._coalescer import Statistics
+    from awaitbatch._config import ClientArguments
     from awaitbatch._core.watch import Rules
     from awaitbatch._factory_transport import Factory
     from awaitbatch._log_fetchers import GetBatchLogFetcher
@@ -201,6 +202,8 @@ class BatchClient:
         )
         self._supervisor: Supervisor | Lease = Supervisor(self._config)
 
+    _abandon: Callable[[], None] | None = None
+
     @classmethod
     def shared(
         cls,
@@ -208,7 +211,7 @@ class BatchClient:
         key: Hashable = None,
         factory: Factory | None = None,
         linger: float = 60.0,
-        **arguments: Any,  # noqa: ANN401
+        **arguments: Unpack[ClientArguments],
     ) -> Self:
         """A client that all on one event loop share who ask for an equal one.
 
@@ -241,7 +244,8 @@ class BatchClient:
             arguments: As for `BatchClient`.
 
         Returns:
-            A client that is open within ``async with``, or from ``open()`` to ``aclose()``. An error of opening is
+            A client that is open within ``async with``, or from ``open()`` to ``aclose()``. If it is lost without
+            that, it leaves by itself, with a ResourceWarning. An error of opening is
             raised for each who waits for it, and who comes next tries anew.
 
         Raises:
@@ -249,8 +253,13 @@ class BatchClient:
             TypeError: An argument has the wrong type.
         """
         client = cls(**arguments)
-        client._supervisor = Lease(client._config, key=key, factory=factory, linger=linger)
+        client._supervisor = lease = Lease(client._config, key=key, factory=factory, linger=linger)
+        client._abandon = lease.abandon
         return client
+
+    def __del__(self) -> None:
+        if self._abandon is not None:
+            self._abandon()
 
     def __repr__(self) -> str:
         state = self._supervisor.state_text

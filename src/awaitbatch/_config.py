@@ -7,7 +7,7 @@ import math
 import os
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
 from awaitbatch._core.text import shown
@@ -35,6 +35,34 @@ _CLIENT_SETTINGS: Final = (
     *("region_name", "endpoint_url", "config", "verify"),
     *("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
 )
+
+
+class ClientArguments(TypedDict, total=False):
+    """What `BatchClient` takes, for functions that hand it on, so that type checkers know a name that is none."""
+
+    region_name: str | None
+    endpoint_url: str | None
+    aws_access_key_id: str | None
+    aws_secret_access_key: str | None
+    aws_session_token: str | None
+    profile_name: str | None
+    config: AioConfig | None
+    verify: bool | str | None
+    use_ssl: bool
+    session: AioSession | None
+    client: AiobotocoreBatchClient | None
+    transport: BatchTransport | None
+    max_retries: float | None
+    status_retries: float | None
+    backoff: Backoff | None
+    delay: float | None
+    max_calls_per_second: float
+    max_submits_per_second: float
+    max_terminates_per_second: float
+    call_timeout: float
+    close_timeout: float
+    describe_window: float
+    observers: Sequence[Observer]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,9 @@ import asyncio
 import contextvars
 import dataclasses
 import logging
+import warnings
 from collections.abc import Hashable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -205,6 +207,13 @@ class Lease:
         if was_open:
             await self.coalescer.close()
 
+    def abandon(self) -> None:
+        """Leave because the user's client is gone and was not closed, in whatever thread that is noticed."""
+        is_open = self._shared is not None and self.state in {State.OPENING, State.OPEN}
+        if is_open and self._joined.call_soon(self._leave):
+            text = "a shared BatchClient was not closed: use 'async with', or await aclose()"
+            warnings.warn(text, ResourceWarning, stacklevel=3)
+
     def _leave(self) -> None:
         if self.state is not State.CLOSED:
             self.state = State.CLOSED
@@ -348,6 +357,12 @@ class SharedClient:
         self.supervisor.observers.remove(user.observers)
         if not self.users and not self._is_retired:
             self._end_after(self._linger)
+
+    def call_soon(self, callback: Callable[[], None]) -> bool:
+        """Have something called on the loop, from any thread; False if the loop is closed, and all with it."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback, context=self._context)
+        return not self._loop.is_closed()
 
     def check_loop(self) -> None:
         """Raise a RuntimeError on another event loop."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from awaitbatch._changes import OnChange
     from awaitbatch._client import WaitLimits
     from awaitbatch._coalescer import Statistics
+    from awaitbatch._config import ClientArguments
     from awaitbatch._factory_transport import Factory
     from awaitbatch._log_fetchers import GetBatchLogFetcher
 
@@ -34,7 +35,7 @@ def shared(
     key: Hashable = None,
     factory: Factory | None = None,
     linger: float = 60.0,
-    **arguments: Any,  # noqa: ANN401
+    **arguments: Unpack[ClientArguments],
 ) -> SharedClient:
     """The client that all threads and all event loops of a process share who ask for an equal one.
 

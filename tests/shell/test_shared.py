@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import logging
 import threading
 import weakref
@@ -19,6 +20,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
 from awaitbatch import BatchClient, ClientClosedError, DescribeError, FixedInterval
+from awaitbatch._config import ClientArguments
 from awaitbatch._shared import _clients, _hashable
 from awaitbatch._supervisor import State
 from awaitbatch.instrumentation import CallEnded, ClientClosed, ClientOpened, Event, WaitEnded
@@ -567,6 +569,8 @@ def test_a_loop_that_is_closed_in_the_midst_harms_no_other() -> None:
     loop.run_until_complete(client.open())
     loop.close()
     (broken_off,) = _clients[loop].values()
+    # There is nothing left to close, so it is no use to warn of it.
+    del client
 
     async def main() -> None:
         async with BatchClient.shared(transport=transport) as another:
@@ -711,6 +715,54 @@ async def test_the_repr_shows_the_state(transport: SlowTransport) -> None:
     await first.aclose()
 
 
+# Who never leaves.
+
+
+async def test_whoever_is_lost_without_leaving_leaves(transport: SlowTransport) -> None:
+    """A user's client that nobody has any more counts no longer, with a warning, and harms no other."""
+    async with BatchClient.shared(transport=transport) as other:
+        lost = BatchClient.shared(transport=transport)
+        await lost.open()
+        assert len(shared_of(other).users) == 2
+        with pytest.warns(ResourceWarning, match="a shared BatchClient was not closed: use 'async with'"):
+            del lost
+        await asyncio.sleep(0)
+        assert len(shared_of(other).users) == 1
+    await asyncio.sleep(LINGER + 3)
+    assert not transport.is_open
+
+
+async def test_it_may_be_noticed_in_any_thread(transport: SlowTransport) -> None:
+    """The garbage collector runs where it likes."""
+    clients = [BatchClient.shared(transport=transport, linger=0)]
+    await clients[0].open()
+    shared = shared_of(clients[0])
+    with pytest.warns(ResourceWarning):
+        await asyncio.to_thread(clients.clear)
+    await asyncio.sleep(0.1)
+    assert shared.users == set()
+
+
+async def test_who_waits_is_not_lost(server: BatchServer, transport: SlowTransport) -> None:
+    """Whose client is only in the hands of a wait, or is not opened, or was closed, is not warned of."""
+    client = BatchClient.shared(transport=transport, backoff=FixedInterval(1))
+    await client.open()
+    wait = asyncio.create_task(client.wait_for_job(server.add_job(life_cycle=QUICK)))
+    del client
+    gc.collect()
+    await asyncio.sleep(1)
+    assert not wait.done()
+    closed = BatchClient.shared(transport=transport, observers=[])
+    async with closed:
+        pass
+    del closed
+    BatchClient.shared(transport=transport)
+    wait.add_done_callback(lambda _: gc.collect())
+    with pytest.warns(ResourceWarning, match="was not closed"):
+        await wait
+    assert wait.result()["status"] == "SUCCEEDED"
+
+
 # What is for all.
 
 
@@ -795,6 +847,16 @@ def test_arguments_that_make_no_sense(arguments: dict[str, Any], text: str) -> N
     """What makes no sense or contradicts is refused before anything is opened."""
     with pytest.raises(ValueError, match=text):
         BatchClient.shared(**arguments)
+
+
+def test_type_checkers_know_the_arguments() -> None:
+    """They are those of `BatchClient`, of the same types, so a name that is none is an error before it runs."""
+    given = inspect.signature(BatchClient.__init__).parameters
+    types = {name: parameter.annotation for name, parameter in given.items() if name != "self"}
+    assert {name: kind.__forward_arg__ for name, kind in ClientArguments.__annotations__.items()} == types
+    with pytest.raises(TypeError, match="regon_name"):
+        # If mypy took it, it would say that this comment is not needed.
+        BatchClient.shared(regon_name="eu-west-1")  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(

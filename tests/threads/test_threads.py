@@ -212,7 +212,7 @@ async def test_one_use_each(server: BatchServer) -> None:
 def test_a_client_of_another_loop_is_refused() -> None:
     """An open aiobotocore client cannot be lent; other arguments are checked as ever."""
     with pytest.raises(ValueError, match="client= belongs to the event loop"):
-        shared(client=object())
+        shared(client=object())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="linger must be"):
         shared(linger=-1)
 
