@@ -40,6 +40,13 @@ class RedirectedError(botocore_errors.HTTPClientError):  # type: ignore[misc]
     fmt = "{operation} was redirected to {target}, and redirects are not followed"
 
 
+class MockedByMotoError(Exception):
+    """The mock of moto has answered in place of AWS, in a way that aiobotocore cannot read."""
+
+    def __init__(self) -> None:
+        super().__init__("moto's mock_aws is active in this process, and aiobotocore cannot read its answers")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One way in which a call fails.
@@ -346,6 +353,13 @@ TABLE: Final = (
         advice="check what is between here and AWS, such as a proxy",
         errors=(UnreadableResponseError, botocore.parsers.ResponseParserError),
         leaves_open=True,
+    ),
+    Row(
+        what="moto's `mock_aws` answers in place of AWS, in a way that aiobotocore cannot read",
+        kind=FailureKind.PERMANENT,
+        advice="call a server instead: MotoServer or BatchServer of awaitbatch.testing",
+        errors=(MockedByMotoError,),
+        not_taken=True,
     ),
     Row(
         what="Anything else",

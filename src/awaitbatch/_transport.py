@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import re
+import sys
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -24,7 +25,7 @@ from awaitbatch._call_time import not_in_queue
 from awaitbatch._core.redaction import Redactor
 from awaitbatch._core.text import first_line, one_line
 from awaitbatch._credentials import ClientCredentials
-from awaitbatch._failures import EXPIRY_CODES, UNKNOWN_KEY_CODES, RedirectedError
+from awaitbatch._failures import EXPIRY_CODES, UNKNOWN_KEY_CODES, MockedByMotoError, RedirectedError
 from awaitbatch._jobs import UNDECODABLE
 
 if TYPE_CHECKING:
@@ -252,6 +253,10 @@ class AiobotocoreTransport:
         try:
             with self._masking_secrets():
                 yield
+        except TypeError as error:
+            if _is_mocked_by_moto():
+                raise MockedByMotoError from error
+            raise
         finally:
             _request.reset(request)
             _sender.reset(sender)
@@ -496,6 +501,12 @@ def _tidy_body(body: bytes, *, is_error: bool, redact: Redactor) -> bytes:
     return msgspec.json.encode(
         {name: redact(first_line(text)) for name, text in texts.items() if isinstance(text, str)}
     )
+
+
+def _is_mocked_by_moto() -> bool:
+    """Whether moto answers the calls of this process; its answers are not what aiobotocore awaits."""
+    models = sys.modules.get("moto.core.models")
+    return bool(getattr(getattr(models, "botocore_stubber", None), "enabled", False))
 
 
 def load_models(session: AioSession) -> None:
