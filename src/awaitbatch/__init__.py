@@ -7,8 +7,10 @@ if TYPE_CHECKING:
     from awaitbatch._coalescer import Statistics
     from awaitbatch._core.backoff import Backoff, ExponentialBackoff, FixedInterval, Window
     from awaitbatch._failure_causes import FailureCause
+    from awaitbatch._job_results import JobChange, JobOutcome, JobResults, JobTrouble
     from awaitbatch._jobs import JobStatus
     from awaitbatch._protocol import BatchProtocol
+    from awaitbatch._stream_handles import JobChanges, JobOutcomes
     from awaitbatch._transport import BatchTransport
     from awaitbatch.errors import (
         AwaitBatchError,
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
         JobFailedError,
         JobNotCompleteError,
         JobNotFoundError,
+        JobsFailedError,
         MaxRetriesExceededError,
         StatusUnreachableError,
         SubmitUncertainError,
@@ -36,10 +39,17 @@ __all__ = [
     "FailureCause",
     "FixedInterval",
     "InvalidJobIdError",
+    "JobChange",
+    "JobChanges",
     "JobFailedError",
     "JobNotCompleteError",
     "JobNotFoundError",
+    "JobOutcome",
+    "JobOutcomes",
+    "JobResults",
     "JobStatus",
+    "JobTrouble",
+    "JobsFailedError",
     "MaxRetriesExceededError",
     "Statistics",
     "StatusUnreachableError",
@@ -60,7 +70,13 @@ _MODULES = {
     "ExponentialBackoff": "_core.backoff",
     "FailureCause": "_failure_causes",
     "FixedInterval": "_core.backoff",
+    "JobChange": "_job_results",
+    "JobChanges": "_stream_handles",
+    "JobOutcome": "_job_results",
+    "JobOutcomes": "_stream_handles",
+    "JobResults": "_job_results",
     "JobStatus": "_jobs",
+    "JobTrouble": "_job_results",
     "Statistics": "_coalescer",
     "Window": "_core.backoff",
 }

@@ -13,7 +13,9 @@ from awaitbatch._changes import Changes
 from awaitbatch._config import (
     ClientConfig,
     delay_of,
+    is_duration,
     max_retries_of,
+    number,
     require_backoff,
     require_on_change,
     shared_random,
@@ -21,10 +23,19 @@ from awaitbatch._config import (
 )
 from awaitbatch._core import backoff as schedules
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
+from awaitbatch._exit_terminations import parse_reason
 from awaitbatch._jobs import JobStatus, parse_job_id, parse_statuses
 from awaitbatch._log_locations import find_log_locations
 from awaitbatch._results import require_success
 from awaitbatch._shared import Lease
+from awaitbatch._stream_handles import (
+    JobChanges,
+    JobOutcomes,
+    require_job_ids,
+    require_return_when,
+    wait_for_outcomes,
+)
+from awaitbatch._streams import ChangeStream, OutcomeStream, Settings
 from awaitbatch._supervisor import Supervisor
 from awaitbatch._waits import describe_all, parse_job_ids, wait_for
 from awaitbatch.errors import JobNotFoundError
@@ -43,8 +54,11 @@ if TYPE_CHECKING:
     from awaitbatch._config import ClientArguments
     from awaitbatch._core.watch import Rules
     from awaitbatch._factory_transport import Factory
+    from awaitbatch._job_results import JobResults
     from awaitbatch._log_fetchers import GetBatchLogFetcher
     from awaitbatch._results import WaitResult
+    from awaitbatch._stream_handles import ReturnWhen
+    from awaitbatch._streams import JobIds
     from awaitbatch._transport import BatchTransport
     from awaitbatch.instrumentation import Observer
 
@@ -540,6 +554,126 @@ class BatchClient:
         """
         return require_success(await self.describe(job_id, status_retries=status_retries))
 
+    # Many jobs at once.
+
+    def as_completed(self, job_ids: JobIds, **limits: Unpack[WaitLimits]) -> JobOutcomes:
+        """How jobs end, one after the other, in the order in which their ends are seen.
+
+        ::
+
+            async for outcome in client.as_completed(job_ids):
+                print(outcome.job_id, outcome.error or outcome.status)
+
+        It takes no task for a job. A job that cannot be followed, such as one that AWS Batch does not know, is an
+        outcome with an error. The loop may be left in any way: nothing is checked any more one turn of the event loop
+        later, and at once with ``async with client.as_completed(…) as outcomes``.
+
+        Args:
+            job_ids: Ids or ARNs of jobs, also as an asynchronous iterable that is still submitting them. That one is
+                iterated over in a task of the client's, as fast as it gives them, and closed with the loop; what it
+                raises ends the loop. An id that comes twice has one outcome.
+            limits: ``backoff``, ``max_retries`` and ``status_retries`` as for the client, for each of these jobs.
+
+        Returns:
+            An asynchronous iterator of `JobOutcome`. It raises `ClientClosedError` if the client is not open, or is
+            closed meanwhile.
+
+        Raises:
+            InvalidJobIdError: One cannot be a job's id. One that comes from an asynchronous iterable is an outcome with
+                this error.
+            TypeError: ``job_ids`` is a single id.
+        """
+        return JobOutcomes(self._outcomes(job_ids, None, limits))
+
+    def watch(
+        self,
+        job_ids: JobIds = (),
+        *,
+        keep_open: bool = False,
+        terminate_on_exit: str | None = None,
+        **limits: Unpack[WaitLimits],
+    ) -> JobChanges:
+        """What changes about jobs, until all have ended.
+
+        ::
+
+            async with client.watch(job_ids) as changes:
+                async for item in changes:
+                    match item:
+                        case JobChange(job_id=job_id, status=status):
+                            print(job_id, status)
+
+        It takes no task for a job, and ``async with`` is optional, as with `as_completed`. Of each job, changes come in
+        their order; the first one is from None. What a job went through between two checks is not made up. However slow
+        the loop is, it holds up nobody: of each job at most one change waits for it, with the status that the loop was
+        told last as `JobChange.previous`.
+
+        Args:
+            job_ids: As for `as_completed`. More can be added while it runs, and some taken back: see `JobChanges`.
+            keep_open: Go on without jobs, until it is left or its `JobChanges.close` is called. Jobs that have ended
+                are forgotten then, so that one that is added again is told again.
+            terminate_on_exit: A reason, of at most 1,024 characters, to terminate the jobs that have not ended,
+                however it is left: by an error, a cancellation, ``break`` or in the end. It happens in the client's own
+                task, and leaving ``async with`` waits for it, for as long as it comes on. Nothing is terminated if it
+                is left by a `DescribeError`, or because the client broke down, and no job that was not found, or whose
+                last checks failed. What was to be terminated and could not be is named in a WARNING, and in a note to
+                the error that it is left by.
+            limits: ``backoff``, ``max_retries`` and ``status_retries`` as for the client, for each of these jobs. The
+                backoff begins anew with each change.
+
+        Returns:
+            An asynchronous iterator of `JobChange`, and of `JobTrouble` for a job that cannot be watched any more. It
+            raises `ClientClosedError` if the client is not open, or is closed meanwhile.
+
+        Raises:
+            InvalidJobIdError: One cannot be a job's id.
+            TypeError: ``job_ids`` is a single id.
+            ValueError: ``terminate_on_exit`` is too long.
+        """
+        require_job_ids(job_ids)
+        reason = parse_reason(terminate_on_exit)
+        settings = self._stream_settings(limits)
+        return JobChanges(ChangeStream(settings, job_ids, keep_open=keep_open, terminate_on_exit=reason))
+
+    async def wait_for_jobs(
+        self,
+        job_ids: JobIds,
+        *,
+        return_when: ReturnWhen = "ALL_COMPLETED",
+        timeout: float | None = None,  # noqa: ASYNC109
+        terminate_on_exit: str | None = None,
+        **limits: Unpack[WaitLimits],
+    ) -> JobResults:
+        """Wait for many jobs.
+
+        ::
+
+            results = await client.wait_for_jobs(job_ids, return_when="FIRST_FAILED")
+            results.raise_for_failures()
+
+        Args:
+            job_ids: As for `as_completed`.
+            return_when: ``"ALL_COMPLETED"``, or at the first job that has ended (``"FIRST_COMPLETED"``) or failed
+                (``"FIRST_FAILED"``); without one, when all have ended. A job that cannot be followed has not ended.
+            timeout: Seconds after which it returns in any case, with the rest in `JobResults.pending`.
+            terminate_on_exit: As for `watch`: a reason to terminate the jobs that have not ended when it returns.
+            limits: As for `as_completed`.
+
+        Returns:
+            Job id to `JobOutcome`, in the order of ``job_ids``. Neither a failed job nor the time-out raises.
+
+        Raises:
+            InvalidJobIdError: One cannot be a job's id.
+            ValueError: Another argument makes no sense.
+            TypeError: It is of a wrong type.
+            ClientClosedError: The client is not open, or was closed meanwhile.
+        """
+        require_return_when(return_when)
+        if timeout is not None:
+            timeout = number(is_duration, "timeout", timeout, "a number of seconds, or None")
+        outcomes = self._outcomes(job_ids, parse_reason(terminate_on_exit), limits)
+        return await wait_for_outcomes(outcomes, return_when, timeout)
+
     # Submitting and ending jobs.
 
     async def submit_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -704,6 +838,19 @@ class BatchClient:
         end = self._supervisor.terminations.end
         return await end(operation, parse_job_id(job_id), reason, pause=self.exponential_delay)
 
+    def _outcomes(self, job_ids: JobIds, reason: str | None, limits: WaitLimits) -> OutcomeStream:
+        require_job_ids(job_ids)
+        return OutcomeStream(self._stream_settings(limits), job_ids, terminate_on_exit=reason)
+
+    def _stream_settings(self, limits: WaitLimits) -> Settings:
+        return Settings(
+            host=self._supervisor,
+            rules=self._rules(self._terminal_states, limits),
+            first_window=self._first_window,
+            pause=self.exponential_delay,
+            close_timeout=self._config.close_timeout,
+        )
+
     def _poll(
         self,
         job_id: str,
@@ -713,11 +860,15 @@ class BatchClient:
         on_change: OnChange | None,
     ) -> Coroutine[Any, Any, WaitResult]:
         self._supervisor.check_open(job_id)
+        return self._wait(job_id, self._first_window(delay), match_status, limits, on_change)
+
+    def _first_window(self, delay: float | None = None) -> Window:
+        """The window of the first check of a wait."""
         window = self._pause(delay)
-        if window is None:
-            drawn = _drawn_pause(None, self.DEFAULT_DELAY_MIN, self.DEFAULT_DELAY_MAX)
-            window = self._supervisor.coalescer.window_of_first_check(drawn.latest)
-        return self._wait(job_id, window, match_status, limits, on_change)
+        if window is not None:
+            return window
+        drawn = _drawn_pause(None, self.DEFAULT_DELAY_MIN, self.DEFAULT_DELAY_MAX)
+        return self._supervisor.coalescer.window_of_first_check(drawn.latest)
 
     def _pause(self, delay: float | None) -> Window | None:
         """The pause before a first check, as a window so that jobs can share calls; None if none was asked for."""

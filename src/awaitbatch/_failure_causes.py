@@ -132,6 +132,19 @@ _PHRASES: Final = {
     FailureCause.NOT_STARTED: ("it could not be started", "{} could not be started"),
 }
 """What happened to the job, and to one of its parts, if that is worth a word."""
+_IN_SHORT: Final = {
+    FailureCause.OUT_OF_MEMORY: "out of memory",
+    FailureCause.HOST_LOST: "host lost",
+    FailureCause.TIMEOUT: "timeout",
+    FailureCause.TERMINATED: "terminated",
+    FailureCause.CANCELLED: "cancelled",
+    FailureCause.IMAGE: "image not pulled",
+    FailureCause.DEPENDENCY: "dependency failed",
+    FailureCause.CHILDREN: "children failed",
+    FailureCause.NOT_STARTED: "not started",
+    FailureCause.UNKNOWN: "unknown reason",
+}
+"""What to say of each of many jobs, after the number of those that failed like this."""
 _NO_REASON: Final = "AWS Batch gives no reason"
 
 _ADVICE: Final = {
@@ -186,6 +199,12 @@ def explain_failure(job: Json) -> Explanation:
         f"failed{_history(job)}: {_sentence(job, cause, failed.exit_code, reason, part)}",
         _advice(job, cause),
     )
+
+
+def cause_in_short(job: Json) -> str:
+    """Why a job failed, in a few words that are the same for all jobs that failed like this."""
+    explained = explain_failure(job)
+    return _IN_SHORT.get(explained.cause, f"exit code {explained.exit_code}")
 
 
 def attempts_of(job: Json) -> list[dict[str, Any]]:

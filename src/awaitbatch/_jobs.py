@@ -89,6 +89,9 @@ def parse_job_id(job_id: object) -> str:
         raise InvalidJobIdError(message)
     # A subclass may compare, hash and slice as it likes, which must hurt no other job.
     job_id = str.__str__(job_id)
+    if _JOB_ID.fullmatch(job_id):
+        # As almost always; no ARN does.
+        return job_id
     arn = _JOB_ARN.fullmatch(job_id)
     bare = arn["job_id"] if arn else job_id
     if not _JOB_ID.fullmatch(bare):

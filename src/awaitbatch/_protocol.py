@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import AsyncIterator, Collection, Iterable
     from typing import Unpack
 
     from awaitbatch._changes import OnChange
     from awaitbatch._client import WaitLimits
+    from awaitbatch._job_results import JobOutcome, JobResults
     from awaitbatch._log_fetchers import GetBatchLogFetcher
+    from awaitbatch._stream_handles import JobChanges, ReturnWhen
+    from awaitbatch._streams import JobIds
 
 
 @runtime_checkable
 class BatchProtocol(Protocol):
-    """The coroutines of `BatchClient`, whose documentation says what they do."""
+    """The methods of `BatchClient`, whose documentation says what they do."""
 
     async def describe(self, job_id: str, *, status_retries: float | None = None) -> dict[str, Any]:
         """The job's description; an error soon if there is no such job."""
@@ -68,6 +71,30 @@ class BatchProtocol(Protocol):
         **limits: Unpack[WaitLimits],
     ) -> dict[str, Any]:
         """The job's final description, once it has run and ended."""
+
+    def as_completed(self, job_ids: JobIds, **limits: Unpack[WaitLimits]) -> AsyncIterator[JobOutcome]:
+        """How jobs end, one after the other."""
+
+    def watch(
+        self,
+        job_ids: JobIds = (),
+        *,
+        keep_open: bool = False,
+        terminate_on_exit: str | None = None,
+        **limits: Unpack[WaitLimits],
+    ) -> JobChanges:
+        """What changes about jobs."""
+
+    async def wait_for_jobs(
+        self,
+        job_ids: JobIds,
+        *,
+        return_when: ReturnWhen = "ALL_COMPLETED",
+        timeout: float | None = None,  # noqa: ASYNC109
+        terminate_on_exit: str | None = None,
+        **limits: Unpack[WaitLimits],
+    ) -> JobResults:
+        """How many jobs have ended."""
 
     async def check_job_success(self, job_id: str, *, status_retries: float | None = None) -> bool:
         """True if the job succeeded."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from awaitbatch._core.outcomes import Reason
 from awaitbatch._core.text import quantity
@@ -54,44 +54,37 @@ class WaitResult(NamedTuple):
             ClientClosedError: The client was closed first.
         """
         if self.item is None:
-            self._raise()
-        try:
-            return decode_description(self.item)
-        except UNDECODABLE as error:
-            problem = f"unreadable: {error}"
-        # Out here, or it would refer to the error of decoding, which may hold what it could not decode.
-        message = (
-            f"AWS Batch job ({self.watch.job_id}) description error{self._after_checks()}: {problem}; "
-            "describe it again, or report this as a bug"
-        )
-        raise DescribeError(message, job_id=self.watch.job_id, code="UnreadableJob", http_status=200)
+            raise self.error()
+        return read_description(self.watch.job_id, self.item, self._after_checks())
 
-    def _raise(self) -> NoReturn:
+    def error(self) -> BaseException:  # noqa: PLR0911
+        """Why there is no description; `description` raises it."""
         job_id, failure = self.watch.job_id, self.outcome.failure
+        cause = failure.error if failure else None
         match self.outcome.reason:
             case Reason.ABSENT:
-                raise self._not_found()
+                return self._not_found()
             case Reason.UNREACHABLE:
-                raise self._unreachable()
+                return self._unreachable()
             case Reason.EXHAUSTED:
-                raise self._exhausted() from (failure.error if failure else None)
+                return _because(cause, self._exhausted())
             case Reason.CLOSED:
-                cause = f" by {failure.code}" if failure else ""
+                by = f" by {failure.code}" if failure else ""
                 message = (
-                    f"AWS Batch job ({job_id}): the client was closed{cause}{self._after_checks()}, before the wait "
+                    f"AWS Batch job ({job_id}): the client was closed{by}{self._after_checks()}, before the wait "
                     "ended; the job itself goes on, so wait for it with another BatchClient"
                 )
-                raise ClientClosedError(message) from (failure.error if failure else None)
+                return _because(cause, ClientClosedError(message))
         if failure is None:
             message = f"{self.watch!r} ended as {self.outcome!r} without a description"
-            raise RuntimeError(message)
-        if self.outcome.reason is Reason.BROKEN and failure.error is not None:
+            return RuntimeError(message)
+        if self.outcome.reason is Reason.BROKEN and cause is not None:
             # It is the user's own, and so is its text.
             note = f"raised by the backoff of a wait for AWS Batch job ({job_id}){self._after_checks()}"
-            if note not in getattr(failure.error, "__notes__", ()):
-                failure.error.add_note(note)
-            raise failure.error
-        raise self._describe_error(failure) from failure.error
+            if note not in getattr(cause, "__notes__", ()):
+                cause.add_note(note)
+            return cause
+        return _because(cause, self._describe_error(failure))
 
     def _not_found(self) -> JobNotFoundError:
         job_id, status = self.watch.job_id, self.watch.last_status
@@ -153,6 +146,30 @@ class WaitResult(NamedTuple):
             tries = watch.failures + watch.absences
             return f" after {quantity(tries, 'try', 'tries')}" if tries else ""
         return f" after {quantity(watch.checks, 'check', 'checks')}" if watch.checks else ""
+
+
+def read_description(job_id: str, item: bytes, after_checks: str = "") -> dict[str, Any]:
+    """A job's description, decoded.
+
+    Raises:
+        DescribeError: It cannot be read.
+    """
+    try:
+        return decode_description(item)
+    except UNDECODABLE as error:
+        problem = f"unreadable: {error}"
+    # Out here, or it would refer to the error of decoding, which may hold what it could not decode.
+    message = (
+        f"AWS Batch job ({job_id}) description error{after_checks}: {problem}; "
+        "describe it again, or report this as a bug"
+    )
+    raise DescribeError(message, job_id=job_id, code="UnreadableJob", http_status=200)
+
+
+def _because(cause: BaseException | None, error: Exception) -> Exception:
+    """The error, as if it were raised from its cause."""
+    error.__cause__ = cause
+    return error
 
 
 def _explained(failure: Failure) -> str:

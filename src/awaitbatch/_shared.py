@@ -7,17 +7,18 @@ import contextvars
 import dataclasses
 import logging
 import warnings
+import weakref
 from collections.abc import Hashable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
-from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import anyio
 from aiobotocore.config import AioConfig
 
 from awaitbatch._config import is_duration, number
 from awaitbatch._core.text import one_line
+from awaitbatch._open_streams import OpenStreams
 from awaitbatch._supervisor import OTHER_LOOP, State, Supervisor, running_loop
 from awaitbatch.errors import ClientClosedError
 from awaitbatch.instrumentation._log import shared_log
@@ -51,9 +52,9 @@ _FIRST_HOLDS: Final = ("call_timeout", "close_timeout")
 _STILL_BUSY: Final = 0.5
 """Seconds until a client that nobody has looks again whether it has delivered what it was asked to."""
 
-_Clients = WeakValueDictionary[Hashable, "SharedClient"]
+_Clients = weakref.WeakValueDictionary[Hashable, "SharedClient"]
 
-_clients: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Clients]] = WeakKeyDictionary()
+_clients: Final[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Clients]] = weakref.WeakKeyDictionary()
 """A client refers to its loop, so it is not for this table to keep it: its users do, and a timer while it lingers."""
 
 
@@ -72,6 +73,7 @@ class Lease:
     Attributes:
         state: Where this user is; the client may be elsewhere.
         coalescer: This user's part of it; it exists once `open` has succeeded.
+        streams: Those that this user has open; likewise.
         linger: As given.
         config: What the client is made with if this user is the first.
         observers: Who hears of events for as long as this user is there.
@@ -82,6 +84,7 @@ class Lease:
     """
 
     coalescer: OwnWatches
+    streams: OpenStreams
 
     def __init__(
         self, config: ClientConfig, *, key: Hashable = None, factory: Factory | None = None, linger: float
@@ -179,6 +182,7 @@ class Lease:
             raise
         shared.reconcile(self.config)
         self.coalescer = OwnWatches(shared.supervisor.coalescer)
+        self.streams = OpenStreams(shared.supervisor.streams)
         self.state = State.OPEN
 
     def _check_joined(self, shared: SharedClient) -> None:
@@ -205,7 +209,12 @@ class Lease:
         was_open = self.state is State.OPEN
         self._leave()
         if was_open:
-            await self.coalescer.close()
+            self.streams.close()
+            try:
+                await self.coalescer.close()
+            finally:
+                # The client stays for a while, but perhaps the event loop does not.
+                await self.streams.aclose(self.config.close_timeout)
 
     def abandon(self) -> None:
         """Leave because the user's client is gone and was not closed, in whatever thread that is noticed."""
@@ -250,6 +259,8 @@ class OwnWatches:
     def __init__(self, coalescer: DescribeCoalescer) -> None:
         self._coalescer = coalescer
         self._own: set[Watch] = set()
+        # What the watch that was added last has for `deliver`; those of a stream have it in common.
+        self._last: weakref.ref[partial[None]] | None = None
         self._is_closed = False
         self.statistics = coalescer.statistics
         self.window_of_first_check = coalescer.window_of_first_check
@@ -260,7 +271,11 @@ class OwnWatches:
         if self._is_closed:
             self._coalescer.refuse(watch)
             return
-        watch.deliver = partial(self._deliver, watch.deliver)
+        last = None if self._last is None else self._last()
+        if last is None or last.args[0] is not watch.deliver:
+            last = partial(self._deliver, watch.deliver)
+            self._last = weakref.ref(last)
+        watch.deliver = last
         self._own.add(watch)
         self._coalescer.add(watch, window)
 
@@ -439,7 +454,7 @@ class SharedClient:
 
 def _client_for(loop: asyncio.AbstractEventLoop, key: Hashable, config: ClientConfig) -> SharedClient:
     """The client of those who share it on this loop, or a new one."""
-    clients = _clients.setdefault(loop, WeakValueDictionary())
+    clients = _clients.setdefault(loop, weakref.WeakValueDictionary())
     found = clients.get(key)
     if found is not None and found.is_usable:
         return found

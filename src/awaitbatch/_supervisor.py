@@ -19,6 +19,7 @@ from awaitbatch._core.connections import Connections, Use
 from awaitbatch._core.text import error_line, one_line
 from awaitbatch._first_answer import FirstAnswer
 from awaitbatch._log_fetchers import LogFetchers, wait_despite_cancellation
+from awaitbatch._open_streams import OpenStreams
 from awaitbatch._renewal import Renewal
 from awaitbatch._submission import Submissions
 from awaitbatch._termination import Terminations
@@ -70,6 +71,7 @@ class Supervisor:
         submissions: Makes SubmitJob calls.
         terminations: Makes TerminateJob and CancelJob calls.
         log_fetchers: Those of waits.
+        streams: Those that are open.
         observers: Who hears of what happens.
         write_log: See `LogObserver.write`.
     """
@@ -78,6 +80,7 @@ class Supervisor:
     submissions: Submissions
     terminations: Terminations
     log_fetchers: LogFetchers
+    streams: OpenStreams
 
     def __init__(self, config: ClientConfig, logger: logging.Logger = log) -> None:
         self.state = State.NEW
@@ -101,7 +104,9 @@ class Supervisor:
     @property
     def is_busy(self) -> bool:
         """Whether there are jobs to submit or to end, whoever may have left meanwhile."""
-        return self.was_opened and (self.submissions.is_busy or self.terminations.is_busy)
+        return self.was_opened and (
+            self.submissions.is_busy or self.terminations.is_busy or self.streams.is_busy
+        )
 
     @property
     def region_name(self) -> str | None:
@@ -131,6 +136,7 @@ class Supervisor:
         self._opened = asyncio.Event()
         self._closing = asyncio.Event()
         self.log_fetchers = LogFetchers(self._config.close_timeout, self.write_log)
+        self.streams = OpenStreams()
         self._begin_to_queue()
         self._task = self._loop.create_task(
             self._live(), name="awaitbatch client", context=contextvars.Context()
@@ -234,6 +240,8 @@ class Supervisor:
 
     async def _end(self) -> None:
         self._first_answer.close()
+        # Before their jobs' watches end, so that they hear of it once.
+        self.streams.close(self._failure)
         try:
             await self.coalescer.close(self._failure)
         finally:
@@ -268,12 +276,20 @@ class Supervisor:
         with anyio.CancelScope(shield=True):
             try:
                 async with anyio.create_task_group() as ending:
-                    for aclose in (self.submissions.aclose, self.terminations.aclose):
-                        ending.start_soon(aclose, self._config.close_timeout)
+                    ending.start_soon(self.submissions.aclose, self._config.close_timeout)
+                    ending.start_soon(self._end_streams)
                     ending.start_soon(self.log_fetchers.aclose)
             finally:
                 # Also if somebody cancels this task once more.
                 await self._close_transport()
+
+    async def _end_streams(self) -> None:
+        deadline = self._loop.time() + self._config.close_timeout
+        try:
+            # Some may have jobs to terminate.
+            await self.streams.aclose(self._config.close_timeout)
+        finally:
+            await self.terminations.aclose(max(0.0, deadline - self._loop.time()))
 
     async def _close_transport(self) -> None:
         try:

@@ -23,6 +23,9 @@ _TRIES: Final = 5
 """How often to try to end a job if calls fail in ways that may pass; it takes up to a quarter of a minute."""
 _CANCELLED: Final = "the call was cancelled, as when the event loop ends"
 
+_AT_ONCE: Final = 50
+"""Jobs to end whose calls wait in the queue at the same time: more than can be on their way, and not thousands."""
+
 
 class Terminations:
     """Terminates and cancels jobs, each in a task of the client's own.
@@ -75,6 +78,37 @@ class Terminations:
         finally:
             # An error refers to this frame.
             del task
+
+    async def end_many(
+        self,
+        operation: str,
+        left: dict[str, Exception | None],
+        reason: str,
+        *,
+        pause: Callable[[int], float],
+    ) -> None:
+        """Terminate or cancel many jobs; whoever stops it finds in ``left`` those that are not known to be.
+
+        Args:
+            operation: ``"TerminateJob"`` or ``"CancelJob"``.
+            left: The jobs. Each leaves it once AWS has answered; one that could not be ended stays, with the error.
+            reason: For the jobs' records.
+            pause: Seconds to wait after so many tries.
+        """
+        job_ids = iter(list(left))
+
+        async def work() -> None:
+            for job_id in job_ids:
+                try:
+                    await _end_job(self._queue, operation, job_id, reason, pause)
+                except Exception as error:  # noqa: BLE001
+                    left[job_id] = error.with_traceback(None)
+                else:
+                    del left[job_id]
+
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(_AT_ONCE, len(left))):
+                workers.create_task(work(), name=f"awaitbatch {operation} of many")
 
     def limit(self, max_rate: float) -> None:
         """See `AdaptiveThrottle.limit`."""

@@ -9,6 +9,7 @@
     ├── MaxRetriesExceededError                  the status did not come within max_retries checks
     ├── DescribeError                            DescribeJobs failed for good
     ├── JobFailedError                           the job's status is FAILED
+    ├── JobsFailedError (also an ExceptionGroup) several jobs of a wait failed
     ├── JobNotCompleteError                      the job has not ended yet
     ├── UnknownJobStatusError                    a status that this version does not know
     ├── SubmitUncertainError                     nobody can tell whether the job was submitted
@@ -19,13 +20,14 @@ What was attached to an error survives pickling, so errors cross process borders
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from awaitbatch._core.text import one_line, quantity
-from awaitbatch._failure_causes import attempts_of, explain_failure
+from awaitbatch._failure_causes import attempts_of, cause_in_short, explain_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from awaitbatch._core.outcomes import Failure
     from awaitbatch._failure_causes import FailureCause
@@ -192,6 +194,59 @@ class JobFailedError(_JobError):
         job_id = description.get("jobId")
         named = one_line(job_id) if isinstance(job_id, str) else ""
         return cls(f"AWS Batch job ({named}) {explained.sentence}; {explained.advice}", job=description)
+
+
+_MOST_REASONS: Final = 6
+"""Of the reasons for which many jobs failed, only so many are told apart; the rarest are counted together."""
+
+
+class JobsFailedError(AwaitBatchError, ExceptionGroup[Exception]):
+    """Several jobs failed, or could not be followed to their end; the text counts why.
+
+    Attributes:
+        exceptions: A `JobFailedError` for each that failed, then the errors of those that could not be followed.
+    """
+
+    def __str__(self) -> str:
+        return self.message
+
+    def derive(self, exceptions: Sequence[Exception], /) -> JobsFailedError:  # type: ignore[override]
+        """Another one with some of the errors, for ``except*``, `split` and `subgroup`."""
+        return JobsFailedError(self.message, exceptions)
+
+    @classmethod
+    def of(cls, errors: Sequence[Exception], jobs: int) -> Self:
+        """The error of a wait for so many jobs."""
+        failed = Counter(cause_in_short(error.job) for error in errors if isinstance(error, JobFailedError))
+        others = Counter(_in_short(error) for error in errors if not isinstance(error, JobFailedError))
+        parts = [f"{failed.total():,} of {_so_many(jobs)} failed: {_counted(failed)}"] if failed else []
+        if others:
+            named = "more" if failed else f"of {_so_many(jobs)}"
+            parts.append(f"{others.total():,} {named} could not be followed: {_counted(others)}")
+        return cls("; ".join(parts), errors)
+
+
+def _so_many(jobs: int) -> str:
+    """A number of jobs, such as ``1 job`` or ``5,000 jobs``."""
+    return f"{jobs:,} {'job' if jobs == 1 else 'jobs'}"
+
+
+def _counted(reasons: Counter[str]) -> str:
+    most = reasons.most_common(_MOST_REASONS)
+    rest = reasons.total() - sum(count for _, count in most)
+    counts = [f"{count:,} {reason}" for reason, count in most]
+    return ", ".join([*counts, f"{rest:,} for other reasons"] if rest else counts)
+
+
+def _in_short(error: Exception) -> str:
+    match error:
+        case JobNotFoundError():
+            return "not found"
+        case MaxRetriesExceededError():
+            return "checked max_retries times"
+        case DescribeError(code=code) if code:
+            return code
+    return type(error).__name__
 
 
 class JobNotCompleteError(_JobError):

@@ -39,6 +39,7 @@ EXAMPLES: list[errors.AwaitBatchError] = [
         "text", job_id="a", code="ExpiredToken", http_status=403, needs_new_credentials=True
     ),
     errors.JobFailedError("text", job=JOB),
+    errors.JobsFailedError("text", [errors.JobFailedError("one", job=JOB)]),
     errors.JobNotCompleteError("text", job=JOB),
     errors.UnknownJobStatusError("text", job=JOB),
     errors.SubmitUncertainError("text", job_name="nightly"),
@@ -104,6 +105,13 @@ def test_pickling(error: errors.AwaitBatchError, protocol: int) -> None:
     assert vars(twin) == vars(error)
 
 
+def arguments_of(error: type[errors.AwaitBatchError], *text: str) -> tuple[Any, ...]:
+    """What an error is made with besides keywords: its text, and if it is a group, the errors in it."""
+    if issubclass(error, ExceptionGroup):
+        return (*(text or ("",)), [errors.JobFailedError("one")])
+    return text
+
+
 def all_errors(
     base: type[errors.AwaitBatchError] = errors.AwaitBatchError,
 ) -> list[type[errors.AwaitBatchError]]:
@@ -120,10 +128,10 @@ def test_pickling_all_that_an_error_can_carry(error: type[errors.AwaitBatchError
         for name, parameter in inspect.signature(error.__init__).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
-    made = error("text", **values)
+    made = error(*arguments_of(error, "text"), **values)
     made.add_note("a note")
     twin = pickle.loads(pickle.dumps(made))  # noqa: S301
-    assert (type(twin), twin.args, twin.__notes__) == (error, ("text",), ["a note"])
+    assert (type(twin), twin.args[0], twin.__notes__) == (error, "text", ["a note"])
     assert {name: getattr(twin, name) for name in values} == values
     properties = [name for name, member in inspect.getmembers(error) if isinstance(member, property)]
     assert [getattr(twin, name) for name in properties] == [getattr(made, name) for name in properties]
@@ -138,8 +146,8 @@ def test_copying(error: errors.AwaitBatchError) -> None:
 
 @pytest.mark.parametrize("error", list(public_errors()), ids=lambda error: error.__name__)
 def test_errors_can_be_made_bare(error: type[errors.AwaitBatchError]) -> None:
-    """Users' tests can raise any error without arguments."""
-    assert str(error()) == ""
+    """Users' tests can raise any error without arguments, but for a group, in which there is another one."""
+    assert str(error(*arguments_of(error))) == ""
 
 
 class TestFailedJob:

@@ -26,7 +26,7 @@ from .support import QUICK, FaultyTransport
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from awaitbatch import BatchClient
+    from awaitbatch import BatchClient, JobChanges, JobOutcomes
 
 
 async def test_a_stray_cancellation_is_a_failed_call() -> None:
@@ -285,6 +285,12 @@ async def test_a_backoff_must_be_an_object() -> None:
         make_client(make_server(), backoff=backoff)
 
 
+async def _until_the_end(stream: JobChanges | JobOutcomes) -> None:
+    async with stream:
+        async for _ in stream:
+            pass
+
+
 METHODS: dict[str, Callable[[BatchClient, str], Awaitable[object]]] = {
     "describe": lambda client, job_id: client.describe(job_id),
     "describe_jobs": lambda client, job_id: client.describe_jobs([job_id, "ghost"]),
@@ -294,6 +300,9 @@ METHODS: dict[str, Callable[[BatchClient, str], Awaitable[object]]] = {
     "poll_for_job_running": lambda client, job_id: client.poll_for_job_running(job_id, 0),
     "poll_for_job_complete": lambda client, job_id: client.poll_for_job_complete(job_id, 0),
     "wait_for_job": lambda client, job_id: client.wait_for_job(job_id, 0),
+    "as_completed": lambda client, job_id: _until_the_end(client.as_completed([job_id])),
+    "watch": lambda client, job_id: _until_the_end(client.watch([job_id])),
+    "wait_for_jobs": lambda client, job_id: client.wait_for_jobs([job_id]),
     "submit_job": lambda client, _: client.submit_job(jobName="n", jobQueue="q", jobDefinition="d"),
     "cancel_job": lambda client, job_id: client.cancel_job(job_id, "no"),
     "terminate_job": lambda client, job_id: client.terminate_job(job_id, "no"),

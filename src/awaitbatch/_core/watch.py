@@ -13,7 +13,7 @@ from awaitbatch._core.text import one_line, quantity
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-_LACKS_STATUS: Final = Failure(
+LACKS_STATUS: Final = Failure(
     FailureKind.TRANSIENT,
     "UnreadableJob",
     200,
@@ -21,6 +21,7 @@ _LACKS_STATUS: Final = Failure(
     None,
     advice="check what is between here and AWS, such as a proxy",
 )
+"""What an answer without the status of the job counts as."""
 
 
 _FINAL: Final = frozenset({FailureKind.REFUSED, FailureKind.PERMANENT})
@@ -129,7 +130,7 @@ class Watch(Request):
         """Ends if the status is the awaited one, or can never be; else it was a check."""
         status = observation.status
         if status is None:
-            return self.on_failure(_LACKS_STATUS)
+            return self.on_failure(LACKS_STATUS)
         if status == self.last_status and not observation.array_properties:
             # As at most checks: had it been awaited, the wait would have ended when it was seen first.
             self.absences = 0

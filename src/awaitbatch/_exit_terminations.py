@@ -1,0 +1,145 @@
+"""What becomes of jobs that have not ended when their stream is left: they are terminated, if its user wants that."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from awaitbatch._core.outcomes import Reason
+from awaitbatch._core.text import quantity, shown
+from awaitbatch._job_results import named, not_terminated_text
+from awaitbatch.errors import ClientClosedError, DescribeError
+from awaitbatch.instrumentation._log import write_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from awaitbatch._core.outcomes import Outcome
+    from awaitbatch._open_streams import OpenStreams
+    from awaitbatch._termination import Terminations
+
+_LONGEST_REASON: Final = 1024
+"""Characters of a reason that TerminateJob takes.
+
+https://docs.aws.amazon.com/batch/latest/APIReference/API_TerminateJob.html
+"""
+
+
+class ExitTerminations:
+    """Terminates the jobs of a stream that have not ended when it is left.
+
+    A job is left alone if nobody knows whether it runs: if it was not found, or if its last checks failed.
+
+    Args:
+        reason: For the jobs' records; None leaves all jobs alone.
+        pause: Gives the seconds to wait after so many tries.
+        patience: Seconds in which at least one job has to be terminated, or it is given up.
+
+    Attributes:
+        left: The jobs that were to be terminated and are not, with the errors.
+    """
+
+    def __init__(self, reason: str | None, pause: Callable[[int], float], patience: float) -> None:
+        self._reason = reason
+        self._pause = pause
+        self._patience = patience
+        self.left: dict[str, Exception | None] = {}
+        # Those that are followed no more, though they have not ended, and those of which nobody knows.
+        self._given_up: dict[str, None] = {}
+        self._unknown: dict[str, None] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def note(self, job_id: str, outcome: Outcome) -> None:
+        """Remember what the end of a job's watch means for it."""
+        if self._reason is None or outcome.reason in {Reason.MATCHED, Reason.ABSENT}:
+            return
+        is_known = outcome.reason is Reason.BROKEN or outcome.failure is None
+        (self._given_up if is_known else self._unknown)[job_id] = None
+
+    def forget(self, job_id: str) -> None:
+        """Leave a job alone."""
+        self._given_up.pop(job_id, None)
+        self._unknown.pop(job_id, None)
+
+    def begin(
+        self,
+        job_ids: Iterable[str],
+        open_streams: OpenStreams,
+        terminations: Terminations,
+        *,
+        is_trusted: bool,
+        source: asyncio.Task[None] | None,
+    ) -> None:
+        """Begin to terminate jobs, in a task of the client's.
+
+        Args:
+            job_ids: Those that were followed to the last.
+            open_streams: Where the task runs.
+            terminations: Makes the calls.
+            is_trusted: Whether what is known of the jobs is to be relied on; if not, all are left alone.
+            source: A task that may still `add` one or the other.
+        """
+        if self._reason is None:
+            return
+        self.left = dict.fromkeys([*job_ids, *self._given_up])
+        if not is_trusted:
+            self._unknown.update(dict.fromkeys(self.left))
+            self.left = {}
+        if self._unknown:
+            jobs = quantity(len(self._unknown), "AWS Batch job was", "AWS Batch jobs were")
+            text = "%s not terminated, since it is not known what became of them: %s"
+            write_log(logging.WARNING, text, jobs, named(self._unknown))
+        if is_trusted and (self.left or source is not None):
+            ending = self._end(self._reason, terminations, source)
+            self._task = open_streams.run(ending, "awaitbatch terminations on exit")
+
+    def add(self, job_ids: Sequence[str]) -> None:
+        """Terminate these, too, which came late."""
+        if self._task is not None:
+            self.left.update(dict.fromkeys(job_ids))
+
+    async def see_through(self) -> None:
+        """Wait until all jobs are terminated, or until none was for as long as the patience lasts."""
+        task, left = self._task, -1
+        while task is not None and not task.done():
+            if left == len(self.left):
+                task.cancel()
+            left = len(self.left)
+            await asyncio.wait({task}, timeout=self._patience)
+
+    async def _end(self, reason: str, terminations: Terminations, source: asyncio.Task[None] | None) -> None:
+        try:
+            if source is not None:
+                await asyncio.wait({source}, timeout=self._patience)
+            await terminations.end_many("TerminateJob", self.left, reason, pause=self._pause)
+        finally:
+            if self.left:
+                write_log(logging.WARNING, "%s", not_terminated_text(self.left))
+
+
+def is_untrustworthy(error: BaseException | None) -> bool:
+    """Whether it says that the client is ill, and nothing about the jobs: they shall not die of that."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(is_untrustworthy, error.exceptions))
+    return isinstance(error, DescribeError) or (
+        isinstance(error, ClientClosedError) and error.__cause__ is not None
+    )
+
+
+def parse_reason(reason: object) -> str | None:
+    """The reason to terminate jobs for, or None.
+
+    Raises:
+        TypeError: It is no str.
+        ValueError: It is empty, or longer than AWS takes.
+    """
+    if reason is None:
+        return None
+    if not isinstance(reason, str):
+        message = f"terminate_on_exit must be the reason for the jobs' records, a str, not {shown(reason)}"
+        raise TypeError(message)
+    if not 0 < len(reason) <= _LONGEST_REASON:
+        message = f"terminate_on_exit must have 1 to {_LONGEST_REASON:,} characters, not {len(reason):,}"
+        raise ValueError(message)
+    return reason

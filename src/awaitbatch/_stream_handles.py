@@ -1,0 +1,196 @@
+"""What users have of a stream, and the wait for many jobs that is made of one."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import AsyncIterable, Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Generic, Literal, Self, get_args
+
+import anyio
+import anyio.lowlevel
+
+from awaitbatch._core.text import shown
+from awaitbatch._core.watch import Watch
+from awaitbatch._job_results import JobOutcome, JobResults, WatchItem
+from awaitbatch._slices import for_each
+from awaitbatch._streams import ChangeStream, Item, OutcomeStream, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+ReturnWhen = Literal["ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_FAILED"]
+
+_MOST_IN_A_ROW: Final = 250
+"""Items to give in one turn of the event loop; then others have their turns, and the consumer may be cancelled."""
+
+
+class _Handle(Generic[Item]):
+    """An asynchronous iterator over what a stream tells; the stream lives no longer than it.
+
+    ``async with`` is optional. Without it, whoever leaves the loop, in whatever way, leaves nothing behind one turn of
+    the event loop later.
+    """
+
+    def __init__(self, stream: Stream[Item]) -> None:
+        self._stream = stream
+        self._finalizer: weakref.finalize[..., _Handle[Item]] | None = None
+        self._in_a_row = 0
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._stream!r}>"
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Item:
+        """The next item, as soon as there is one.
+
+        Raises:
+            ClientClosedError: The client is not open, or was closed meanwhile.
+            Exception: Whatever an asynchronous iterable of ids has raised.
+        """
+        stream = self._stream
+        try:
+            self._begin()
+            self._in_a_row += 1
+            if self._in_a_row > _MOST_IN_A_ROW:
+                self._in_a_row = 0
+                await anyio.lowlevel.checkpoint()
+            while not stream.ready:
+                if stream.is_over:
+                    self.close()
+                    stream.raise_error()
+                    raise StopAsyncIteration
+                self._in_a_row = 0
+                stream.news.clear()
+                await stream.news.wait()
+            return stream.pop()
+        finally:
+            # An error refers to this frame, and may live for long.
+            del self
+
+    async def __aenter__(self) -> Self:
+        self._begin()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._let_go()
+        await self._stream.aclose(error)
+
+    def close(self) -> None:
+        """End it, as leaving ``async with`` does, but without waiting for jobs to be terminated."""
+        self._let_go()
+        self._stream.close()
+
+    def _begin(self) -> None:
+        stream = self._stream
+        if not stream.is_begun and not stream.is_closed:
+            stream.begin()
+            self._finalizer = weakref.finalize(self, _close_soon, asyncio.get_running_loop(), stream)
+            # The event loop has ended by then.
+            self._finalizer.atexit = False
+
+    def _let_go(self) -> None:
+        if self._finalizer is not None:
+            self._finalizer.detach()
+
+
+def _close_soon(loop: asyncio.AbstractEventLoop, stream: Stream[Item]) -> None:
+    """Close a stream that nobody has any more; the garbage collector may find that out in any thread."""
+    # Of a loop that has closed, nothing is left to be done.
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(stream.close)
+
+
+class JobOutcomes(_Handle[JobOutcome]):
+    """How jobs end, as `BatchClient.as_completed` gives it: ``async for outcome in …``."""
+
+
+class JobChanges(_Handle[WatchItem]):
+    """What changes about jobs, as `BatchClient.watch` gives it: ``async for item in …``."""
+
+    _stream: ChangeStream
+
+    def add(self, *job_ids: str) -> None:
+        """Watch more jobs; one that is watched already is not watched twice.
+
+        Args:
+            job_ids: Ids or ARNs of jobs.
+
+        Raises:
+            InvalidJobIdError: One cannot be a job's id; then none is watched.
+            RuntimeError: It has ended.
+        """
+        self._stream.add(job_ids)
+
+    def discard(self, *job_ids: str) -> None:
+        """Watch these jobs no more: nothing of them comes, not even what has been seen already.
+
+        Args:
+            job_ids: Ids or ARNs of jobs; it is no error if one is not watched.
+
+        Raises:
+            InvalidJobIdError: One cannot be a job's id.
+        """
+        self._stream.discard(job_ids)
+
+
+def require_job_ids(job_ids: object) -> None:
+    """Refuse what are no ids of many jobs.
+
+    Raises:
+        TypeError: It is a single id, or nothing that can be iterated over.
+    """
+    if isinstance(job_ids, str) or not isinstance(job_ids, Iterable | AsyncIterable):
+        message = f"job ids must be a list, or an iterable or asynchronous iterable, not {shown(job_ids)}"
+        raise TypeError(message)
+
+
+_IS_ENOUGH: Final[dict[str, Callable[[JobOutcome], bool]]] = {
+    "ALL_COMPLETED": lambda _: False,
+    "FIRST_COMPLETED": lambda outcome: outcome.error is None,
+    "FIRST_FAILED": lambda outcome: outcome.error is None and outcome.status == "FAILED",
+}
+
+
+def require_return_when(return_when: object) -> None:
+    """Refuse what is no `ReturnWhen`.
+
+    Raises:
+        ValueError: It is another.
+    """
+    if return_when not in get_args(ReturnWhen):
+        message = f"return_when must be one of {', '.join(get_args(ReturnWhen))}, not {shown(return_when)}"
+        raise ValueError(message)
+
+
+async def wait_for_outcomes(
+    stream: OutcomeStream, return_when: ReturnWhen, seconds: float | None
+) -> JobResults:
+    """Wait until all jobs have ended, or enough of them, or the time is up."""
+    found: dict[str, JobOutcome] = {}
+    is_enough = _IS_ENOUGH[return_when]
+    async with JobOutcomes(stream) as outcomes:
+        with anyio.move_on_after(seconds):
+            async for outcome in outcomes:
+                found[outcome.job_id] = outcome
+                if is_enough(outcome):
+                    break
+        while stream.ready:
+            # What the same answer has told.
+            outcome = stream.pop()
+            found[outcome.job_id] = outcome
+    in_order: dict[str, JobOutcome] = {}
+
+    def note(job_id: str) -> None:
+        watch = stream.job_ids[job_id]
+        status = watch.last_status if isinstance(watch, Watch) else None
+        in_order[job_id] = found.pop(job_id) if job_id in found else JobOutcome(job_id, status)
+
+    await for_each(list(stream.job_ids), note)
+    return JobResults({**in_order, **found}, stream.exit.left)
