@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from awaitbatch._arrays import JobProgress
     from awaitbatch._client import BatchClient
     from awaitbatch._coalescer import Statistics
     from awaitbatch._core.backoff import Backoff, ExponentialBackoff, FixedInterval, Window
@@ -46,6 +47,7 @@ __all__ = [
     "JobNotFoundError",
     "JobOutcome",
     "JobOutcomes",
+    "JobProgress",
     "JobResults",
     "JobStatus",
     "JobTrouble",
@@ -74,6 +76,7 @@ _MODULES = {
     "JobChanges": "_stream_handles",
     "JobOutcome": "_job_results",
     "JobOutcomes": "_stream_handles",
+    "JobProgress": "_arrays",
     "JobResults": "_job_results",
     "JobStatus": "_jobs",
     "JobTrouble": "_job_results",

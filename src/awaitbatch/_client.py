@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypedDict
 
 import anyio
 
+from awaitbatch._arrays import Children, JobProgress
 from awaitbatch._changes import Changes
 from awaitbatch._config import (
     ClientConfig,
@@ -589,6 +590,7 @@ class BatchClient:
         self,
         job_ids: JobIds = (),
         *,
+        children: bool = False,
         keep_open: bool = False,
         terminate_on_exit: str | None = None,
         **limits: Unpack[WaitLimits],
@@ -610,6 +612,8 @@ class BatchClient:
 
         Args:
             job_ids: As for `as_completed`. More can be added while it runs, and some taken back: see `JobChanges`.
+            children: Watch the children of array jobs (``id:0`` and so on) and the nodes of multi-node parallel jobs
+                (``id#0``), too, as soon as their parent shows how many there are. The parent is watched as well.
             keep_open: Go on without jobs, until it is left or its `JobChanges.close` is called. Jobs that have ended
                 are forgotten then, so that one that is added again is told again.
             terminate_on_exit: A reason, of at most 1,024 characters, to terminate the jobs that have not ended,
@@ -633,7 +637,10 @@ class BatchClient:
         require_job_ids(job_ids)
         reason = parse_reason(terminate_on_exit)
         settings = self._stream_settings(limits)
-        return JobChanges(ChangeStream(settings, job_ids, keep_open=keep_open, terminate_on_exit=reason))
+        stream = ChangeStream(
+            settings, job_ids, children=children, keep_open=keep_open, terminate_on_exit=reason
+        )
+        return JobChanges(stream)
 
     async def wait_for_jobs(
         self,
@@ -673,6 +680,35 @@ class BatchClient:
             timeout = number(is_duration, "timeout", timeout, "a number of seconds, or None")
         outcomes = self._outcomes(job_ids, parse_reason(terminate_on_exit), limits)
         return await wait_for_outcomes(outcomes, return_when, timeout)
+
+    async def child_job_ids(self, job_id: str) -> list[str]:
+        """The ids of an array job's children, or of a multi-node parallel job's nodes, from one description.
+
+        Args:
+            job_id: The id or ARN of the parent.
+
+        Returns:
+            ``["id:0", …]`` or ``["id#0", …]``; nothing if the job is no parent. AWS Batch may not know them yet if the
+            job was just submitted, or its nodes until it starts.
+
+        Raises:
+            JobNotFoundError: And the other errors of `describe`.
+        """
+        return list(Children.of(await self.describe(job_id)) or ())
+
+    async def job_progress(self, job_id: str) -> JobProgress:
+        """How many children of an array job are in which state, from the one description of their parent.
+
+        Args:
+            job_id: The id or ARN of the parent.
+
+        Returns:
+            The counts that AWS Batch keeps, which may be some seconds old. A job that is no array counts as one of one.
+
+        Raises:
+            JobNotFoundError: And the other errors of `describe`.
+        """
+        return JobProgress.of(await self.describe(job_id))
 
     # Submitting and ending jobs.
 

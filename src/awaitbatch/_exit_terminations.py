@@ -13,7 +13,7 @@ from awaitbatch.errors import ClientClosedError, DescribeError
 from awaitbatch.instrumentation._log import write_log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from awaitbatch._core.outcomes import Outcome
     from awaitbatch._open_streams import OpenStreams
@@ -94,7 +94,7 @@ class ExitTerminations:
             ending = self._end(self._reason, terminations, source)
             self._task = open_streams.run(ending, "awaitbatch terminations on exit")
 
-    def add(self, job_ids: Sequence[str]) -> None:
+    def add(self, job_ids: Iterable[str]) -> None:
         """Terminate these, too, which came late."""
         if self._task is not None:
             self.left.update(dict.fromkeys(job_ids))

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable
     from typing import Unpack
 
+    from awaitbatch._arrays import JobProgress
     from awaitbatch._changes import OnChange
     from awaitbatch._client import WaitLimits
     from awaitbatch._job_results import JobOutcome, JobResults
@@ -79,6 +80,7 @@ class BatchProtocol(Protocol):
         self,
         job_ids: JobIds = (),
         *,
+        children: bool = False,
         keep_open: bool = False,
         terminate_on_exit: str | None = None,
         **limits: Unpack[WaitLimits],
@@ -95,6 +97,12 @@ class BatchProtocol(Protocol):
         **limits: Unpack[WaitLimits],
     ) -> JobResults:
         """How many jobs have ended."""
+
+    async def child_job_ids(self, job_id: str) -> list[str]:
+        """The ids of an array's children, or of nodes."""
+
+    async def job_progress(self, job_id: str) -> JobProgress:
+        """How many children of an array are in which state."""
 
     async def check_job_success(self, job_id: str, *, status_retries: float | None = None) -> bool:
         """True if the job succeeded."""

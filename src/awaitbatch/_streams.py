@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
 import anyio
 import anyio.lowlevel
 
+from awaitbatch._arrays import Children, is_child
 from awaitbatch._core.following import Following
 from awaitbatch._core.outcomes import MATCHED, Reason
 from awaitbatch._core.text import shown
@@ -32,7 +33,7 @@ from awaitbatch._slices import SLICE, for_each_whatever_comes
 from awaitbatch.errors import InvalidJobIdError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from awaitbatch._core.backoff import Window
     from awaitbatch._core.outcomes import Outcome
@@ -305,7 +306,7 @@ class Stream(Generic[Item]):
         else:
             self._take_in([parsed])
 
-    def _take_in(self, job_ids: Sequence[str]) -> None:
+    def _take_in(self, job_ids: Iterable[str]) -> None:
         if self.is_closed:
             # What the source has submitted last.
             self.exit.add(job_ids)
@@ -392,9 +393,37 @@ class ChangeStream(Stream[WatchItem]):
 
     However slow its user is, at most one change of a job waits for him: another one takes its place, with the status
     that he was told last.
+
+    Args:
+        settings: See `Stream`, as for all but the next.
+        job_ids: See `Stream`.
+        children: Whether to follow children of arrays and nodes, too.
+        keep_open: See `Stream`.
+        terminate_on_exit: See `Stream`.
     """
 
     watch_class = Following
+
+    def __init__(
+        self,
+        settings: Settings,
+        job_ids: JobIds,
+        *,
+        children: bool = False,
+        keep_open: bool = False,
+        terminate_on_exit: str | None = None,
+    ) -> None:
+        # Parents to their children, as soon as those can be described.
+        self._children: dict[str, Children] | None = {} if children else None
+        super().__init__(settings, job_ids, keep_open=keep_open, terminate_on_exit=terminate_on_exit)
+
+    def discard(self, job_ids: Iterable[str]) -> None:
+        """As any stream, with the children of those jobs that are parents."""
+        job_ids = [parse_job_id(job_id) for job_id in job_ids]
+        super().discard(job_ids)
+        families = self._children or {}
+        for job_id in job_ids:
+            super().discard(families.pop(job_id, ()))
 
     def _note(self, watch: Watch, outcome: Outcome | None, item: bytes | None) -> None:
         job_id = watch.job_id
@@ -419,6 +448,14 @@ class ChangeStream(Stream[WatchItem]):
             job_id, previous, status, attempt=attempt, seen_at=int(time.time() * 1000), job=item
         )
         self._tell(job_id, change)
+        if self._children is not None and job_id not in self._children and not is_child(job_id):
+            self._add_children(change, self._children)
+
+    def _add_children(self, change: JobChange, families: dict[str, Children]) -> None:
+        family = Children.of(change.job or {})
+        if family is not None and family.is_there:
+            families[change.job_id] = family
+            self._take_in(family)
 
     def _item_of_error(self, job_id: str, error: Exception) -> JobTrouble:
         return JobTrouble(job_id, error)

@@ -41,6 +41,8 @@ def all_methods(client: BatchClient) -> dict[str, Callable[[], Awaitable[Any]]]:
         "as_completed": lambda: anext(client.as_completed(["j"])),
         "watch": lambda: anext(client.watch(["j"])),
         "wait_for_jobs": lambda: client.wait_for_jobs(["j"]),
+        "child_job_ids": lambda: client.child_job_ids("j"),
+        "job_progress": lambda: client.job_progress("j"),
         "check_job_success": lambda: client.check_job_success("j"),
         "submit_job": lambda: client.submit_job(jobName="n"),
         "cancel_job": lambda: client.cancel_job("j", "r"),

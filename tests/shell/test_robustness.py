@@ -303,6 +303,8 @@ METHODS: dict[str, Callable[[BatchClient, str], Awaitable[object]]] = {
     "as_completed": lambda client, job_id: _until_the_end(client.as_completed([job_id])),
     "watch": lambda client, job_id: _until_the_end(client.watch([job_id])),
     "wait_for_jobs": lambda client, job_id: client.wait_for_jobs([job_id]),
+    "child_job_ids": lambda client, job_id: client.child_job_ids(job_id),
+    "job_progress": lambda client, job_id: client.job_progress(job_id),
     "submit_job": lambda client, _: client.submit_job(jobName="n", jobQueue="q", jobDefinition="d"),
     "cancel_job": lambda client, job_id: client.cancel_job(job_id, "no"),
     "terminate_job": lambda client, job_id: client.terminate_job(job_id, "no"),
