@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from awaitbatch._coalescer import Statistics
     from awaitbatch._core.backoff import Backoff, ExponentialBackoff, FixedInterval, Window
     from awaitbatch._failure_causes import FailureCause
-    from awaitbatch._job_results import JobChange, JobOutcome, JobResults, JobTrouble
+    from awaitbatch._job_results import JobChange, JobOutcome, JobResults, JobStuck, JobTrouble
     from awaitbatch._jobs import JobStatus
     from awaitbatch._protocol import BatchProtocol
     from awaitbatch._stream_handles import JobChanges, JobOutcomes
@@ -50,6 +50,7 @@ __all__ = [
     "JobProgress",
     "JobResults",
     "JobStatus",
+    "JobStuck",
     "JobTrouble",
     "JobsFailedError",
     "MaxRetriesExceededError",
@@ -79,6 +80,7 @@ _MODULES = {
     "JobProgress": "_arrays",
     "JobResults": "_job_results",
     "JobStatus": "_jobs",
+    "JobStuck": "_job_results",
     "JobTrouble": "_job_results",
     "Statistics": "_coalescer",
     "Window": "_core.backoff",

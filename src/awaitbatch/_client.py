@@ -592,6 +592,7 @@ class BatchClient:
         *,
         children: bool = False,
         keep_open: bool = False,
+        stuck_after: float | None = None,
         terminate_on_exit: str | None = None,
         **limits: Unpack[WaitLimits],
     ) -> JobChanges:
@@ -616,6 +617,8 @@ class BatchClient:
                 (``id#0``), too, as soon as their parent shows how many there are. The parent is watched as well.
             keep_open: Go on without jobs, until it is left or its `JobChanges.close` is called. Jobs that have ended
                 are forgotten then, so that one that is added again is told again.
+            stuck_after: Seconds from when a job is first seen as RUNNABLE, after which it is told of as `JobStuck` if
+                it still is; None for never. Nothing else happens to it.
             terminate_on_exit: A reason, of at most 1,024 characters, to terminate the jobs that have not ended,
                 however it is left: by an error, a cancellation, ``break`` or in the end. It happens in the client's own
                 task, and leaving ``async with`` waits for it, for as long as it comes on. Nothing is terminated if it
@@ -626,19 +629,26 @@ class BatchClient:
                 backoff begins anew with each change.
 
         Returns:
-            An asynchronous iterator of `JobChange`, and of `JobTrouble` for a job that cannot be watched any more. It
-            raises `ClientClosedError` if the client is not open, or is closed meanwhile.
+            An asynchronous iterator of `JobChange`, of `JobTrouble` for a job that cannot be watched any more, and of
+            `JobStuck`. It raises `ClientClosedError` if the client is not open, or is closed meanwhile.
 
         Raises:
             InvalidJobIdError: One cannot be a job's id.
             TypeError: ``job_ids`` is a single id.
-            ValueError: ``terminate_on_exit`` is too long.
+            ValueError: ``terminate_on_exit`` is too long, or another argument makes no sense.
         """
         require_job_ids(job_ids)
         reason = parse_reason(terminate_on_exit)
+        if stuck_after is not None:
+            stuck_after = number(is_duration, "stuck_after", stuck_after, "a number of seconds, or None")
         settings = self._stream_settings(limits)
         stream = ChangeStream(
-            settings, job_ids, children=children, keep_open=keep_open, terminate_on_exit=reason
+            settings,
+            job_ids,
+            children=children,
+            stuck_after=stuck_after,
+            keep_open=keep_open,
+            terminate_on_exit=reason,
         )
         return JobChanges(stream)
 

@@ -82,6 +82,7 @@ class BatchProtocol(Protocol):
         *,
         children: bool = False,
         keep_open: bool = False,
+        stuck_after: float | None = None,
         terminate_on_exit: str | None = None,
         **limits: Unpack[WaitLimits],
     ) -> JobChanges:

@@ -25,11 +25,19 @@ from awaitbatch._core.outcomes import MATCHED, Reason
 from awaitbatch._core.text import shown
 from awaitbatch._core.watch import Watch
 from awaitbatch._exit_terminations import ExitTerminations, is_untrustworthy
-from awaitbatch._job_results import JobChange, JobOutcome, JobTrouble, WatchItem, not_terminated_text
+from awaitbatch._job_results import (
+    JobChange,
+    JobOutcome,
+    JobStuck,
+    JobTrouble,
+    WatchItem,
+    not_terminated_text,
+)
 from awaitbatch._jobs import TERMINAL, parse_job_id
 from awaitbatch._responses import decode_head
 from awaitbatch._results import WaitResult
 from awaitbatch._slices import SLICE, for_each_whatever_comes
+from awaitbatch._stuck_jobs import StuckJobs
 from awaitbatch.errors import InvalidJobIdError
 
 if TYPE_CHECKING:
@@ -159,18 +167,18 @@ class Stream(Generic[Item]):
         Raises:
             InvalidJobIdError: One cannot be a job's id.
         """
-        watches = []
-        for job_id in [parse_job_id(job_id) for job_id in job_ids]:
-            watch = self.job_ids.pop(job_id, None)
-            self.ready.pop(job_id, None)
-            self.exit.forget(job_id)
-            if watch is not None:
-                self._live -= 1
-            if isinstance(watch, Watch):
-                watches.append(watch)
+        forgotten = [self._forget(parsed) for parsed in [parse_job_id(job_id) for job_id in job_ids]]
+        watches = [watch for watch in forgotten if isinstance(watch, Watch)]
         if watches:
             self._coalescer.discard_all(watches)
         self.news.set()
+
+    def _forget(self, job_id: str) -> Watch | _Waiting | None:
+        watch = self.job_ids.pop(job_id, None)
+        self._live -= watch is not None
+        self.ready.pop(job_id, None)
+        self.exit.forget(job_id)
+        return watch
 
     def begin(self) -> None:
         """Ask for the jobs, if it has not begun yet.
@@ -398,6 +406,7 @@ class ChangeStream(Stream[WatchItem]):
         settings: See `Stream`, as for all but the next.
         job_ids: See `Stream`.
         children: Whether to follow children of arrays and nodes, too.
+        stuck_after: Seconds after which a job that is RUNNABLE is told of; None for never.
         keep_open: See `Stream`.
         terminate_on_exit: See `Stream`.
     """
@@ -410,9 +419,11 @@ class ChangeStream(Stream[WatchItem]):
         job_ids: JobIds,
         *,
         children: bool = False,
+        stuck_after: float | None = None,
         keep_open: bool = False,
         terminate_on_exit: str | None = None,
     ) -> None:
+        self._stuck = None if stuck_after is None else StuckJobs(stuck_after, self._note_stuck)
         # Parents to their children, as soon as those can be described.
         self._children: dict[str, Children] | None = {} if children else None
         super().__init__(settings, job_ids, keep_open=keep_open, terminate_on_exit=terminate_on_exit)
@@ -425,10 +436,17 @@ class ChangeStream(Stream[WatchItem]):
         for job_id in job_ids:
             super().discard(families.pop(job_id, ()))
 
+    def _forget(self, job_id: str) -> Watch | _Waiting | None:
+        if self._stuck is not None:
+            self._stuck.forget(job_id)
+        return super()._forget(job_id)
+
     def _note(self, watch: Watch, outcome: Outcome | None, item: bytes | None) -> None:
         job_id = watch.job_id
         if item is not None and isinstance(watch, Following):
             self._note_change(watch, item)
+        if outcome is not None and self._stuck is not None:
+            self._stuck.forget(job_id)
         if outcome is not None and outcome is not MATCHED:
             self._tell(job_id, JobTrouble(job_id, _error_of(watch, outcome)))
 
@@ -442,6 +460,8 @@ class ChangeStream(Stream[WatchItem]):
         previous = next((told.previous for told in waiting if isinstance(told, JobChange)), watch.told_status)
         watch.told, watch.told_status = order, status
         attempt = head.attempts_ended + (status not in TERMINAL)
+        if self._stuck is not None:
+            self._stuck.note(job_id, status)
         # It keeps the place in the queue of what it makes outdated.
         waiting.clear()
         change = JobChange(
@@ -450,6 +470,15 @@ class ChangeStream(Stream[WatchItem]):
         self._tell(job_id, change)
         if self._children is not None and job_id not in self._children and not is_child(job_id):
             self._add_children(change, self._children)
+
+    def _note_stuck(self, job_id: str, seconds: float) -> None:
+        watch = self.job_ids.get(job_id)
+        self._tell(job_id, JobStuck(job_id, seconds, watch.last_reason if isinstance(watch, Watch) else None))
+
+    def _stop(self, *, is_trusted: bool = True) -> None:
+        super()._stop(is_trusted=is_trusted)
+        if self._stuck is not None:
+            self._stuck.close()
 
     def _add_children(self, change: JobChange, families: dict[str, Children]) -> None:
         family = Children.of(change.job or {})
