@@ -88,6 +88,15 @@ async def test_the_control_surface_adds_jobs_and_shows_their_ends() -> None:
             mine, other = await response.json()
         assert mine == "mine"
         assert server.status_of(other) == "SUBMITTED"
+        chain = [
+            {"job_id": "array", "array_size": 2, "children": {"1": {"running": 0, "outcome": "FAILED"}}},
+            {"depends_on": ["mine", {"jobId": "array"}], "job_queue": "other", "tags": {"a": "b"}},
+        ]
+        async with session.post("/_awaitbatch/jobs", json=chain) as response:
+            _, last = await response.json()
+        job = (await server.transport(latency=0).describe_jobs([last])).decode()
+        assert '"dependsOn":[{"jobId":"mine"},{"jobId":"array"}]' in job
+        assert ":job-queue/other" in job
         many = {"count": 20, "ranges": {"running": [0, 0.1], "failing": 1.0}, "seed": 7}
         async with session.post("/_awaitbatch/jobs", json=many) as response:
             assert len(set(await response.json())) == 20
@@ -117,7 +126,12 @@ async def test_the_control_surface_changes_throttle_latency_and_counts() -> None
 
 @pytest.mark.parametrize(
     ("resource", "body"),
-    [("jobs", {"count": "many"}), ("jobs", [{"life_cycle": {"running": -1}}]), ("throttle", {"rate": -1})],
+    [
+        ("jobs", [{"depends_on": ["nobody"]}]),
+        ("jobs", {"count": "many"}),
+        ("jobs", [{"life_cycle": {"running": -1}}]),
+        ("throttle", {"rate": -1}),
+    ],
 )
 async def test_the_control_surface_says_what_it_does_not_understand(resource: str, body: object) -> None:
     """A bad order is answered with 400 and a reason."""

@@ -205,6 +205,8 @@ def test_added_jobs_may_depend_on_others() -> None:
     assert service.statuses(75, second, f"{third}:0", f"{third}:1") == ["RUNNING", "RUNNING", "PENDING"]
     with pytest.raises(ValueError, match="does not exist: 'nobody'"):
         service.add_job(depends_on=["nobody"])
+    with pytest.raises(ValueError, match="not a dependency"):
+        service.add_job(depends_on=[{"id": first}])
 
 
 def test_ending_the_first_of_ten_thousand_takes_no_time() -> None:

@@ -336,7 +336,12 @@ class BatchService:
             ValueError: The id is malformed or taken, the parameters are no life cycle, there are not so many children,
                 or it depends on what does not exist.
         """
-        dependencies = [{"jobId": one} if isinstance(one, str) else one for one in depends_on]
+        needs = [{"jobId": one} if isinstance(one, str) else one for one in depends_on]
+        try:
+            dependencies = msgspec.convert(needs, list[JobDependency])
+        except msgspec.ValidationError as error:
+            message = f"not a dependency: {error}"
+            raise ValueError(message) from None
         submission = SubmitJob(
             job_name=job_name,
             job_queue=job_queue,
@@ -345,7 +350,7 @@ class BatchService:
             tags=dict(tags or {}),
             array_properties=ArrayProperties(size=array_size),
             node_overrides=NodeOverrides(num_nodes=nodes),
-            depends_on=msgspec.convert(dependencies, list[JobDependency]),
+            depends_on=dependencies,
             share_identifier=share_identifier,
         )
         return self._model.add_job(

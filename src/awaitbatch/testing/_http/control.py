@@ -2,7 +2,8 @@
 
 | call | body | does |
 |---|---|---|
-| POST jobs | ``[{"job_id": …, "life_cycle": {…}}, …]`` | adds these jobs; both members are optional |
+| POST jobs | ``[{"job_id": …, "life_cycle": {…}}, …]`` | adds these jobs; each has any arguments of \
+`BatchServer.add_job` |
 | POST jobs | ``{"count": …, "ranges": {…}, "seed": …}`` | adds jobs at random, as `LifeCycleRanges` has it |
 | GET ended | | job id to the moment at which it ended, in seconds of the server's clock |
 | GET statistics | | the counts of `ServerStatistics` |
@@ -25,7 +26,7 @@ ask: a web page that a browser sends here, under whatever name, gets 403.
 from __future__ import annotations
 
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from aiohttp import web
@@ -43,10 +44,20 @@ PREFIX: Final = "/_awaitbatch/"
 
 
 class OneJob(msgspec.Struct, forbid_unknown_fields=True):
-    """A job to add."""
+    """A job to add, with the arguments of `BatchServer.add_job`; what is left out has its default."""
 
     job_id: str | None = None
     life_cycle: LifeCycle | None = None
+    job_name: str | msgspec.UnsetType = msgspec.UNSET
+    job_queue: str | msgspec.UnsetType = msgspec.UNSET
+    job_definition: str | msgspec.UnsetType = msgspec.UNSET
+    parameters: dict[str, str] | None = None
+    tags: dict[str, str] | None = None
+    array_size: int | None = None
+    nodes: int | None = None
+    children: dict[int, LifeCycle] | None = None
+    depends_on: list[str | dict[str, str]] = []
+    share_identifier: str | None = None
 
 
 class ManyJobs(msgspec.Struct, forbid_unknown_fields=True):
@@ -65,7 +76,7 @@ class Throttle(msgspec.Struct, forbid_unknown_fields=True):
     operation: str | None = None
 
 
-class Injection(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+class Injection(msgspec.Struct, forbid_unknown_fields=True):
     """A fault to inject, with the arguments of `BatchServer.inject`; what is left out has its default."""
 
     fault: Fault
@@ -147,6 +158,12 @@ def _refusal(request: web.Request) -> str | None:
     return None
 
 
+def _arguments(order: msgspec.Struct) -> dict[str, Any]:
+    """The members of an order that were given."""
+    members = ((name, getattr(order, name)) for name in order.__struct_fields__)
+    return {name: value for name, value in members if value is not msgspec.UNSET}
+
+
 class _Control:
     """Takes the body of each request, and returns what the response says."""
 
@@ -163,7 +180,7 @@ class _Control:
             jobs = [OneJob(life_cycle=order.ranges(random)) for _ in range(order.count)]
         else:
             jobs = order
-        return [self._service.add_job(job.job_id, life_cycle=job.life_cycle) for job in jobs]
+        return [self._service.add_job(**_arguments(job)) for job in jobs]
 
     def ended(self, _: bytes) -> dict[str, float]:
         return self._service.ended()
@@ -183,7 +200,7 @@ class _Control:
         if injection.fault is Fault.CONNECTION_REFUSED and injection.end is msgspec.UNSET:
             message = f"{injection.fault} needs an end: nobody could reach the server to lift it"
             raise ValueError(message)
-        self._service.inject(**msgspec.to_builtins(injection) | {"fault": injection.fault})
+        self._service.inject(**_arguments(injection))
 
     def faults(self, _: bytes) -> list[dict[str, object]]:
         return [

@@ -182,8 +182,9 @@ class BatchModel:
                 need.dependants.append(added)
         for added in (job, *job.children):
             self.jobs[added.job_id] = added
+        if not job.queue.jobs:
+            self.job_queues.ensure(submission.job_queue, now)
         job.queue.jobs.append(job)
-        self.job_queues.ensure(submission.job_queue, now)
         return job
 
     def forget_job(self, job_id: str) -> None:

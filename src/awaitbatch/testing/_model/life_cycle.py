@@ -114,6 +114,9 @@ class LifeCycle:
         return ParameterizedLives(parameters).life_cycle(index, default or cls())
 
 
+_NAMES = [field.name for field in fields(LifeCycle)]
+
+
 class ParameterizedLives:
     """The life cycles that the ``parameters`` of one SubmitJob give to a job and to its children.
 
@@ -123,13 +126,12 @@ class ParameterizedLives:
 
     def __init__(self, parameters: Mapping[str, str]) -> None:
         self._chosen: dict[int | None, dict[str, str]] = {}
-        known = [field.name for field in fields(LifeCycle)]
         for parameter, value in parameters.items():
             if not parameter.startswith(_PREFIX):
                 continue
             index, dot, name = parameter.removeprefix(_PREFIX).rpartition(".")
-            if name not in known or (dot and not index.isdecimal()):
-                choices = ", ".join(_PREFIX + name for name in known)
+            if name not in _NAMES or (dot and not index.isdecimal()):
+                choices = ", ".join(_PREFIX + name for name in _NAMES)
                 message = (
                     f"unknown parameter {parameter}; a life cycle has {choices}, and that of a child has its index "
                     f"before the name, as in {_PREFIX}7.outcome"
