@@ -129,7 +129,9 @@ def test_a_census_counts_as_the_jobs_themselves_show() -> None:
     """Its counts are those of a look at each job, at every moment, before the first one and with retries too."""
     service = Service()
     array = service.add_job(array_size=30, children={3: FAILS, 4: LifeCycle(attempts=3, running=7)})
+    assert service.see(array, 33)["arrayProperties"]["statusSummary"]["FAILED"] == 0
     service.ask("TerminateJob", 33, jobId=f"{array}:7", reason="enough")
+    assert service.see(array, 33)["arrayProperties"]["statusSummary"]["FAILED"] == 1
     children: list[Job] = service._model.jobs[array].children
     census = Census(children)
     for now in (-1, 0, *range(1, 60)):

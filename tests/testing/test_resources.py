@@ -78,7 +78,7 @@ def test_a_new_order_replaces_one_that_is_to_come(kind: Kind) -> None:
     kind.service.now = 10
     kind.set("one", "INVALID", after=10)
     assert kind.status("one", 15) == ("CREATING", None)
-    assert kind.status("one", 100) == ("INVALID", None)
+    assert kind.status("one", 25) == kind.status("one", 100) == ("INVALID", None)
     kind.set("one", "UPDATING", after=5)
     assert [kind.status("one", now) for now in (103, 105)] == [("INVALID", None), ("UPDATING", None)]
 
