@@ -125,7 +125,12 @@ class WaitResult(NamedTuple):
             f"{why}{last}; the job itself goes on, so raise max_retries to wait longer"
         )
         return MaxRetriesExceededError(
-            message, job_id=job_id, checks=checks, last_status=status, last_reason=reason
+            message,
+            job_id=job_id,
+            checks=checks,
+            failed_checks=self.watch.failures,
+            last_status=status,
+            last_reason=reason,
         )
 
     def _describe_error(self, failure: Failure) -> DescribeError:

@@ -89,6 +89,7 @@ class MaxRetriesExceededError(AwaitBatchError):
     Attributes:
         job_id: The job's id.
         checks: How many checks were made, those that failed included.
+        failed_checks: How many of them failed, so that they say nothing of the job.
         last_status: The last status seen, or None if there was none.
         last_reason: The ``statusReason`` last seen with it, such as ``"MISCONFIGURATION:…"`` of a job that cannot be
             placed, in one line; None if there was none.
@@ -100,12 +101,14 @@ class MaxRetriesExceededError(AwaitBatchError):
         *,
         job_id: str = "",
         checks: int = 0,
+        failed_checks: int = 0,
         last_status: str | None = None,
         last_reason: str | None = None,
     ) -> None:
         super().__init__(message)
         self.job_id = job_id
         self.checks = checks
+        self.failed_checks = failed_checks
         self.last_status = last_status
         self.last_reason = last_reason
 

@@ -67,7 +67,7 @@ class Watch(Request):
         wants_changes: Whether it wants the description at each change too, whatever else the answer means to it.
         match_status: The awaited states; None takes any.
         checks: Checks by a poll that did not see the job as awaited.
-        failures: Calls that failed a one-shot describe.
+        failures: Calls that failed a one-shot describe, or checks of a poll that failed.
         absences: Good answers in a row that lacked the job.
         last_status: The last status seen, or None.
         began: When the wait began, in monotonic seconds; the shell sets it.
@@ -179,6 +179,7 @@ class Watch(Request):
                 self.checks += 1
             return Outcome(Reason.FAILED, failure)
         if not self.one_shot:
+            self.failures += 1
             return self._checked()
         if not failure.costs_attempt:
             return self._window(1)

@@ -1,0 +1,55 @@
+"""What the operators and sensors have in common: they are the provider's but for the trigger to which they defer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.amazon.aws.hooks.batch_client import BatchClientHook
+from airflow.providers.amazon.aws.triggers import batch as provider
+
+from awaitbatch.integrations.airflow import triggers
+
+
+class DefersToOurs:
+    """Swaps the provider's trigger for ours when a task is deferred."""
+
+    def defer(self, *, trigger: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """As Airflow's."""
+        return super().defer(trigger=self._ours(trigger), **kwargs)  # type: ignore[misc]
+
+    def _ours(self, trigger: Any) -> Any:  # noqa: ANN401
+        _, arguments = trigger.serialize()
+        # The provider's sensor leaves them out.
+        for name in ("verify", "botocore_config"):
+            if getattr(self, name, None) is not None:
+                arguments.setdefault(name, getattr(self, name))
+        if type(trigger) is provider.BatchJobTrigger:
+            cancel_on_kill = getattr(self, "cancel_on_kill", True)
+            return triggers.BatchJobTrigger(cancel_on_kill=cancel_on_kill, **arguments)
+        if type(trigger) is provider.BatchCreateComputeEnvironmentTrigger:
+            return triggers.BatchCreateComputeEnvironmentTrigger(**arguments)
+        return trigger
+
+
+class KnowingHook(BatchClientHook):  # type: ignore[misc]
+    """The provider's hook, which does not ask for a job that it has been told of."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def learn(self, event: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Take a job's description out of an event.
+
+        Returns:
+            The event as the provider knows it.
+        """
+        if not event or "job" not in event:
+            return event
+        self._known[event["job_id"]] = event["job"]
+        return {name: value for name, value in event.items() if name != "job"}
+
+    def get_job_description(self, job_id: str) -> dict[str, Any]:
+        """The description that an event brought, or else what AWS Batch says now."""
+        known = self._known.get(job_id)
+        return super().get_job_description(job_id) if known is None else known  # type: ignore[no-any-return]

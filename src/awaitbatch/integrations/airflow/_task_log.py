@@ -1,0 +1,111 @@
+"""Lines about jobs in the logs of their triggers, at a pace that no host chokes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import deque
+from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
+
+from awaitbatch._core.text import one_line, quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from awaitbatch.instrumentation import JobChanged
+
+_PACE: Final = 0.05
+"""Seconds between two lines of all triggers together.
+
+Their lines go through a socket that the triggerer's supervisor empties, and that holds fewer than 300. If 1,000
+triggers write at once, the triggerer may stop for good.
+"""
+
+
+class TaskLog:
+    """Writes what becomes of one job, in the context of whoever makes this.
+
+    If lines come faster than they may be written, only the latest of each job waits.
+
+    Args:
+        write: Writes a line.
+    """
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write = write
+        self._context = contextvars.copy_context()
+        self._queue = _queues.setdefault(asyncio.get_running_loop(), _Queue())
+        self._line: str | None = None
+        self._left_out = 0
+        self._is_closed = False
+
+    def on_change(self, event: JobChanged) -> None:
+        """Note a change; it is written now, or when it is its turn."""
+        if self._is_closed:
+            return
+        if self._line is None:
+            self._left_out = 0
+            self._queue.add(self)
+        else:
+            self._left_out += 1
+        self._line = _line_of(event)
+        self._queue.write()
+
+    def close(self) -> None:
+        """Drop what has not been written: the end of the job is told elsewhere."""
+        self._is_closed = True
+        self._line = None
+
+    def write(self) -> bool:
+        """Write what waits; whether there was anything."""
+        line, self._line = self._line, None
+        if line is None:
+            return False
+        if self._left_out:
+            line = f"{line} ({quantity(self._left_out, 'change', 'changes')} before it not shown)"
+        # Whoever notices the change has another context, and lines would land in another log.
+        self._context.run(self._write, line)
+        return True
+
+
+class _Queue:
+    """Those who have something to write on one loop."""
+
+    def __init__(self) -> None:
+        self._logs: deque[TaskLog] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._next = 0.0
+
+    def add(self, log: TaskLog) -> None:
+        self._logs.append(log)
+
+    def write(self) -> None:
+        """Write the next line if it is time, and see to the others."""
+        if self._timer is not None:
+            return
+        loop = asyncio.get_running_loop()
+        while self._logs and loop.time() >= self._next:
+            if self._logs.popleft().write():
+                self._next = loop.time() + _PACE
+        if self._logs:
+            self._timer = loop.call_at(self._next, self._on_time, context=contextvars.Context())
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self.write()
+
+
+_queues: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Queue]] = WeakKeyDictionary()
+
+
+def _line_of(event: JobChanged) -> str:
+    before = f", was {event.before}" if event.before not in {None, event.after} else ""
+    line = f"AWS Batch job ({event.job_id}) is {event.after}{before}"
+    if event.reason:
+        line = f"{line}: {event.reason}"
+    progress = getattr(event, "progress", None)
+    if progress:
+        counts = ", ".join(f"{count} {one_line(str(status))}" for status, count in progress.items() if count)
+        line = f"{line}; children: {counts}"
+    return line

@@ -1,0 +1,193 @@
+"""The hook: a connection of Airflow's as a client that all of a process share."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException, conf
+from asgiref.sync import sync_to_async
+from botocore.exceptions import BotoCoreError, ClientError
+
+from awaitbatch._client import BatchClient
+from awaitbatch._core.outcomes import FailureKind
+from awaitbatch._core.text import error_line
+from awaitbatch._failures import classify
+from awaitbatch._shared import _options_of
+from awaitbatch.instrumentation._log import write_log
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Hashable
+
+    from botocore.config import Config
+    from types_aiobotocore_batch import BatchClient as AiobotocoreBatchClient
+
+_MAX_CALLS_PER_SECOND: Final = 10.0
+_PATIENCE: Final = 300.0
+"""Seconds for which a connection may fail in ways that may pass, as STS does now and then."""
+_PATIENCE_WITH_LOOKUPS: Final = 20.0
+"""The same of one that is not found: Airflow says so as well while its API server or a secrets backend fails."""
+_PAUSES: Final = (1.0, 2.0, 4.0, 8.0)
+"""Seconds before it is tried again; the last one holds for all that follow."""
+
+
+class AwaitBatchHook(AwsBaseHook):
+    """Gives asynchronous code in tasks and triggers the client of an Airflow connection::
+
+        async with AwaitBatchHook(region_name="eu-west-1").client() as client:
+            job = await client.wait_for_job(job_id)
+
+    All hooks on one event loop whose arguments are equal share one client, and so does each trigger and operator of
+    this package: its calls, its throttles and its connections. It is opened by the first who needs it and closed a
+    minute after the last.
+
+    Args:
+        aws_conn_id: The Airflow connection; None for boto3's own chain of credentials.
+        region_name: The AWS region; None for the connection's.
+        verify: Whether to verify TLS certificates, or the path of a CA bundle; None for what the connection says.
+        config: A botocore ``Config`` or its arguments, compared by value; None for the connection's.
+    """
+
+    def __init__(
+        self,
+        aws_conn_id: str | None = AwsBaseHook.default_conn_name,
+        region_name: str | None = None,
+        verify: bool | str | None = None,  # noqa: FBT001
+        config: Config | dict[str, Any] | None = None,
+    ) -> None:
+        self._arguments = {
+            "aws_conn_id": aws_conn_id or None,
+            "region_name": region_name or None,
+            "verify": verify,
+            "config": config,
+        }
+        super().__init__(**self._arguments, client_type="batch")
+
+    def client(self, **arguments: Any) -> BatchClient:  # noqa: ANN401
+        """The client that all users of this connection share, open within ``async with``.
+
+        ``max_calls_per_second`` is the option of that name in the section ``[awaitbatch]`` of Airflow's configuration
+        (``AIRFLOW__AWAITBATCH__MAX_CALLS_PER_SECOND``), and 10 without one.
+
+        Args:
+            arguments: As for `BatchClient.shared`, such as ``backoff``, for this user alone.
+
+        Returns:
+            The client. Opening it raises AirflowNotFoundException if there is no such connection, and what botocore and
+            Airflow raise if there are no credentials; trouble that may pass is sat out for five minutes.
+        """
+        fallback = _MAX_CALLS_PER_SECOND
+        limit = conf.getfloat("awaitbatch", "max_calls_per_second", fallback=fallback)
+        return BatchClient.shared(
+            **{"key": self._key, "factory": self._open, "max_calls_per_second": limit, **arguments}
+        )
+
+    def require_connection(self) -> None:
+        """Make sure that the connection exists; this blocks.
+
+        The provider takes an empty one in its place. Then jobs would be looked for in whatever account the machine
+        itself belongs to.
+
+        Raises:
+            AirflowNotFoundException: It does not exist, or cannot be read at present.
+        """
+        if self.aws_conn_id is None:
+            return
+        try:
+            self.get_connection(self.aws_conn_id)
+        except AirflowNotFoundException:
+            raise _not_found(self.aws_conn_id) from None
+
+    def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002
+        """As the provider's, but credentials are refreshed in a thread, and botocore's data are read in this one."""
+        session = super().get_session(region_name=region_name, deferrable=deferrable)
+        if deferrable:
+            _refresh_in_thread(session)
+            _load_data(session)
+        return session
+
+    @property
+    def _key(self) -> Hashable:
+        config = self._arguments["config"]
+        values = (self._arguments[name] for name in ("aws_conn_id", "region_name", "verify"))
+        return (__name__, *values, _options_of(self._config if config is not None else None))
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[AiobotocoreBatchClient]:
+        """A client of the connection as it is now: the hook remembers what it has read, so it is another one."""
+        async with await self._connect() as client:
+            yield client
+
+    async def _connect(self) -> Any:  # noqa: ANN401
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        pauses = iter(_PAUSES)
+        pause = 0.0
+        while True:
+            hook = type(self)(**self._arguments)
+            try:
+                await sync_to_async(hook.require_connection)()
+                client = await hook.get_async_conn()
+                # It was read once more.
+                if hook.aws_conn_id is not None and not hook.conn_config:
+                    raise _not_found(hook.aws_conn_id)
+            except Exception as error:
+                left = began + _patience_with(error) - loop.time()
+                if left <= 0:
+                    raise
+                if not pause:
+                    text = "Airflow connection %r: %s; trying again for up to %.0f s"
+                    write_log(logging.WARNING, text, self.aws_conn_id, error_line(error), left)
+            else:
+                return client
+            pause = next(pauses, pause)
+            await asyncio.sleep(min(pause, left))
+
+
+def _not_found(conn_id: str) -> AirflowNotFoundException:
+    return AirflowNotFoundException(
+        f"the Airflow connection {conn_id!r} is not defined, or cannot be read; define it, "
+        "or use aws_conn_id=None for the credentials of the machine"
+    )
+
+
+def _patience_with(error: Exception) -> float:
+    """For how long after the first try it is worth another one."""
+    match error:
+        case AirflowNotFoundException():
+            return _PATIENCE_WITH_LOOKUPS
+        case ClientError() | OSError():
+            return _PATIENCE
+        case BotoCoreError() if classify(error).kind is FailureKind.TRANSIENT:
+            return _PATIENCE
+        case BotoCoreError():
+            return 0.0
+    # What the supervisor of a triggerer answers if it cannot; it has no public name in all versions.
+    is_airflows = isinstance(error, AirflowException) or type(error).__name__ == "AirflowRuntimeError"
+    return _PATIENCE if is_airflows else 0.0
+
+
+def _refresh_in_thread(session: Any) -> None:  # noqa: ANN401
+    """Credentials of a role are refreshed by the provider with calls that block, for minutes if STS does not answer."""
+    credentials = getattr(session, "_credentials", None)
+    refresh: Callable[[], Any] | None = getattr(credentials, "_refresh_using", None)
+    if refresh is None or inspect.iscoroutinefunction(refresh):
+        return
+
+    async def refresh_using() -> Any:  # noqa: ANN401
+        return await asyncio.to_thread(refresh)
+
+    credentials._refresh_using = refresh_using  # type: ignore[union-attr]  # noqa: SLF001
+
+
+def _load_data(session: Any) -> None:  # noqa: ANN401
+    """Read what a first client takes most of its time for; botocore keeps it."""
+    loader = session.get_component("data_loader")
+    loader.load_service_model("batch", "service-2")
+    loader.load_service_model("batch", "endpoint-rule-set-1")
+    for name in ("endpoints", "partitions", "sdk-default-configuration", "_retry"):
+        loader.load_data(name)
