@@ -41,7 +41,11 @@ class TaskLog:
         self._is_closed = False
 
     def on_change(self, event: JobChanged) -> None:
-        """Note a change; it is written now, or when it is its turn."""
+        """Note a change of the job."""
+        self.add(_line_of(event))
+
+    def add(self, line: str) -> None:
+        """Note what has changed; it is written now, or when it is its turn."""
         if self._is_closed:
             return
         if self._line is None:
@@ -49,7 +53,7 @@ class TaskLog:
             self._queue.add(self)
         else:
             self._left_out += 1
-        self._line = _line_of(event)
+        self._line = line
         self._queue.write()
 
     def close(self) -> None:

@@ -13,11 +13,8 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoun
 from asgiref.sync import sync_to_async
 from botocore.exceptions import BotoCoreError, ClientError
 
-from awaitbatch._client import BatchClient
 from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._core.text import error_line
-from awaitbatch._failures import classify
-from awaitbatch._shared import _options_of
 from awaitbatch.instrumentation._log import write_log
 
 if TYPE_CHECKING:
@@ -25,6 +22,8 @@ if TYPE_CHECKING:
 
     from botocore.config import Config
     from types_aiobotocore_batch import BatchClient as AiobotocoreBatchClient
+
+    from awaitbatch._client import BatchClient
 
 _MAX_CALLS_PER_SECOND: Final = 10.0
 _PATIENCE: Final = 300.0
@@ -80,27 +79,13 @@ class AwaitBatchHook(AwsBaseHook):
             The client. Opening it raises AirflowNotFoundException if there is no such connection, and what botocore and
             Airflow raise if there are no credentials; trouble that may pass is sat out for five minutes.
         """
+        from awaitbatch._client import BatchClient
+
         fallback = _MAX_CALLS_PER_SECOND
         limit = conf.getfloat("awaitbatch", "max_calls_per_second", fallback=fallback)
         return BatchClient.shared(
             **{"key": self._key, "factory": self._open, "max_calls_per_second": limit, **arguments}
         )
-
-    def require_connection(self) -> None:
-        """Make sure that the connection exists; this blocks.
-
-        The provider takes an empty one in its place. Then jobs would be looked for in whatever account the machine
-        itself belongs to.
-
-        Raises:
-            AirflowNotFoundException: It does not exist, or cannot be read at present.
-        """
-        if self.aws_conn_id is None:
-            return
-        try:
-            self.get_connection(self.aws_conn_id)
-        except AirflowNotFoundException:
-            raise _not_found(self.aws_conn_id) from None
 
     def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002
         """As the provider's, but credentials are refreshed in a thread, and botocore's data are read in this one."""
@@ -112,6 +97,8 @@ class AwaitBatchHook(AwsBaseHook):
 
     @property
     def _key(self) -> Hashable:
+        from awaitbatch._shared import _options_of
+
         config = self._arguments["config"]
         values = (self._arguments[name] for name in ("aws_conn_id", "region_name", "verify"))
         return (__name__, *values, _options_of(self._config if config is not None else None))
@@ -130,7 +117,7 @@ class AwaitBatchHook(AwsBaseHook):
         while True:
             hook = type(self)(**self._arguments)
             try:
-                await sync_to_async(hook.require_connection)()
+                await sync_to_async(require_connection)(hook.aws_conn_id)
                 client = await hook.get_async_conn()
                 # It was read once more.
                 if hook.aws_conn_id is not None and not hook.conn_config:
@@ -148,6 +135,26 @@ class AwaitBatchHook(AwsBaseHook):
             await asyncio.sleep(min(pause, left))
 
 
+def require_connection(conn_id: str | None) -> None:
+    """Make sure that a connection exists; this blocks.
+
+    The provider takes an empty one in its place. Then jobs would be looked for in whatever account the machine itself
+    belongs to.
+
+    Args:
+        conn_id: The connection; none is fine, too.
+
+    Raises:
+        AirflowNotFoundException: It does not exist, or cannot be read at present.
+    """
+    if not conn_id:
+        return
+    try:
+        AwsBaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        raise _not_found(conn_id) from None
+
+
 def _not_found(conn_id: str) -> AirflowNotFoundException:
     return AirflowNotFoundException(
         f"the Airflow connection {conn_id!r} is not defined, or cannot be read; define it, "
@@ -157,6 +164,8 @@ def _not_found(conn_id: str) -> AirflowNotFoundException:
 
 def _patience_with(error: Exception) -> float:
     """For how long after the first try it is worth another one."""
+    from awaitbatch._failures import classify
+
     match error:
         case AirflowNotFoundException():
             return _PATIENCE_WITH_LOOKUPS

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from airflow.providers.amazon.aws.links.batch import BatchJobDetailsLink
 from airflow.providers.amazon.aws.operators import batch as provider
 
+from awaitbatch._core.text import error_line
 from awaitbatch.integrations.airflow._deferral import DefersToOurs, KnowingHook
+from awaitbatch.integrations.airflow.hooks import require_connection
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+_TO_FAIL: Final = "__fail__"
+"""The method at which Airflow lets a task go on whose trigger has failed or timed out."""
 
 
 class BatchOperator(DefersToOurs, provider.BatchOperator):  # type: ignore[misc]
     """Runs a job on AWS Batch, as the provider's operator; with ``deferrable=True`` it waits by the shared client.
 
     Args:
-        cancel_on_kill: Whether the job is terminated if the deferred task ends before it: a user ends the task, its
-            ``execution_timeout`` passes, or the wait ends in an error. Otherwise a retry would run beside it.
+        cancel_on_kill: Whether to terminate the job if the deferred task ends first: because a user ends it, its
+            ``execution_timeout`` passes, or the wait ends in an error. Otherwise the job would go on, and a retry of
+            the task would submit a second one beside it.
         kwargs: As for the provider's.
     """
 
@@ -27,10 +34,48 @@ class BatchOperator(DefersToOurs, provider.BatchOperator):  # type: ignore[misc]
         super().__init__(**kwargs)
         self.cancel_on_kill = cancel_on_kill
 
+    def execute(self, context: Context) -> str | None:
+        """Submit the job and wait for it; without the connection that the trigger will need, nothing is submitted."""
+        if self.deferrable:
+            require_connection(self.aws_conn_id)
+        job_id: str | None = super().execute(context)
+        return job_id
+
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Go on with what the event tells of the job, without asking for it again."""
-        event = self.hook.learn(event)
-        return str(super().execute_complete(context, event))
+        known = self.hook.learn(event)
+        # Only a wait that has not seen the job's end tells of the last state that it has seen.
+        if known and "job_status" in known:
+            self._end_job(known["job_id"], f"The Airflow task gave up waiting: {known['message']}")
+        job_id: str = super().execute_complete(context, known)
+        return job_id
+
+    def resume_execution(
+        self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
+    ) -> Any:  # noqa: ANN401
+        """As Airflow's, but a job whose task has timed out does not outlive it."""
+        if next_method == _TO_FAIL and (job_id := self._submitted(context)):
+            why = (next_kwargs or {}).get("error", "its trigger failed")
+            self._end_job(job_id, f"The Airflow task ended before it: {why}")
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def _submitted(self, context: Context) -> str | None:
+        """The job that this try of the task has submitted, if that is known: the provider keeps it for a link."""
+        task = context["ti"]
+        details = task.xcom_pull(
+            task_ids=self.task_id, key=BatchJobDetailsLink.key, map_indexes=task.map_index
+        )
+        return details.get("job_id") if isinstance(details, dict) else None
+
+    def _end_job(self, job_id: str, reason: str) -> None:
+        """Terminate the job; that this fails must not hide why the task does."""
+        if not self.cancel_on_kill:
+            return
+        try:
+            self.hook.terminate_job(job_id, reason[:1024])
+        except Exception as error:  # noqa: BLE001
+            text = "AWS Batch job (%s) could not be terminated and may go on: %s"
+            self.log.error(text, job_id, error_line(error))  # noqa: TRY400
 
 
 class BatchCreateComputeEnvironmentOperator(  # type: ignore[misc]

@@ -2,15 +2,97 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
 from airflow.providers.amazon.aws.sensors import batch as provider
+from airflow.providers.common.compat.sdk import AirflowException, conf
 
 from awaitbatch.integrations.airflow._deferral import DefersToOurs
+from awaitbatch.integrations.airflow.triggers import BatchComputeEnvironmentTrigger, BatchJobQueueTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 
 class BatchSensor(DefersToOurs, provider.BatchSensor):  # type: ignore[misc]
     """Waits until a job has ended, as the provider's sensor; when deferred, by the shared client.
 
-    The job is not the sensor's, so nothing that happens to the sensor ends it.
+    The job is not the sensor's own, so nothing that happens to the sensor ends it.
     """
 
     cancel_on_kill = False
+
+
+class _Deferrable:
+    """Lets a sensor that only pokes defer, after it has poked once.
+
+    Args:
+        deferrable: Whether it defers.
+        kwargs: As for the provider's.
+    """
+
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.deferrable = deferrable
+
+    def execute(self, context: Context) -> Any:  # noqa: ANN401
+        """Poke until it is as awaited; or once, and then wait in the triggerer."""
+        if not self.deferrable:
+            return super().execute(context)  # type: ignore[misc]
+        if not self.poke(context):  # type: ignore[attr-defined]
+            self.defer(  # type: ignore[attr-defined]
+                # Within it, there is no limit on the checks.
+                timeout=timedelta(seconds=self.timeout),  # type: ignore[attr-defined]
+                trigger=self._trigger(
+                    waiter_delay=self.poke_interval,  # type: ignore[attr-defined]
+                    aws_conn_id=self.aws_conn_id,  # type: ignore[attr-defined]
+                    region_name=self.region_name,  # type: ignore[attr-defined]
+                    verify=self.verify,  # type: ignore[attr-defined]
+                    botocore_config=self.botocore_config,  # type: ignore[attr-defined]
+                ),
+                method_name="execute_complete",
+            )
+        return None
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        """End as the trigger says."""
+        if event is None or event["status"] != "success":
+            message = "the trigger sent no event" if event is None else event["message"]
+            raise AirflowException(message)
+
+    def _trigger(self, **arguments: Any) -> Any:  # noqa: ANN401
+        raise NotImplementedError
+
+
+class BatchComputeEnvironmentSensor(_Deferrable, provider.BatchComputeEnvironmentSensor):  # type: ignore[misc]
+    """Waits until a compute environment is VALID or DELETED, as the provider's sensor; it can be deferred.
+
+    Args:
+        deferrable: Whether it waits in the triggerer, by the shared client.
+        kwargs: As for the provider's.
+    """
+
+    def _trigger(self, **arguments: Any) -> BatchComputeEnvironmentTrigger:  # noqa: ANN401
+        return BatchComputeEnvironmentTrigger(compute_environment=self.compute_environment, **arguments)
+
+
+class BatchJobQueueSensor(_Deferrable, provider.BatchJobQueueSensor):  # type: ignore[misc]
+    """Waits until a job queue is VALID or DELETED, as the provider's sensor; it can be deferred.
+
+    Args:
+        deferrable: Whether it waits in the triggerer, by the shared client.
+        kwargs: As for the provider's.
+    """
+
+    def _trigger(self, **arguments: Any) -> BatchJobQueueTrigger:  # noqa: ANN401
+        return BatchJobQueueTrigger(
+            job_queue=self.job_queue,
+            treat_non_existing_as_deleted=self.treat_non_existing_as_deleted,
+            **arguments,
+        )

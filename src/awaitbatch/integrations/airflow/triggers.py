@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow.providers.amazon.aws.hooks.batch_client import BatchClientHook
 from airflow.providers.amazon.aws.triggers import batch as provider
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import TriggerEvent
 from botocore.exceptions import BotoCoreError, ClientError
 
-from awaitbatch._client import WaitLimits
 from awaitbatch._core.backoff import FixedInterval
 from awaitbatch._core.text import error_line
 from awaitbatch._failure_causes import explain_failure
 from awaitbatch._jobs import JobStatus
-from awaitbatch.errors import AwaitBatchError, JobFailedError, JobNotFoundError, MaxRetriesExceededError
+from awaitbatch.errors import AwaitBatchError, JobFailedError, MaxRetriesExceededError
 from awaitbatch.integrations.airflow._brief import brief_of
 from awaitbatch.integrations.airflow._kills import TELLS_OF_KILLS, carry_out, is_killed
+from awaitbatch.integrations.airflow._resources import (
+    COMPUTE_ENVIRONMENT,
+    JOB_QUEUE,
+    Awaited,
+    Kind,
+    wait_for_resource,
+)
 from awaitbatch.integrations.airflow._task_log import TaskLog
 from awaitbatch.integrations.airflow.hooks import AwaitBatchHook
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Collection
 
     from awaitbatch._client import BatchClient
 
+_CLIENT: Final = "awaitbatch._client"
 _SHORTEST_DELAY: Final = 0.1
 """What a ``waiter_delay`` of 0 comes to, in seconds."""
 _TROUBLE: Final = (AwaitBatchError, AirflowException, BotoCoreError, ClientError, OSError)
@@ -84,10 +94,10 @@ class BatchJobTrigger(provider.BatchJobTrigger):  # type: ignore[misc]
         """What became of the job, as the payload of an event."""
         log = TaskLog(self.log.info)
         try:
-            async with _client_of(self) as client:
+            async with await _client_of(self) as client:
                 job = await self._wait_with(client, log)
         except _TROUBLE as error:
-            return self._error(error_line(error) if isinstance(error, OSError) else str(error), **_known(error))
+            return self._error(_text_of(error), **_known(error))
         finally:
             log.close()
         job_in_brief = brief_of(job)
@@ -102,6 +112,7 @@ class BatchJobTrigger(provider.BatchJobTrigger):  # type: ignore[misc]
     async def _wait_with(self, client: BatchClient, log: TaskLog) -> dict[str, Any]:
         limits: Any = {"backoff": FixedInterval(max(self.waiter_delay, _SHORTEST_DELAY))}
         checks = math.inf if self.attempts is None else self.attempts
+        from awaitbatch._client import WaitLimits
         if "on_change" in WaitLimits.__annotations__:
             limits["on_change"] = log.on_change
         while True:
@@ -131,7 +142,7 @@ class BatchJobTrigger(provider.BatchJobTrigger):  # type: ignore[misc]
     async def _terminate(self) -> None:
         """Terminate the job by way of the shared client, which paces it and tries again; say what came of it."""
         try:
-            async with _client_of(self) as client:
+            async with await _client_of(self) as client:
                 await client.terminate_job(self.job_id or "", self._reason())
         except Exception as error:  # noqa: BLE001
             text = "AWS Batch job (%s) could not be terminated and may go on: %s"
@@ -145,18 +156,145 @@ class BatchJobTrigger(provider.BatchJobTrigger):  # type: ignore[misc]
         return f"The Airflow task{named} was ended by a user"[:1024]
 
 
-def _client_of(trigger: Any) -> BatchClient:  # noqa: ANN401
-    hook = AwaitBatchHook(
+class _ResourceTrigger(provider.AwsBaseWaiterTrigger):  # type: ignore[misc]
+    """Waits for something other than a job."""
+
+    _kind: Kind
+    _done: Collection[str]
+    _pending: Collection[str]
+    _absent: bool | None
+
+    def hook(self) -> AwaitBatchHook:
+        """What it waits with."""
+        return _hook_of(self)
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and say how it ended."""
+        awaited = Awaited(self._done, self._pending, self._absent, self.waiter_delay, self.attempts)
+        log = TaskLog(self.log.info)
+        event = {"status": "success", self.return_key: self.return_value}
+        try:
+            async with await _client_of(self) as client:
+                await wait_for_resource(client, self._kind, self.return_value, awaited, log.add)
+        except _TROUBLE as error:
+            event |= {"status": "error", "message": _text_of(error)}
+        finally:
+            log.close()
+        yield TriggerEvent(event)
+
+
+class BatchCreateComputeEnvironmentTrigger(_ResourceTrigger, provider.BatchCreateComputeEnvironmentTrigger):  # type: ignore[misc]
+    """Waits until a compute environment that was just created is VALID; arguments and events are the provider's."""
+
+    _kind = COMPUTE_ENVIRONMENT
+    _done = ("VALID",)
+    _pending = ("CREATING", "UPDATING", "DELETING")
+    # A new one may not be known everywhere yet.
+    _absent = None
+
+
+class BatchComputeEnvironmentTrigger(_ResourceTrigger):
+    """Waits, for `BatchComputeEnvironmentSensor`, until a compute environment is VALID or DELETED.
+
+    Events are ``{"status": "success", "value": …}`` or ``{"status": "error", "message": …, "value": …}``.
+
+    Args:
+        compute_environment: Its name or ARN.
+        waiter_delay: Seconds from check to check.
+        waiter_max_attempts: Checks at most; None for no limit.
+        kwargs: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config``.
+    """
+
+    _kind = COMPUTE_ENVIRONMENT
+    _done = BatchClientHook.COMPUTE_ENVIRONMENT_TERMINAL_STATUS
+    _pending = BatchClientHook.COMPUTE_ENVIRONMENT_INTERMEDIATE_STATUS
+    _absent = False
+
+    def __init__(
+        self,
+        *,
+        compute_environment: str,
+        waiter_delay: float = 60,
+        waiter_max_attempts: int | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(
+            serialized_fields={"compute_environment": compute_environment},
+            return_value=compute_environment,
+            **_waiter(waiter_delay, waiter_max_attempts),
+            **kwargs,
+        )
+
+
+class BatchJobQueueTrigger(_ResourceTrigger):
+    """Waits, for `BatchJobQueueSensor`, until a job queue is VALID or DELETED.
+
+    Events are ``{"status": "success", "value": …}`` or ``{"status": "error", "message": …, "value": …}``.
+
+    Args:
+        job_queue: Its name or ARN.
+        treat_non_existing_as_deleted: Whether a queue that AWS Batch does not know counts as DELETED.
+        waiter_delay: Seconds from check to check.
+        waiter_max_attempts: Checks at most; None for no limit.
+        kwargs: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config``.
+    """
+
+    _kind = JOB_QUEUE
+    _done = BatchClientHook.JOB_QUEUE_TERMINAL_STATUS
+    _pending = BatchClientHook.JOB_QUEUE_INTERMEDIATE_STATUS
+
+    def __init__(
+        self,
+        *,
+        job_queue: str,
+        treat_non_existing_as_deleted: bool = False,
+        waiter_delay: float = 60,
+        waiter_max_attempts: int | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(
+            serialized_fields={
+                "job_queue": job_queue,
+                "treat_non_existing_as_deleted": treat_non_existing_as_deleted,
+            },
+            return_value=job_queue,
+            **_waiter(waiter_delay, waiter_max_attempts),
+            **kwargs,
+        )
+        self._absent = treat_non_existing_as_deleted
+
+
+def _waiter(delay: float, attempts: int | None) -> dict[str, Any]:
+    """What the provider's base of triggers takes; it describes a waiter of botocore's, which none of ours uses."""
+    return {
+        "waiter_name": "",
+        "waiter_args": {},
+        "failure_message": "",
+        "status_message": "",
+        "status_queries": [],
+        "waiter_delay": delay,
+        "waiter_max_attempts": attempts,
+    }
+
+
+def _hook_of(trigger: Any) -> AwaitBatchHook:  # noqa: ANN401
+    return AwaitBatchHook(
         trigger.aws_conn_id, trigger.region_name, verify=trigger.verify, config=trigger.botocore_config
     )
-    return hook.client()
 
 
-def _known(error: BaseException) -> dict[str, Any]:
-    """What an error tells of the job's state."""
-    match error:
-        case MaxRetriesExceededError():
-            return {"job_status": error.last_status, "reason": error.last_reason}
-        case JobNotFoundError():
-            return {"job_status": None}
-    return {}
+async def _client_of(trigger: Any) -> BatchClient:  # noqa: ANN401
+    if _CLIENT not in sys.modules:
+        # It takes a third of a second, for which a triggerer must not stand still.
+        await asyncio.to_thread(import_module, _CLIENT)
+    return _hook_of(trigger).client()
+
+
+def _text_of(error: Exception) -> str:
+    """What an error says; texts of ours say it all, and those of others may be empty."""
+    return str(error) if isinstance(error, AwaitBatchError | AirflowException) else error_line(error)
+
+
+def _known(error: Exception) -> dict[str, Any]:
+    """What an error tells of a job that has not been seen ended."""
+    return {"job_status": getattr(error, "last_status", None), "reason": getattr(error, "last_reason", None)}
