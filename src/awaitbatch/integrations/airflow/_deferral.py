@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.batch_client import BatchClientHook
-from airflow.providers.amazon.aws.triggers import batch as provider
+from airflow.providers.amazon.aws.triggers.batch import (
+    BatchCreateComputeEnvironmentTrigger,
+    BatchJobTrigger,
+)
 
 from awaitbatch.integrations.airflow import triggers
 
@@ -23,10 +26,10 @@ class DefersToOurs:
         for name in ("verify", "botocore_config"):
             if getattr(self, name, None) is not None:
                 arguments.setdefault(name, getattr(self, name))
-        if type(trigger) is provider.BatchJobTrigger:
+        if type(trigger) is BatchJobTrigger:
             cancel_on_kill = getattr(self, "cancel_on_kill", True)
             return triggers.BatchJobTrigger(cancel_on_kill=cancel_on_kill, **arguments)
-        if type(trigger) is provider.BatchCreateComputeEnvironmentTrigger:
+        if type(trigger) is BatchCreateComputeEnvironmentTrigger:
             return triggers.BatchCreateComputeEnvironmentTrigger(**arguments)
         return trigger
 
@@ -52,4 +55,4 @@ class KnowingHook(BatchClientHook):  # type: ignore[misc]
     def get_job_description(self, job_id: str) -> dict[str, Any]:
         """The description that an event brought, or else what AWS Batch says now."""
         known = self._known.get(job_id)
-        return super().get_job_description(job_id) if known is None else known  # type: ignore[no-any-return]
+        return super().get_job_description(job_id=job_id) if known is None else known  # type: ignore[no-any-return]

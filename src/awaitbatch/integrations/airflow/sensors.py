@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.amazon.aws.sensors import batch as provider
 from airflow.providers.common.compat.sdk import AirflowException, conf
@@ -13,6 +13,8 @@ from awaitbatch.integrations.airflow.triggers import BatchComputeEnvironmentTrig
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+_DEFAULT_DEFERRABLE: Final[bool] = conf.getboolean("operators", "default_deferrable", fallback=False)
 
 
 class BatchSensor(DefersToOurs, provider.BatchSensor):  # type: ignore[misc]
@@ -25,21 +27,9 @@ class BatchSensor(DefersToOurs, provider.BatchSensor):  # type: ignore[misc]
 
 
 class _Deferrable:
-    """Lets a sensor that only pokes defer, after it has poked once.
+    """Lets a sensor that only pokes defer, after it has poked once."""
 
-    Args:
-        deferrable: Whether it defers.
-        kwargs: As for the provider's.
-    """
-
-    def __init__(
-        self,
-        *args: Any,  # noqa: ANN401
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        **kwargs: Any,  # noqa: ANN401
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.deferrable = deferrable
+    deferrable: bool
 
     def execute(self, context: Context) -> Any:  # noqa: ANN401
         """Poke until it is as awaited; or once, and then wait in the triggerer."""
@@ -78,6 +68,11 @@ class BatchComputeEnvironmentSensor(_Deferrable, provider.BatchComputeEnvironmen
         kwargs: As for the provider's.
     """
 
+    # Airflow's metaclass sees to the arguments of a constructor only if its class has one of its own.
+    def __init__(self, *, deferrable: bool = _DEFAULT_DEFERRABLE, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(**kwargs)
+        self.deferrable = deferrable
+
     def _trigger(self, **arguments: Any) -> BatchComputeEnvironmentTrigger:  # noqa: ANN401
         return BatchComputeEnvironmentTrigger(compute_environment=self.compute_environment, **arguments)
 
@@ -89,6 +84,11 @@ class BatchJobQueueSensor(_Deferrable, provider.BatchJobQueueSensor):  # type: i
         deferrable: Whether it waits in the triggerer, by the shared client.
         kwargs: As for the provider's.
     """
+
+    # Airflow's metaclass sees to the arguments of a constructor only if its class has one of its own.
+    def __init__(self, *, deferrable: bool = _DEFAULT_DEFERRABLE, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(**kwargs)
+        self.deferrable = deferrable
 
     def _trigger(self, **arguments: Any) -> BatchJobQueueTrigger:  # noqa: ANN401
         return BatchJobQueueTrigger(

@@ -159,14 +159,12 @@ class BatchJobTrigger(provider.BatchJobTrigger):  # type: ignore[misc]
 class _ResourceTrigger(provider.AwsBaseWaiterTrigger):  # type: ignore[misc]
     """Waits for something other than a job."""
 
+    aws_hook_class = BatchClientHook
+
     _kind: Kind
     _done: Collection[str]
     _pending: Collection[str]
     _absent: bool | None
-
-    def hook(self) -> AwaitBatchHook:
-        """What it waits with."""
-        return _hook_of(self)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and say how it ended."""
