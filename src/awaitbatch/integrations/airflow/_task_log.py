@@ -37,6 +37,7 @@ class TaskLog:
         self._context = contextvars.copy_context()
         self._queue = _queues.setdefault(asyncio.get_running_loop(), _Queue())
         self._line: str | None = None
+        self._last = ""
         self._left_out = 0
         self._is_closed = False
 
@@ -46,8 +47,10 @@ class TaskLog:
 
     def add(self, line: str) -> None:
         """Note what has changed; it is written now, or when it is its turn."""
-        if self._is_closed:
+        # A wait that goes on after failed checks tells anew in what state it finds the job.
+        if self._is_closed or line == self._last:
             return
+        self._last = line
         if self._line is None:
             self._left_out = 0
             self._queue.add(self)

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 _CLIENT: Final = "awaitbatch._client"
 _SHORTEST_DELAY: Final = 0.1
 """What a ``waiter_delay`` of 0 comes to, in seconds."""
+_GRACE: Final = 20.0
+"""Seconds for which a job may be absent from answers: it may have been submitted a moment ago."""
+_LEAST_ABSENCES: Final = 3
+"""Answers in a row that have to lack it all the same."""
 _TROUBLE: Final = (AwaitBatchError, AirflowException, BotoCoreError, ClientError, OSError)
 """Errors that a task is told of as an event; any other is a bug, and fails the trigger with its traceback."""
 
@@ -110,11 +114,15 @@ class BatchJobTrigger(provider.BatchJobTrigger):  # type: ignore[misc]
         )
 
     async def _wait_with(self, client: BatchClient, log: TaskLog) -> dict[str, Any]:
-        limits: Any = {"backoff": FixedInterval(max(self.waiter_delay, _SHORTEST_DELAY))}
-        checks = math.inf if self.attempts is None else self.attempts
-        from awaitbatch._client import WaitLimits
-        if "on_change" in WaitLimits.__annotations__:
+        delay = max(self.waiter_delay, _SHORTEST_DELAY)
+        limits: Any = {
+            "backoff": FixedInterval(delay),
+            "status_retries": max(_LEAST_ABSENCES, math.ceil(_GRACE / delay)),
+        }
+        import inspect
+        if "on_change" in inspect.signature(client.poll_for_job_complete).parameters:
             limits["on_change"] = log.on_change
+        checks = math.inf if self.attempts is None else self.attempts
         while True:
             try:
                 return await client.poll_for_job_complete(

@@ -1,0 +1,221 @@
+"""BatchJobTrigger: its contract with Airflow, how it waits, and what it says in the end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.amazon.aws.triggers import batch as provider
+
+from awaitbatch.integrations.airflow import BatchJobTrigger
+from awaitbatch.testing import Fault, LifeCycle
+from tests.support import ENDED, LONG, until
+
+from .support import fired, make_trigger, turns
+
+if TYPE_CHECKING:
+    from awaitbatch.testing import BatchServer
+
+pytestmark = pytest.mark.virtual_time
+
+FAILED = LifeCycle(running=5, outcome="FAILED", exit_code=137, reason="OutOfMemoryError: killed")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"region_name": "eu-west-1", "verify": False, "botocore_config": {"read_timeout": 7}},
+        {"aws_conn_id": None, "waiter_delay": 0, "waiter_max_attempts": 3},
+    ],
+)
+def test_it_is_serialized_as_the_providers(more: dict[str, Any]) -> None:
+    """The arguments are the same; only the path of the class is ours."""
+    path, ours = BatchJobTrigger(job_id="job", **more).serialize()
+    _, theirs = provider.BatchJobTrigger(job_id="job", **more).serialize()
+    assert path == "awaitbatch.integrations.airflow.triggers.BatchJobTrigger"
+    assert ours == theirs
+    assert BatchJobTrigger(**ours).serialize() == (path, ours)
+
+
+def test_that_it_leaves_a_job_alone_is_serialized() -> None:
+    """A triggerer has to know; nothing else is added to what the provider's trigger has."""
+    _, arguments = BatchJobTrigger(job_id="job", cancel_on_kill=False).serialize()
+    assert arguments.pop("cancel_on_kill") is False
+    assert arguments == BatchJobTrigger(job_id="job").serialize()[1]
+
+
+async def test_a_job_that_succeeds(server: BatchServer) -> None:
+    """The event is the provider's, with a part of the description."""
+    job_id = server.add_job(life_cycle=LifeCycle(running=5))
+    event = await fired(make_trigger(job_id))
+    job = event.pop("job")
+    assert event == {"status": "success", "job_id": job_id}
+    assert (job["jobId"], job["status"]) == (job_id, "SUCCEEDED")
+    assert {"jobDefinition", "jobQueue", "container"} <= job.keys()
+    assert len(str(job)) < 1500
+
+
+async def test_a_job_that_fails(server: BatchServer) -> None:
+    """The event says why, in words and for programs."""
+    job_id = server.add_job(life_cycle=FAILED)
+    event = await fired(make_trigger(job_id))
+    assert event["status"] == "error"
+    assert event["job_id"] == job_id
+    assert event["cause"] == "out_of_memory"
+    assert event["exit_code"] == 137
+    assert event["reason"] == "OutOfMemoryError: killed"
+    assert f"AWS Batch job ({job_id})" in event["message"]
+    assert "OutOfMemoryError: killed" in event["message"]
+    assert event["job"]["status"] == "FAILED"
+
+
+async def test_what_an_event_of_a_job_without_a_container_says(server: BatchServer) -> None:
+    """It has the members all the same."""
+    job_id = server.add_job(life_cycle=LONG)
+    trigger = make_trigger(job_id)
+    task = asyncio.create_task(fired(trigger))
+    await asyncio.sleep(3)
+    async with server_client(server) as client:
+        await client.terminate_job(job_id, "by hand")
+    event = await task
+    assert (event["status"], event["cause"], event["reason"]) == ("error", "terminated", "by hand")
+
+
+async def test_the_delay_is_the_window(server: BatchServer) -> None:
+    """A job is checked at least once in ``waiter_delay`` seconds, and seldom more often."""
+    job_id = server.add_job(life_cycle=LifeCycle(running=100))
+    await fired(make_trigger(job_id, waiter_delay=10))
+    assert 10 <= server.statistics.calls["DescribeJobs"] <= 24
+
+
+async def test_a_delay_of_nothing(server: BatchServer) -> None:
+    """It is allowed, and checks as often as the throttle lets it."""
+    job_id = server.add_job(life_cycle=LifeCycle(running=5))
+    event = await fired(make_trigger(job_id, waiter_delay=0))
+    assert event["status"] == "success"
+    assert 20 <= server.statistics.calls["DescribeJobs"] <= 120
+
+
+async def test_the_attempts_are_checks(server: BatchServer) -> None:
+    """After so many it gives up, and says in what state the job is."""
+    job_id = server.add_job(life_cycle=LONG)
+    event = await fired(make_trigger(job_id, waiter_max_attempts=3))
+    assert server.statistics.calls["DescribeJobs"] == 3
+    assert (event["status"], event["job_status"], event["job_id"]) == ("error", "RUNNING", job_id)
+    assert "3 checks" in event["message"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.SERVER_EXCEPTION,
+        Fault.BARE_503,
+        Fault.TOO_MANY_REQUESTS,
+        Fault.CONNECTION_REFUSED,
+        Fault.HTML,
+        Fault.RESET_IN_BODY,
+    ],
+)
+async def test_checks_that_fail_are_no_attempts(server: BatchServer, fault: Fault) -> None:
+    """An outage of two minutes takes none of the attempts, whatever it looks like."""
+    job_id = server.add_job(life_cycle=LONG)
+    trigger = make_trigger(job_id, waiter_max_attempts=4)
+    task = asyncio.create_task(fired(trigger))
+    await until(lambda: server.statistics.answered["DescribeJobs"] == 1)
+    server.inject(fault, end=120)
+    event = await task
+    assert event["job_status"] == "RUNNING"
+    assert server.statistics.faults[fault] > 3
+    garbled = server.statistics.faults[fault] if fault in {Fault.HTML, Fault.RESET_IN_BODY} else 0
+    # The outage may take an answer that is on its way.
+    assert 4 <= server.statistics.answered["DescribeJobs"] - garbled <= 5
+
+
+@pytest.mark.parametrize("fault", [Fault.EXPIRED_TOKEN, Fault.ACCESS_DENIED])
+async def test_minutes_without_good_credentials(server: BatchServer, fault: Fault) -> None:
+    """They pass, as long as AWS has answered before."""
+    job_id = server.add_job(life_cycle=LifeCycle(running=300))
+    task = asyncio.create_task(fired(make_trigger(job_id, waiter_delay=5)))
+    await until(lambda: server.statistics.answered["DescribeJobs"] > 0)
+    server.inject(fault, end=240)
+    assert (await task)["status"] == "success"
+
+
+async def test_a_job_that_is_absent_for_a_moment(server: BatchServer) -> None:
+    """It was submitted a moment ago."""
+    job_id = server.add_job(life_cycle=ENDED)
+    server.inject(Fault.MISSING_JOBS, end=15)
+    assert (await fired(make_trigger(job_id)))["status"] == "success"
+
+
+@pytest.mark.parametrize(("delay", "most"), [(0, 45), (1, 45), (5, 60), (30, 130)])
+async def test_a_job_that_does_not_exist(server: BatchServer, delay: int, most: float) -> None:
+    """That ends with an error that says so, after a grace."""
+    began = asyncio.get_running_loop().time()
+    event = await fired(make_trigger("00000000-0000-0000-0000-000000000000", waiter_delay=delay))
+    assert event["status"] == "error"
+    assert "not found" in event["message"]
+    assert 9 < asyncio.get_running_loop().time() - began < most
+    assert server.statistics.calls["DescribeJobs"] > 2
+
+
+@pytest.mark.parametrize("job_id", ["", "no job's id", None])
+async def test_what_cannot_be_a_job(server: BatchServer, job_id: Any) -> None:
+    """It is an error of the task, and nothing is sent."""
+    event = await fired(make_trigger(job_id))
+    assert (event["status"], event["job_id"]) == ("error", job_id)
+    assert server.statistics.calls.total() == 0
+
+
+async def test_a_thousand(server: BatchServer) -> None:
+    """They share calls: a hundred jobs in each."""
+    job_ids = [server.add_job(life_cycle=LifeCycle(running=55)) for _ in range(1000)]
+    events = await asyncio.gather(*(fired(make_trigger(job_id, waiter_delay=5)) for job_id in job_ids))
+    assert [event["job_id"] for event in events] == job_ids
+    assert {event["status"] for event in events} == {"success"}
+    # A minute of a check every 5 seconds at least.
+    assert server.statistics.calls["DescribeJobs"] <= 160
+
+
+async def test_cancelled_at_any_await(server: BatchServer) -> None:
+    """Wherever a trigger is cancelled, the others go on, and its job does, too."""
+    job_id = server.add_job(life_cycle=LifeCycle(running=20))
+    other = asyncio.create_task(fired(make_trigger(job_id)))
+    for count in range(40):
+        task = asyncio.create_task(fired(make_trigger(job_id)))
+        await turns(count)
+        await asyncio.sleep(0.01 * count)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert (await other)["status"] == "success"
+    assert server.statistics.calls["TerminateJob"] == 0
+
+
+async def test_closed_before_and_after_its_event(server: BatchServer) -> None:
+    """A triggerer that closes the generator at any time leaves nothing behind."""
+    job_id = server.add_job(life_cycle=LifeCycle(running=2))
+    trigger = make_trigger(job_id)
+    await trigger.run().aclose()  # type: ignore[attr-defined]
+    running = trigger.run()
+    event = await anext(running)
+    assert event.payload["status"] == "success"
+    await running.aclose()  # type: ignore[attr-defined]
+
+
+async def test_started_again_elsewhere(server: BatchServer) -> None:
+    """The job's id is all that it has to know."""
+    job_id = server.add_job(life_cycle=LifeCycle(running=20))
+    first = asyncio.create_task(fired(make_trigger(job_id)))
+    await asyncio.sleep(5)
+    first.cancel()
+    assert (await fired(make_trigger(job_id)))["status"] == "success"
+
+
+def server_client(server: BatchServer) -> Any:
+    """A client of its own, for what others do to a job."""
+    from tests.support import make_client  # noqa: PLC0415
+
+    return make_client(server)

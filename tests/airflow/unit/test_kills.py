@@ -1,0 +1,147 @@
+"""What becomes of a job when a user ends its deferred task."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from awaitbatch.integrations.airflow import triggers
+from awaitbatch.testing import Fault
+from tests.support import LONG, until
+
+from .support import fired, make_trigger, turns
+
+if TYPE_CHECKING:
+    from awaitbatch.testing import BatchServer
+
+pytestmark = pytest.mark.virtual_time
+
+
+async def kill(trigger: Any, task: asyncio.Task[Any], turns_between: int = 1) -> None:
+    """End a trigger as TriggerRunner does: it cancels, and again while `on_kill` runs."""
+    task.cancel("__airflow_user_action__")
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    killing = asyncio.create_task(asyncio.wait_for(trigger.on_kill(), 30))
+    for _ in range(5):
+        await turns(turns_between)
+        killing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await killing
+
+
+@pytest.mark.parametrize("between", [1, 2, 3, 5, 20])
+async def test_the_job_of_a_killed_task_is_terminated(server: BatchServer, between: int) -> None:
+    """Also if Airflow cancels that again and again."""
+    job_id = server.add_job(life_cycle=LONG)
+    trigger = make_trigger(job_id)
+    task = asyncio.create_task(fired(trigger))
+    await asyncio.sleep(3)
+    await kill(trigger, task, between)
+    await asyncio.sleep(5)
+    assert server.status_of(job_id) == "FAILED"
+    assert server.statistics.calls["TerminateJob"] == 1
+
+
+async def test_the_job_says_who_ended_it(server: BatchServer) -> None:
+    """Its statusReason names the task."""
+    job_id = server.add_job(life_cycle=LONG)
+    await make_trigger(job_id).on_kill()
+    event = await fired(make_trigger(job_id))
+    assert event["reason"] == "The Airflow task task of DAG dag, run run was ended by a user"
+
+
+async def test_a_trigger_that_has_just_come(server: BatchServer) -> None:
+    """The first to need the client may be the one who is killed."""
+    job_id = server.add_job(life_cycle=LONG)
+    trigger = make_trigger(job_id)
+    task = asyncio.create_task(fired(trigger))
+    await turns(1)
+    await kill(trigger, task)
+    await asyncio.sleep(5)
+    assert server.status_of(job_id) == "FAILED"
+
+
+async def test_many_at_once(server: BatchServer) -> None:
+    """All are delivered, however few AWS allows."""
+    server.throttle(20, operation="TerminateJob")
+    job_ids = [server.add_job(life_cycle=LONG) for _ in range(300)]
+    killed = [make_trigger(job_id) for job_id in job_ids]
+    tasks = [asyncio.create_task(fired(trigger)) for trigger in killed]
+    await asyncio.sleep(3)
+    await asyncio.gather(*(kill(*pair) for pair in zip(killed, tasks, strict=True)))
+    await asyncio.sleep(45)
+    assert {server.status_of(job_id) for job_id in job_ids} == {"FAILED"}
+
+
+async def test_a_job_that_is_not_the_tasks_own(server: BatchServer) -> None:
+    """With ``cancel_on_kill=False`` it goes on."""
+    job_id = server.add_job(life_cycle=LONG)
+    await make_trigger(job_id, cancel_on_kill=False).on_kill()
+    assert server.status_of(job_id) == "RUNNING"
+
+
+async def test_a_termination_that_fails(server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The task's log says that the job may go on."""
+    job_id = server.add_job(life_cycle=LONG)
+    server.inject(Fault.ACCESS_DENIED, operations={"TerminateJob"})
+    trigger = make_trigger(job_id)
+    lines: list[str] = []
+    monkeypatch.setattr(trigger.log, "error", lambda text, *args: lines.append(text % args))
+    await trigger.on_kill()
+    (line,) = lines
+    assert job_id in line
+    assert "may go on" in line
+
+
+@pytest.fixture
+def _is_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triggers, "TELLS_OF_KILLS", False)
+
+
+@pytest.mark.usefixtures("_is_old")
+@pytest.mark.parametrize(("state", "status"), [(True, "FAILED"), (False, "RUNNING")])
+async def test_before_airflow_3_3(
+    server: BatchServer, monkeypatch: pytest.MonkeyPatch, *, state: bool, status: str
+) -> None:
+    """A trigger that is cancelled looks whether its task is deferred: if so, it is only moved to another triggerer."""
+
+    async def is_killed(_: object) -> bool:
+        await asyncio.sleep(1)
+        return state
+
+    monkeypatch.setattr(triggers, "is_killed", is_killed)
+    job_id = server.add_job(life_cycle=LONG)
+    task = asyncio.create_task(fired(make_trigger(job_id)))
+    await asyncio.sleep(3)
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0.3)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(5)
+    assert server.status_of(job_id) == status
+
+
+@pytest.mark.usefixtures("_is_old")
+async def test_a_state_that_cannot_be_read(server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job goes on, and a line says so: a triggerer may be about to end."""
+
+    async def is_killed(_: object) -> bool:
+        raise RuntimeError
+
+    monkeypatch.setattr(triggers, "is_killed", is_killed)
+    job_id = server.add_job(life_cycle=LONG)
+    trigger = make_trigger(job_id)
+    lines: list[str] = []
+    monkeypatch.setattr(trigger.log, "warning", lambda text, *args: lines.append(text % args))
+    task = asyncio.create_task(fired(trigger))
+    await until(lambda: server.statistics.answered["DescribeJobs"] > 0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(1)
+    assert server.status_of(job_id) == "RUNNING"
+    assert job_id in lines[0]
