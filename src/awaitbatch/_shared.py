@@ -480,10 +480,10 @@ def _key_of(config: ClientConfig, key: Hashable) -> Hashable:
     """
     values = tuple(_hashable(getattr(config, name)) for name in _BY_VALUE)
     identities = tuple(id(getattr(config, name)) for name in _BY_IDENTITY)
-    return (key, values, identities, _options_of(config.config))
+    return (key, values, identities, options_of(config.config))
 
 
-def _options_of(config: object) -> Hashable:
+def options_of(config: object) -> Hashable:
     """The options of an AioConfig that its user gave; two of the same are not equal in Python's sense."""
     config = AioConfig() if config is None else config
     options = getattr(config, "_user_provided_options", None)

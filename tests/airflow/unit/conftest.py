@@ -18,8 +18,6 @@ os.environ.update(
 )
 
 # All of it, since importing Airflow 2 warns, which is an error in tests.
-import awaitbatch.integrations.airflow.operators  # noqa: E402
-import awaitbatch.integrations.airflow.sensors  # noqa: E402
 from awaitbatch import BatchClient  # noqa: E402
 from awaitbatch.integrations.airflow.hooks import AwaitBatchHook  # noqa: E402
 from tests.support import make_server  # noqa: E402

@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoun
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectTimeoutError, NoRegionError
 
-from awaitbatch._shared import _clients
+from awaitbatch._shared import _clients, close_shared_clients
 from awaitbatch.integrations.airflow import AwaitBatchHook, BatchJobTrigger, hooks
 from awaitbatch.testing import BatchServer, Fault, LifeCycle
 from tests.support import LONG
@@ -41,9 +41,7 @@ async def real(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[BatchServer]:
     async with BatchServer() as server:
         define(monkeypatch, server)
         yield server
-        for client in list(_clients.get(asyncio.get_running_loop(), {}).values()):
-            client._end()
-            await asyncio.wait({client.task})
+        await close_shared_clients()
 
 
 def key_of(**arguments: Any) -> Any:
@@ -57,7 +55,7 @@ def test_what_makes_clients_one() -> None:
     assert key_of(aws_conn_id=None) == key_of(aws_conn_id="")
     config = {"read_timeout": 7, "retries": {"mode": "standard"}}
     assert key_of(config=config) == key_of(config=dict(config)) == key_of(config=Config(**config))
-    different = [
+    different: list[dict[str, Any]] = [
         {},
         {"aws_conn_id": None},
         {"aws_conn_id": "other"},
@@ -174,7 +172,7 @@ async def test_how_long_a_connection_may_fail(
 
     monkeypatch.setattr(AwaitBatchHook, "get_async_conn", fail)
     # Threads have no part in virtual time.
-    monkeypatch.setattr(hooks, "sync_to_async", lambda _: lambda _: asyncio.sleep(0))
+    monkeypatch.setattr(asyncio, "to_thread", lambda *_: asyncio.sleep(0))
     caplog.set_level(logging.WARNING, "awaitbatch")
     began = asyncio.get_running_loop().time()
     hook = AwaitBatchHook(None)
@@ -189,9 +187,14 @@ async def test_an_assumed_role_is_refreshed_in_a_thread(monkeypatch: pytest.Monk
     """The provider does it by calls that block, on the loop."""
     threads: list[int] = []
 
-    def refresh(self: Any) -> dict[str, str]:
+    def refresh(_: object) -> dict[str, str]:
         threads.append(threading.get_ident())
-        return {"access_key": "x", "secret_key": "y", "token": "z", "expiry_time": "2000-01-01T00:00:00+00:00"}
+        return {
+            "access_key": "x",
+            "secret_key": "y",
+            "token": "z",
+            "expiry_time": "2000-01-01T00:00:00+00:00",
+        }
 
     from airflow.providers.amazon.aws.hooks.base_aws import BaseSessionFactory  # noqa: PLC0415
 
@@ -207,7 +210,8 @@ async def test_an_assumed_role_is_refreshed_in_a_thread(monkeypatch: pytest.Monk
     assert threading.get_ident() not in threads
 
 
-async def test_a_connection_that_was_rotated(real: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("real")
+async def test_a_connection_that_was_rotated(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is read anew when a client of it is opened."""
     hook = AwaitBatchHook("aws")
     async with hook._open() as client:

@@ -10,7 +10,7 @@ from airflow.providers.amazon.aws.triggers import batch as provider
 
 from awaitbatch.integrations.airflow import BatchJobTrigger
 from awaitbatch.testing import Fault, LifeCycle
-from tests.support import ENDED, LONG, until
+from tests.support import ENDED, LONG, make_client, until
 
 from .support import fired, make_trigger, turns
 
@@ -133,6 +133,19 @@ async def test_checks_that_fail_are_no_attempts(server: BatchServer, fault: Faul
     assert 4 <= server.statistics.answered["DescribeJobs"] - garbled <= 5
 
 
+async def test_an_outage_from_the_first_check_on(server: BatchServer) -> None:
+    """It takes no attempts either; but after an hour there may be nothing to wait for."""
+    server.inject(Fault.SERVER_EXCEPTION, end=1800)
+    job_id = server.add_job(life_cycle=ENDED)
+    trigger = make_trigger(job_id, waiter_delay=30, waiter_max_attempts=2)
+    assert (await fired(trigger))["status"] == "success"
+    server.inject(Fault.CONNECTION_REFUSED)
+    began = asyncio.get_running_loop().time()
+    event = await fired(trigger)
+    assert (event["status"], event["job_status"]) == ("error", None)
+    assert 3600 < asyncio.get_running_loop().time() - began < 3800
+
+
 @pytest.mark.parametrize("fault", [Fault.EXPIRED_TOKEN, Fault.ACCESS_DENIED])
 async def test_minutes_without_good_credentials(server: BatchServer, fault: Fault) -> None:
     """They pass, as long as AWS has answered before."""
@@ -216,6 +229,4 @@ async def test_started_again_elsewhere(server: BatchServer) -> None:
 
 def server_client(server: BatchServer) -> Any:
     """A client of its own, for what others do to a job."""
-    from tests.support import make_client  # noqa: PLC0415
-
     return make_client(server)

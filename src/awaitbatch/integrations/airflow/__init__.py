@@ -57,7 +57,7 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         """Import a name when it is first asked for: a triggerer needs no operators."""
-        from importlib import import_module  # noqa: PLC0415
+        from importlib import import_module
 
         if name not in __all__:
             message = f"module {__name__!r} has no attribute {name!r}"

@@ -34,7 +34,7 @@ class DefersToOurs:
         return trigger
 
 
-class KnowingHook(BatchClientHook):  # type: ignore[misc]
+class KnowingHook(BatchClientHook):
     """The provider's hook, which does not ask for a job that it has been told of."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
@@ -55,4 +55,4 @@ class KnowingHook(BatchClientHook):  # type: ignore[misc]
     def get_job_description(self, job_id: str) -> dict[str, Any]:
         """The description that an event brought, or else what AWS Batch says now."""
         known = self._known.get(job_id)
-        return super().get_job_description(job_id=job_id) if known is None else known  # type: ignore[no-any-return]
+        return super().get_job_description(job_id=job_id) if known is None else known

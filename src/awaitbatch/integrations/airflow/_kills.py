@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.amazon.version_compat import AIRFLOW_V_3_0_PLUS
 from airflow.triggers.base import BaseTrigger
-from asgiref.sync import sync_to_async
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -37,11 +36,11 @@ async def is_killed(task_instance: Any) -> bool:  # noqa: ANN401
         Exception: Airflow cannot tell.
     """
     read = _state_by_api if AIRFLOW_V_3_0_PLUS else _state_in_database
-    return bool(await sync_to_async(read)(task_instance) != _DEFERRED)
+    return bool(await asyncio.to_thread(read, task_instance) != _DEFERRED)
 
 
 def _state_by_api(task: Any) -> str | None:  # noqa: ANN401
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance  # noqa: PLC0415
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
     states = RuntimeTaskInstance.get_task_states(
         dag_id=task.dag_id, task_ids=[task.task_id], run_ids=[task.run_id], map_index=task.map_index
@@ -51,9 +50,9 @@ def _state_by_api(task: Any) -> str | None:  # noqa: ANN401
 
 
 def _state_in_database(task: Any) -> str | None:  # noqa: ANN401
-    from airflow.models.taskinstance import TaskInstance  # noqa: PLC0415
-    from airflow.utils.session import create_session  # noqa: PLC0415
-    from sqlalchemy import select  # noqa: PLC0415
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
 
     query = select(TaskInstance.state).where(
         TaskInstance.dag_id == task.dag_id,

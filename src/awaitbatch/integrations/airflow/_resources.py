@@ -133,7 +133,9 @@ class _Describe:
                 failure = classify(error, operation=operation_name)
                 lasts = loop.time() - self._answered_at > _PATIENCE
                 if failure.kind not in _MAY_PASS and (lasts or failure.kind is FailureKind.REFUSED):
-                    message = f"{self._shown} cannot be described: {failure.message.rstrip('. ')}; {failure.advice}"
+                    message = (
+                        f"{self._shown} cannot be described: {failure.message.rstrip('. ')}; {failure.advice}"
+                    )
                     raise ResourceError(message) from error
                 await asyncio.sleep(random.uniform(_RETRY / 2, _RETRY))  # noqa: S311
             else:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException, conf
-from asgiref.sync import sync_to_async
 from botocore.exceptions import BotoCoreError, ClientError
 
 from awaitbatch._core.outcomes import FailureKind
@@ -35,14 +34,16 @@ _PAUSES: Final = (1.0, 2.0, 4.0, 8.0)
 
 
 class AwaitBatchHook(AwsBaseHook):
-    """Gives asynchronous code in tasks and triggers the client of an Airflow connection::
+    """Gives asynchronous code in tasks and triggers the client of an Airflow connection.
+
+    ::
 
         async with AwaitBatchHook(region_name="eu-west-1").client() as client:
             job = await client.wait_for_job(job_id)
 
-    All hooks on one event loop whose arguments are equal share one client, and so does each trigger and operator of
-    this package: its calls, its throttles and its connections. It is opened by the first who needs it and closed a
-    minute after the last.
+    All hooks on one event loop whose arguments are equal share one client, with its calls, throttles and sockets, and
+    so do the triggers of this package. It is opened for the first who needs it, and closed a minute after the last has
+    left.
 
     Args:
         aws_conn_id: The Airflow connection; None for boto3's own chain of credentials.
@@ -58,7 +59,7 @@ class AwaitBatchHook(AwsBaseHook):
         verify: bool | str | None = None,  # noqa: FBT001
         config: Config | dict[str, Any] | None = None,
     ) -> None:
-        self._arguments = {
+        self._arguments: dict[str, Any] = {
             "aws_conn_id": aws_conn_id or None,
             "region_name": region_name or None,
             "verify": verify,
@@ -81,27 +82,27 @@ class AwaitBatchHook(AwsBaseHook):
         """
         from awaitbatch._client import BatchClient
 
-        fallback = _MAX_CALLS_PER_SECOND
-        limit = conf.getfloat("awaitbatch", "max_calls_per_second", fallback=fallback)
-        return BatchClient.shared(
-            **{"key": self._key, "factory": self._open, "max_calls_per_second": limit, **arguments}
-        )
+        limit = conf.getfloat("awaitbatch", "max_calls_per_second", fallback=_MAX_CALLS_PER_SECOND)
+        shared = {"key": self._key, "factory": self._open, "max_calls_per_second": limit}
+        return BatchClient.shared(**shared | arguments)
 
     def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002
         """As the provider's, but credentials are refreshed in a thread, and botocore's data are read in this one."""
+        from awaitbatch._transport import load_models
+
         session = super().get_session(region_name=region_name, deferrable=deferrable)
         if deferrable:
             _refresh_in_thread(session)
-            _load_data(session)
+            load_models(session)
         return session
 
     @property
     def _key(self) -> Hashable:
-        from awaitbatch._shared import _options_of
+        from awaitbatch._shared import options_of
 
         config = self._arguments["config"]
         values = (self._arguments[name] for name in ("aws_conn_id", "region_name", "verify"))
-        return (__name__, *values, _options_of(self._config if config is not None else None))
+        return (__name__, *values, options_of(self._config if config is not None else None))
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[AiobotocoreBatchClient]:
@@ -117,11 +118,10 @@ class AwaitBatchHook(AwsBaseHook):
         while True:
             hook = type(self)(**self._arguments)
             try:
-                await sync_to_async(require_connection)(hook.aws_conn_id)
+                await asyncio.to_thread(require_connection, hook.aws_conn_id)
                 client = await hook.get_async_conn()
                 # It was read once more.
-                if hook.aws_conn_id is not None and not hook.conn_config:
-                    raise _not_found(hook.aws_conn_id)
+                _require_found(hook)
             except Exception as error:
                 left = began + _patience_with(error) - loop.time()
                 if left <= 0:
@@ -153,6 +153,12 @@ def require_connection(conn_id: str | None) -> None:
         AwsBaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
         raise _not_found(conn_id) from None
+
+
+def _require_found(hook: AwsBaseHook) -> None:
+    """The same of a hook that has read its connection."""
+    if hook.aws_conn_id is not None and not hook.conn_config:
+        raise _not_found(hook.aws_conn_id)
 
 
 def _not_found(conn_id: str) -> AirflowNotFoundException:
@@ -191,12 +197,3 @@ def _refresh_in_thread(session: Any) -> None:  # noqa: ANN401
         return await asyncio.to_thread(refresh)
 
     credentials._refresh_using = refresh_using  # type: ignore[union-attr]  # noqa: SLF001
-
-
-def _load_data(session: Any) -> None:  # noqa: ANN401
-    """Read what a first client takes most of its time for; botocore keeps it."""
-    loader = session.get_component("data_loader")
-    loader.load_service_model("batch", "service-2")
-    loader.load_service_model("batch", "endpoint-rule-set-1")
-    for name in ("endpoints", "partitions", "sdk-default-configuration", "_retry"):
-        loader.load_data(name)

@@ -18,7 +18,7 @@ _TO_FAIL: Final = "__fail__"
 """The method at which Airflow lets a task go on whose trigger has failed or timed out."""
 
 
-class BatchOperator(DefersToOurs, provider.BatchOperator):  # type: ignore[misc]
+class BatchOperator(DefersToOurs, provider.BatchOperator):
     """Runs a job on AWS Batch, as the provider's operator; with ``deferrable=True`` it waits by the shared client.
 
     Args:
@@ -50,9 +50,7 @@ class BatchOperator(DefersToOurs, provider.BatchOperator):  # type: ignore[misc]
         job_id: str = super().execute_complete(context, known)
         return job_id
 
-    def resume_execution(
-        self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
-    ) -> Any:  # noqa: ANN401
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:  # noqa: ANN401
         """As Airflow's, but a job whose task has timed out does not outlive it."""
         if next_method == _TO_FAIL and (job_id := self._submitted(context)):
             why = (next_kwargs or {}).get("error", "its trigger failed")
@@ -61,10 +59,12 @@ class BatchOperator(DefersToOurs, provider.BatchOperator):  # type: ignore[misc]
 
     def _submitted(self, context: Context) -> str | None:
         """The job that this try of the task has submitted, if that is known: the provider keeps it for a link."""
-        task = context["ti"]
-        details = task.xcom_pull(
-            task_ids=self.task_id, key=BatchJobDetailsLink.key, map_indexes=task.map_index
-        )
+        task, key = context["ti"], BatchJobDetailsLink.key
+        try:
+            details = task.xcom_pull(task_ids=self.task_id, key=key, map_indexes=task.map_index)
+        except Exception as error:  # noqa: BLE001
+            self.log.warning("The AWS Batch job of this task is not known: %s", error_line(error))
+            return None
         return details.get("job_id") if isinstance(details, dict) else None
 
     def _end_job(self, job_id: str, reason: str) -> None:
@@ -78,7 +78,5 @@ class BatchOperator(DefersToOurs, provider.BatchOperator):  # type: ignore[misc]
             self.log.error(text, job_id, error_line(error))  # noqa: TRY400
 
 
-class BatchCreateComputeEnvironmentOperator(  # type: ignore[misc]
-    DefersToOurs, provider.BatchCreateComputeEnvironmentOperator
-):
+class BatchCreateComputeEnvironmentOperator(DefersToOurs, provider.BatchCreateComputeEnvironmentOperator):
     """Creates a compute environment, as the provider's operator; when deferred, it waits by the shared client."""

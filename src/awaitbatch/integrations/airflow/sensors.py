@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _DEFAULT_DEFERRABLE: Final[bool] = conf.getboolean("operators", "default_deferrable", fallback=False)
 
 
-class BatchSensor(DefersToOurs, provider.BatchSensor):  # type: ignore[misc]
+class BatchSensor(DefersToOurs, provider.BatchSensor):
     """Waits until a job has ended, as the provider's sensor; when deferred, by the shared client.
 
     The job is not the sensor's own, so nothing that happens to the sensor ends it.
@@ -60,7 +60,7 @@ class _Deferrable:
         raise NotImplementedError
 
 
-class BatchComputeEnvironmentSensor(_Deferrable, provider.BatchComputeEnvironmentSensor):  # type: ignore[misc]
+class BatchComputeEnvironmentSensor(_Deferrable, provider.BatchComputeEnvironmentSensor):
     """Waits until a compute environment is VALID or DELETED, as the provider's sensor; it can be deferred.
 
     Args:
@@ -77,7 +77,7 @@ class BatchComputeEnvironmentSensor(_Deferrable, provider.BatchComputeEnvironmen
         return BatchComputeEnvironmentTrigger(compute_environment=self.compute_environment, **arguments)
 
 
-class BatchJobQueueSensor(_Deferrable, provider.BatchJobQueueSensor):  # type: ignore[misc]
+class BatchJobQueueSensor(_Deferrable, provider.BatchJobQueueSensor):
     """Waits until a job queue is VALID or DELETED, as the provider's sensor; it can be deferred.
 
     Args:

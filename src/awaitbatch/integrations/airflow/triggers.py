@@ -1,4 +1,4 @@
-"""Triggers that wait by the shared client of their connection; whatever they take and give is as the provider has it."""
+"""Triggers that wait by the shared client of their connection; what they take and give is as the provider has it."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 _CLIENT: Final = "awaitbatch._client"
 _SHORTEST_DELAY: Final = 0.1
 """What a ``waiter_delay`` of 0 comes to, in seconds."""
+_PATIENCE: Final = 3600.0
+"""Seconds, or more if the attempts take longer, after which failed checks count if none has succeeded.
+
+It may be that the network or the endpoint will never be any better.
+"""
 _GRACE: Final = 20.0
 """Seconds for which a job may be absent from answers: it may have been submitted a moment ago."""
 _LEAST_ABSENCES: Final = 3
@@ -47,7 +52,7 @@ _TROUBLE: Final = (AwaitBatchError, AirflowException, BotoCoreError, ClientError
 """Errors that a task is told of as an event; any other is a bug, and fails the trigger with its traceback."""
 
 
-class BatchJobTrigger(provider.BatchJobTrigger):  # type: ignore[misc]
+class BatchJobTrigger(provider.BatchJobTrigger):
     """Waits until a job has ended; jobs of all triggers of the same connection share DescribeJobs calls.
 
     Events are the provider's, and say more: ``{"status": "success", "job_id": …}`` or ``{"status": "error",
@@ -115,21 +120,21 @@ class BatchJobTrigger(provider.BatchJobTrigger):  # type: ignore[misc]
 
     async def _wait_with(self, client: BatchClient, log: TaskLog) -> dict[str, Any]:
         delay = max(self.waiter_delay, _SHORTEST_DELAY)
-        limits: Any = {
-            "backoff": FixedInterval(delay),
-            "status_retries": max(_LEAST_ABSENCES, math.ceil(_GRACE / delay)),
-        }
-        import inspect
-        if "on_change" in inspect.signature(client.poll_for_job_complete).parameters:
-            limits["on_change"] = log.on_change
         checks = math.inf if self.attempts is None else self.attempts
+        loop = asyncio.get_running_loop()
+        patient_until = loop.time() + max(_PATIENCE, delay * checks)
         while True:
             try:
                 return await client.poll_for_job_complete(
-                    self.job_id or "", max_retries=max(checks - 1, 0), **limits
+                    self.job_id or "",
+                    on_change=log.on_change,
+                    backoff=FixedInterval(delay),
+                    max_retries=max(checks - 1, 0),
+                    status_retries=max(_LEAST_ABSENCES, math.ceil(_GRACE / delay)),
                 )
             except MaxRetriesExceededError as error:
-                if not error.failed_checks:
+                was_never_seen = error.last_status is None and loop.time() > patient_until
+                if was_never_seen or not error.failed_checks:
                     raise
                 # They were not the job's fault, so it is given as many more.
                 checks = error.failed_checks
@@ -164,7 +169,7 @@ class BatchJobTrigger(provider.BatchJobTrigger):  # type: ignore[misc]
         return f"The Airflow task{named} was ended by a user"[:1024]
 
 
-class _ResourceTrigger(provider.AwsBaseWaiterTrigger):  # type: ignore[misc]
+class _ResourceTrigger(provider.AwsBaseWaiterTrigger):
     """Waits for something other than a job."""
 
     aws_hook_class = BatchClientHook
@@ -189,7 +194,7 @@ class _ResourceTrigger(provider.AwsBaseWaiterTrigger):  # type: ignore[misc]
         yield TriggerEvent(event)
 
 
-class BatchCreateComputeEnvironmentTrigger(_ResourceTrigger, provider.BatchCreateComputeEnvironmentTrigger):  # type: ignore[misc]
+class BatchCreateComputeEnvironmentTrigger(_ResourceTrigger, provider.BatchCreateComputeEnvironmentTrigger):
     """Waits until a compute environment that was just created is VALID; arguments and events are the provider's."""
 
     _kind = COMPUTE_ENVIRONMENT
