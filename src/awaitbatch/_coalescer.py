@@ -275,8 +275,10 @@ class DescribeCoalescer:
             self._wake()
 
     def _wake_if_due_sooner(self) -> None:
-        """Wake `run` if it would sleep for too long after what an answer has changed, and if it could send at all."""
-        if self._next_departure() < self._sleeps_until and self._connections.has_room(Use.DESCRIBE):
+        """Wake `run` if it would sleep for too long after what an answer has changed, or until a connection is free."""
+        if self._connections.has_room(Use.DESCRIBE) and (
+            self._sleeps_until == -math.inf or self._next_departure() < self._sleeps_until
+        ):
             self._wake()
 
     def _take_due(self) -> Call[Watch] | None:
@@ -297,15 +299,12 @@ class DescribeCoalescer:
     async def _send(self, call: Call[Watch]) -> None:
         """Send a call, then whatever is due by then: to wake `run` for it and begin a task would take longer."""
         following: Call[Watch] | None = call
-        try:
-            while following is not None:
-                await self._describe(following)
-                # A transport may answer from a cache, and others on the event loop must have their turns even then.
-                await asyncio.sleep(0)
-                following = self._take_due()
-                self._wake_if_due_sooner()
-        finally:
-            self._wake()
+        while following is not None:
+            await self._describe(following)
+            # A transport may answer from a cache, and others on the event loop must have their turns even then.
+            await asyncio.sleep(0)
+            following = self._take_due()
+            self._wake_if_due_sooner()
 
     async def _describe(self, call: Call[Watch]) -> None:
         sent_at, generation = self._loop.time(), self._renewal.generation

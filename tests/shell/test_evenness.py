@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
+from unittest import mock
 
 from awaitbatch import FixedInterval, Window
+from awaitbatch._coalescer import DescribeCoalescer
 from awaitbatch._core.watch import Watch
 from tests.support import LONG, Log, make_client, make_server
 
@@ -50,3 +52,29 @@ async def test_a_hundred_more_bring_the_next_call_forward() -> None:
         await asyncio.sleep(20)
     # The last hundred begins with the 501st, and leaves at 10.5.
     assert [round(moment - begin, 1) for moment in log.sent] == [8.0, 8.5, 9.0, 9.5, 10.0, 10.5]
+
+
+async def test_the_task_that_sends_wakes_up_once_a_call() -> None:
+    """The end of a call does not wake it if nothing is due sooner than it knows."""
+    server = make_server()
+    job_ids = [server.add_job(life_cycle=LONG) for _ in range(1000)]
+    sleep_until = DescribeCoalescer._sleep_until
+    sleeps = 0
+
+    async def count(self: DescribeCoalescer, moment: float) -> None:
+        nonlocal sleeps
+        sleeps += 1
+        await sleep_until(self, moment)
+
+    with mock.patch.object(DescribeCoalescer, "_sleep_until", count):
+        async with make_client(server.transport(latency=0.1), backoff=FixedInterval(5)) as client:
+            waits = [asyncio.create_task(client.poll_for_job_complete(job_id, delay=0)) for job_id in job_ids]
+            await asyncio.sleep(15)
+            sleeps, calls = 0, client.statistics().calls
+            await asyncio.sleep(60)
+            calls = client.statistics().calls - calls
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+    assert calls > 100
+    assert sleeps <= calls * 1.05

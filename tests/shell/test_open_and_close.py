@@ -343,6 +343,20 @@ async def test_what_is_due_goes_in_the_task_of_the_call_before() -> None:
     assert len(set(senders)) == 2
 
 
+async def test_the_only_connection_is_used_again_when_the_next_check_is_due() -> None:
+    """When its call ends nothing is due yet, and the task that sends calls sleeps for want of a connection."""
+    server = make_server()
+    job_id = server.add_job(life_cycle=LONG)
+    async with make_client(
+        server.transport(latency=0.2, max_connections=1), backoff=FixedInterval(5)
+    ) as client:
+        wait = asyncio.create_task(client.poll_for_job_complete(job_id, 0))
+        await asyncio.sleep(18)
+        assert client.statistics().calls == 4
+        wait.cancel()
+        await asyncio.gather(wait, return_exceptions=True)
+
+
 async def test_what_else_is_due_does_not_wait_for_the_call_that_goes_on() -> None:
     """Of two waits of one answer the first may be in a call that takes long; the other has its own in time."""
     server = make_server()

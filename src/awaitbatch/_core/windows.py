@@ -419,10 +419,13 @@ class Windows(Generic[R]):
                 given = decision
                 opens, closes = _moments(decision, now)
                 cohort = self._queue.arrivals(opens)
+                join = cohort.members.append
             # With a fixed interval all jobs of a call get the same window; times of their own would take memory, and
             # time to forget.
             request.earliest, request.latest = opens, closes
-            cohort.join(request)
+            # It joins the cohort, without a call for each.
+            request.held_by = cohort
+            join(request)
             if request.one_shot:
                 self._push_one_shot(request)
         return deliveries
