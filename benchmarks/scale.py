@@ -5,8 +5,11 @@ A process awaits 1,000 jobs, another 10,000, another 100,000: as many tasks, eac
 
 Each goes through these phases: all waits begin at once; every job is seen twice, which at 100,000 jobs takes 100 s; CPU
 time is measured; then stalls are, apart, since a task that reads the clock every few milliseconds costs something
-itself; all waits are cancelled at once. Only one process runs at a time, the others stand still until they are asked;
+itself; all waits are cancelled at once. Beside the tasks, the most jobs are followed by `BatchClient.as_completed` and
+by `BatchClient.watch`, which take none, in a process each. Only one process runs at a time, the others stand still until they are asked;
 but CPU time is measured in rounds in which all have their turn, or the ratio would depend on the machine's moods.
+
+The long form also watches a million jobs; see `benchmarks.million`.
 """
 
 from __future__ import annotations
@@ -22,12 +25,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.testing import ServerProcess
+from benchmarks.million import measure_million
 from benchmarks.report import Figure, Result
 from benchmarks.servers import FOREVER, add_running_jobs, arguments_for
 from benchmarks.workers import read_request, send_answer, worker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
 
 RATE: Final = 20.0
@@ -39,6 +43,8 @@ _DESCRIPTION_BYTES: Final = 3500
 _TICK: Final = 0.002
 """Seconds between two readings of the clock, which tell how long the loop was held."""
 _JOBS_A_REQUEST: Final = 20_000
+_TASKS: Final = "tasks"
+_STREAMS: Final = ("as_completed", "watch")
 _SETTLE: Final = 1.0
 """Seconds that a process gets to find its pace again after a pause."""
 
@@ -48,6 +54,7 @@ class Cost:
     """What so many waits took.
 
     Attributes:
+        way: ``"tasks"``, each in `BatchClient.wait_for_job`, or the method of `BatchClient` that follows all of them.
         jobs: How many.
         begin_seconds: Until all had begun.
         bytes_per_job: Resident memory beyond that of the client before, once every job was seen twice.
@@ -63,6 +70,7 @@ class Cost:
         cancel_seconds: From the first `cancel` until all tasks had ended.
     """
 
+    way: str
     jobs: int
     begin_seconds: float
     bytes_per_job: float
@@ -96,22 +104,36 @@ async def measure(*, quick: bool) -> Result:
                 more = min(size - len(job_ids), _JOBS_A_REQUEST)
                 job_ids += await add_running_jobs(server, more, seed=len(job_ids))
             process = await stack.enter_async_context(worker(__name__))
-            await process.ask({"server": arguments_for(server), "job_ids": job_ids})
+            await process.ask({"server": arguments_for(server), "job_ids": job_ids, "way": _TASKS})
+            workers.append(process)
+        for way in _STREAMS:
+            process = await stack.enter_async_context(worker(__name__))
+            await process.ask({"server": arguments_for(server), "job_ids": job_ids, "way": way})
             workers.append(process)
         for _ in range(rounds):
             for process in workers:
                 await process.ask({"checks": seconds})
-        costs = [Cost(**await process.ask({"stalls": stalled})) for process in workers]
+        found = [Cost(**await process.ask({"stalls": stalled})) for process in workers]
+    costs, streams = found[: len(sizes)], found[len(sizes) :]
+    million = [] if quick else [await measure_million()]
     return Result(
         name="scale",
         about=f"waits for {', '.join(f'{size:,}' for size in sizes)} jobs at {RATE:g} calls/s, one event loop",
         figures=[
             # Times depend on the machine, and the short form runs where others use it too.
             replace(figure, at_least=None, at_most=None) if quick and figure.unit else figure
-            for figure in _figures(costs)
+            for figure in [
+                *_figures(costs),
+                *(figure for cost in streams for figure in _stream_figures(cost, costs[-1])),
+                *(figure for one in million for figure in one.figures()),
+            ]
         ],
         quick=quick,
-        details={"sizes": [asdict(cost) for cost in costs]},
+        details={
+            "sizes": [asdict(cost) for cost in costs],
+            "streams": [asdict(cost) for cost in streams],
+            "million": [asdict(one) for one in million],
+        },
     )
 
 
@@ -149,7 +171,27 @@ def _figures(costs: Sequence[Cost]) -> list[Figure]:
     ]
 
 
-class _Stalls:
+def _stream_figures(cost: Cost, tasks: Cost) -> list[Figure]:
+    title = f"{cost.jobs:,} jobs, {cost.way}"
+    return [
+        Figure(name=f"{title}: all are followed", value=cost.begin_seconds, unit="s", at_most=2),
+        Figure(name=f"{title}: memory", value=cost.bytes_per_job / 1000, unit="KB a job", at_most=1),
+        Figure(name=f"{title}: ids per call", value=cost.ids_per_call, at_least=0.999 * MAX_IDS_PER_CALL),
+        Figure(name=f"{title}: stall of the loop, p99", value=cost.stall_p99_ms, unit="ms", at_most=10),
+        Figure(name=f"{title}: longest stall", value=cost.stall_max_ms, unit="ms"),
+        Figure(name=f"{title}: a full garbage collection", value=cost.collection_ms, unit="ms"),
+        Figure(name=f"{title}: it is left", value=cost.cancel_seconds, unit="s", at_most=2),
+        Figure(name=f"{title}: CPU", value=cost.cpu_us_per_job_seen, unit="µs per job seen"),
+        Figure(
+            name=f"CPU per job seen, {title} : in tasks",
+            value=median(one / other for one, other in zip(cost.rounds, tasks.rounds, strict=True)),
+            unit="times",
+            at_most=1.05,
+        ),
+    ]
+
+
+class Stalls:
     """By how much readings of the clock are late."""
 
     def __init__(self) -> None:
@@ -199,7 +241,7 @@ def _collections() -> list[int]:
     return [generation["collections"] for generation in gc.get_stats()]
 
 
-def _resident() -> int:
+def resident() -> int:
     """Resident memory of this process in bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
@@ -207,7 +249,40 @@ def _resident() -> int:
     raise AssertionError
 
 
-async def _await_all(server: dict[str, Any], job_ids: list[str]) -> None:
+class _Waits:
+    """Jobs that are awaited in one way or the other."""
+
+    def __init__(self, client: BatchClient, job_ids: list[str], way: str) -> None:
+        self._client = client
+        self._job_ids = job_ids
+        if way == _TASKS:
+            self.tasks = [asyncio.create_task(client.wait_for_job(job_id, 0)) for job_id in job_ids]
+        else:
+            self.tasks = [asyncio.create_task(follow(getattr(client, way)(job_ids)))]
+
+    async def begun(self) -> None:
+        """All jobs are in the queue."""
+        while self._client.statistics().pending < len(self._job_ids):
+            await asyncio.sleep(0)
+
+    async def cancel(self) -> None:
+        """Leave all of them alone."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.wait(self.tasks)
+        assert all(task.cancelled() for task in self.tasks)
+        self.tasks.clear()
+        while self._client.statistics().pending:
+            await asyncio.sleep(0)
+
+
+async def follow(stream: AsyncIterator[object]) -> None:
+    """Take all that a stream gives."""
+    async for _ in stream:
+        pass
+
+
+async def _await_all(server: dict[str, Any], job_ids: list[str], way: str) -> None:
     """Wait for the jobs; measure checks for as many seconds as each request says, and with the last one stalls."""
     loop = asyncio.get_running_loop()
     async with BatchClient(
@@ -222,11 +297,11 @@ async def _await_all(server: dict[str, Any], job_ids: list[str]) -> None:
         # As a service would: what imports have made stays for good.
         gc.collect()
         gc.freeze()
-        empty, begin = _resident(), loop.time()
-        waits = [asyncio.create_task(client.wait_for_job(job_id, 0)) for job_id in job_ids]
-        await asyncio.sleep(0)
+        empty, begin = resident(), loop.time()
+        waits = _Waits(client, job_ids, way)
+        await waits.begun()
         began = loop.time() - begin
-        await _seen(client, 2 * len(job_ids))
+        await seen(client, 2 * len(job_ids), RATE)
         send_answer(None)
         checks = _Checks(client)
         # While nothing is asked the loop stands still, and no other process pays for this one.
@@ -236,25 +311,20 @@ async def _await_all(server: dict[str, Any], job_ids: list[str]) -> None:
             send_answer(None)
         assert client.statistics().failed == 0
         await asyncio.sleep(_SETTLE)
-        stalls = _Stalls()
+        stalls = Stalls()
         await stalls.watch(request["stalls"])
-        resident = _resident()
+        full = resident()
+        collection = collected()
         begin = loop.time()
-        gc.collect()
-        collection = loop.time() - begin
-        begin = loop.time()
-        for wait in waits:
-            wait.cancel()
-        await asyncio.wait(waits)
+        await waits.cancel()
         cancelled = loop.time() - begin
-        assert all(wait.cancelled() for wait in waits)
-        assert client.statistics().pending == 0
     send_answer(
         asdict(
             Cost(
+                way=way,
                 jobs=len(job_ids),
                 begin_seconds=began,
-                bytes_per_job=(resident - empty) / len(job_ids),
+                bytes_per_job=(full - empty) / len(job_ids),
                 seconds=checks.seconds,
                 cpu_us_per_job_seen=median(checks.rounds),
                 rounds=checks.rounds,
@@ -270,9 +340,16 @@ async def _await_all(server: dict[str, Any], job_ids: list[str]) -> None:
     )
 
 
-async def _seen(client: BatchClient, jobs: int) -> None:
+def collected() -> float:
+    """The seconds that a full run of Python's garbage collector takes."""
+    begin = time.monotonic()
+    gc.collect()
+    return time.monotonic() - begin
+
+
+async def seen(client: BatchClient, jobs: int, rate: float) -> None:
     """Wait until good answers have held so many jobs, and the throttle has found its rate."""
-    while client.statistics().jobs_described < jobs or client.statistics().rate < RATE:  # noqa: ASYNC110
+    while client.statistics().jobs_described < jobs or client.statistics().rate < rate:  # noqa: ASYNC110
         await asyncio.sleep(0.1)
 
 

@@ -67,6 +67,10 @@ def test_the_page_explains_every_cause() -> None:
         ("how-it-works.md", 2, "RUNNING -> SUCCEEDED in queue"),
         ("how-it-works.md", 3, "200 succeeded, in"),
         ("testing.md", 0, "FAILED 137"),
+        ("howto/many-jobs.md", 0, "no-such-job None JobNotFoundError"),
+        ("howto/many-jobs.md", 1, "20 of 20 are done"),
+        ("howto/many-jobs.md", 2, "job-0 is stuck: no reason given"),
+        ("howto/many-jobs.md", 3, "1 failed, 10 pending>\nexit code 3\n{'FAILED'}"),
     ],
 )
 def test_the_programs_of_a_page_run(page: str, place: int, shown: str) -> None:
@@ -79,8 +83,13 @@ def test_the_programs_of_a_page_run(page: str, place: int, shown: str) -> None:
 
 def test_every_program_is_run() -> None:
     """No page has one that the test above does not know."""
-    pages = {page.name: len(programs(page.name)) for page in PAGE.parent.glob("*.md")}
-    assert {page: count for page, count in pages.items() if count} == {"how-it-works.md": 4, "testing.md": 1}
+    paths = [page.relative_to(PAGE.parent).as_posix() for page in PAGE.parent.rglob("*.md")]
+    pages = {path: len(programs(path)) for path in paths}
+    assert {page: count for page, count in pages.items() if count} == {
+        "how-it-works.md": 4,
+        "testing.md": 1,
+        "howto/many-jobs.md": 4,
+    }
 
 
 @pytest.mark.parametrize("page", PAGES)
