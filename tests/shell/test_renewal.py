@@ -439,13 +439,15 @@ def test_a_loop_that_ends_meanwhile_leaves_nothing(caplog: pytest.LogCaptureFixt
     """asyncio.run in the midst of a renewal gives it up, and reports nothing but that it had begun."""
     transports: list[Rotating] = []
 
+    async def use() -> None:
+        async with BatchClient.shared(transport=transports[0]) as client:
+            await client.wait_for_job("a-job")
+
     async def main() -> None:
         server = BatchServer(seed=1)
         transports.append(Rotating(server, lambda *_: False))
         transports[0].seconds = 60
-        client = BatchClient.shared(transport=transports[0])
-        await client.open()
-        task = asyncio.create_task(client.wait_for_job("a-job"))
+        task = asyncio.create_task(use())
         await until(lambda: transports[0].under_way == 1)
         assert not task.done()
 

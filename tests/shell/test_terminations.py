@@ -218,13 +218,12 @@ def test_a_loop_that_ends_names_the_jobs(caplog: pytest.LogCaptureFixture) -> No
     transport = InProcessTransport(server, latency=60)
 
     async def main() -> None:
-        client = BatchClient.shared(transport=transport, close_timeout=0)
-        await client.open()
-        task = asyncio.create_task(client.terminate_job(job_id, "enough"))
-        await asyncio.sleep(0.01)
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        async with BatchClient.shared(transport=transport, close_timeout=0) as client:
+            task = asyncio.create_task(client.terminate_job(job_id, "enough"))
+            await asyncio.sleep(0.01)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
     asyncio.run(main())
     (message,) = caplog.messages
