@@ -172,12 +172,14 @@ class BatchJobTrigger(provider.BatchJobTrigger):
 class _ResourceTrigger(provider.AwsBaseWaiterTrigger):
     """Waits for something other than a job."""
 
-    aws_hook_class = BatchClientHook
-
     _kind: Kind
     _done: Collection[str]
     _pending: Collection[str]
     _absent: bool | None
+
+    def hook(self) -> AwaitBatchHook:
+        """What it waits with."""
+        return _hook_of(self)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and say how it ended."""
@@ -197,6 +199,7 @@ class _ResourceTrigger(provider.AwsBaseWaiterTrigger):
 class BatchCreateComputeEnvironmentTrigger(_ResourceTrigger, provider.BatchCreateComputeEnvironmentTrigger):
     """Waits until a compute environment that was just created is VALID; arguments and events are the provider's."""
 
+    hook = provider.BatchCreateComputeEnvironmentTrigger.hook
     _kind = COMPUTE_ENVIRONMENT
     _done = ("VALID",)
     _pending = ("CREATING", "UPDATING", "DELETING")
