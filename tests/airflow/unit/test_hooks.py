@@ -151,9 +151,9 @@ def refused(operation: str) -> ClientError:
     ("error", "seconds"),
     [
         (refused("AssumeRole"), 300),
-        (ConnectTimeoutError(endpoint_url="https://sts"), 300),
-        (TimeoutError(), 300),
-        (AirflowException("the API server does not answer"), 300),
+        (ConnectTimeoutError(endpoint_url="https://sts"), 3600),
+        (TimeoutError(), 3600),
+        (AirflowException("the API server does not answer"), 3600),
         (AirflowNotFoundException(), 20),
         (NoRegionError(), 0),
         (ValueError("a bug"), 0),

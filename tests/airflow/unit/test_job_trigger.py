@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.amazon.aws.triggers import batch as provider
 
+from awaitbatch._shared import close_shared_clients
 from awaitbatch.integrations.airflow import BatchJobTrigger
 from awaitbatch.testing import Fault, LifeCycle
 from tests.support import ENDED, LONG, make_client, until
@@ -154,6 +155,49 @@ async def test_minutes_without_good_credentials(server: BatchServer, fault: Faul
     await until(lambda: server.statistics.answered["DescribeJobs"] > 0)
     server.inject(fault, end=240)
     assert (await task)["status"] == "success"
+
+
+@pytest.mark.parametrize("fault", [Fault.EXPIRED_TOKEN, Fault.ACCESS_DENIED])
+async def test_most_of_an_hour_without_good_credentials(server: BatchServer, fault: Fault) -> None:
+    """It passes, too, for a job that was seen before: an error would have it terminated, and started again."""
+    job_id = server.add_job(life_cycle=LifeCycle(running=6000))
+    task = asyncio.create_task(fired(make_trigger(job_id, waiter_delay=30)))
+    await until(lambda: server.statistics.answered["DescribeJobs"] > 0)
+    server.inject(fault, begin=600, end=3600)
+    event = await task
+    assert event["status"] == "success"
+
+
+async def test_no_permission_for_good(server: BatchServer) -> None:
+    """It is given up after five minutes; if there was one, after an hour, and a job that is refused is so at once."""
+    job_id = server.add_job(life_cycle=LONG)
+    clock = asyncio.get_running_loop().time
+    server.inject(Fault.ACCESS_DENIED)
+    began = clock()
+    event = await fired(make_trigger(job_id))
+    assert "batch:DescribeJobs" in event["message"]
+    assert 300 < clock() - began < 700
+    server.heal()
+    task = asyncio.create_task(fired(make_trigger(job_id)))
+    await until(lambda: server.statistics.answered["DescribeJobs"] > 0)
+    server.inject(Fault.ACCESS_DENIED)
+    began = clock()
+    assert (await task)["job_status"] is None
+    assert 3600 < clock() - began < 4500
+    server.heal()
+    server.inject(Fault.CLIENT_EXCEPTION)
+    began = clock()
+    assert (await fired(make_trigger(job_id)))["status"] == "error"
+    assert clock() - began < 10
+
+
+async def test_a_shared_client_that_breaks_down(server: BatchServer) -> None:
+    """The triggers of a process go on with another one."""
+    job_ids = [server.add_job(life_cycle=LifeCycle(running=100)) for _ in range(20)]
+    tasks = [asyncio.create_task(fired(make_trigger(job_id))) for job_id in job_ids]
+    await asyncio.sleep(20)
+    await close_shared_clients()
+    assert {event["status"] for event in await asyncio.gather(*tasks)} == {"success"}
 
 
 async def test_a_job_that_is_absent_for_a_moment(server: BatchServer) -> None:

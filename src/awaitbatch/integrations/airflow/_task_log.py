@@ -41,6 +41,11 @@ class TaskLog:
         self._left_out = 0
         self._is_closed = False
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether there was ever anything to write."""
+        return bool(self._last)
+
     def on_change(self, event: JobChanged) -> None:
         """Note a change of the job."""
         self.add(_line_of(event))

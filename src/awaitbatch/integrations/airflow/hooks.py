@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from awaitbatch._client import BatchClient
 
 _MAX_CALLS_PER_SECOND: Final = 10.0
-_PATIENCE: Final = 300.0
-"""Seconds for which a connection may fail in ways that may pass, as STS does now and then."""
+_PATIENCE: Final = 3600.0
+"""Seconds for which opening a client may fail in ways that may pass, as when STS or Airflow's API does not answer."""
+_PATIENCE_WITH_REFUSALS: Final = 300.0
+"""The same of credentials that AWS refuses: a role or a policy may be about to be replaced."""
 _PATIENCE_WITH_LOOKUPS: Final = 20.0
 """The same of one that is not found: Airflow says so as well while its API server or a secrets backend fails."""
 _PAUSES: Final = (1.0, 2.0, 4.0, 8.0)
@@ -78,7 +80,7 @@ class AwaitBatchHook(AwsBaseHook):
 
         Returns:
             The client. Opening it raises AirflowNotFoundException if there is no such connection, and what botocore and
-            Airflow raise if there are no credentials; trouble that may pass is sat out for five minutes.
+            Airflow raise if there are no credentials; trouble that may pass is sat out for up to an hour.
         """
         from awaitbatch._client import BatchClient
 
@@ -175,10 +177,10 @@ def _patience_with(error: Exception) -> float:
     match error:
         case AirflowNotFoundException():
             return _PATIENCE_WITH_LOOKUPS
-        case ClientError() | OSError():
+        case ClientError() | BotoCoreError() | OSError() if classify(error).kind is FailureKind.TRANSIENT:
             return _PATIENCE
-        case BotoCoreError() if classify(error).kind is FailureKind.TRANSIENT:
-            return _PATIENCE
+        case ClientError():
+            return _PATIENCE_WITH_REFUSALS
         case BotoCoreError():
             return 0.0
     # What the supervisor of a triggerer answers if it cannot; it has no public name in all versions.

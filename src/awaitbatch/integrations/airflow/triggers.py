@@ -18,7 +18,13 @@ from awaitbatch._core.backoff import FixedInterval
 from awaitbatch._core.text import error_line
 from awaitbatch._failure_causes import explain_failure
 from awaitbatch._jobs import JobStatus
-from awaitbatch.errors import AwaitBatchError, JobFailedError, MaxRetriesExceededError
+from awaitbatch.errors import (
+    AwaitBatchError,
+    ClientClosedError,
+    DescribeError,
+    JobFailedError,
+    MaxRetriesExceededError,
+)
 from awaitbatch.integrations.airflow._brief import brief_of
 from awaitbatch.integrations.airflow._kills import TELLS_OF_KILLS, carry_out, is_killed
 from awaitbatch.integrations.airflow._resources import (
@@ -40,10 +46,14 @@ _CLIENT: Final = "awaitbatch._client"
 _SHORTEST_DELAY: Final = 0.1
 """What a ``waiter_delay`` of 0 comes to, in seconds."""
 _PATIENCE: Final = 3600.0
-"""Seconds, or more if the attempts take longer, after which failed checks count if none has succeeded.
+"""Seconds for which a job is waited for that cannot be seen, as without a permission that it could be seen with before.
 
-It may be that the network or the endpoint will never be any better.
+An error would have the job terminated, and its task started again.
 """
+_PATIENCE_AT_FIRST: Final = 300.0
+"""The same of a job that this trigger has never seen: it may be that it never will."""
+_PAUSE: Final = 30.0
+"""Seconds until it tries again."""
 _GRACE: Final = 20.0
 """Seconds for which a job may be absent from answers: it may have been submitted a moment ago."""
 _LEAST_ABSENCES: Final = 3
@@ -103,8 +113,7 @@ class BatchJobTrigger(provider.BatchJobTrigger):
         """What became of the job, as the payload of an event."""
         log = TaskLog(self.log.info)
         try:
-            async with await _client_of(self) as client:
-                job = await self._wait_with(client, log)
+            job = await self._wait_patiently(log)
         except _TROUBLE as error:
             return self._error(_text_of(error), **_known(error))
         finally:
@@ -117,6 +126,25 @@ class BatchJobTrigger(provider.BatchJobTrigger):
         return self._error(
             message, reason=why.reason, cause=str(why.cause), exit_code=why.exit_code, job=job_in_brief
         )
+
+    async def _wait_patiently(self, log: TaskLog) -> dict[str, Any]:
+        """Wait for the job's end, and begin again if the wait ends first, but not for good."""
+        loop = asyncio.get_running_loop()
+        good_until = loop.time()
+        while True:
+            began = loop.time()
+            try:
+                async with await _client_of(self) as client:
+                    return await self._wait_with(client, log)
+            except (ClientClosedError, DescribeError) as error:
+                now = loop.time()
+                if now > began + _PATIENCE_AT_FIRST * 2:
+                    # Nothing takes so long to be given up: it was seen meanwhile.
+                    good_until = now
+                patience = _PATIENCE if log.is_begun else _PATIENCE_AT_FIRST
+                if now > good_until + patience or not _may_pass(error):
+                    raise
+            await asyncio.sleep(_PAUSE)
 
     async def _wait_with(self, client: BatchClient, log: TaskLog) -> dict[str, Any]:
         delay = max(self.waiter_delay, _SHORTEST_DELAY)
@@ -304,11 +332,20 @@ async def _client_of(trigger: Any) -> BatchClient:  # noqa: ANN401
     return _hook_of(trigger).client()
 
 
+def _may_pass(error: ClientClosedError | DescribeError) -> bool:
+    """Whether the next try may be better: if the credentials are at fault, or it was a client that has broken down."""
+    if isinstance(error, ClientClosedError):
+        return True
+    return error.needs_new_credentials or error.http_status in {401, 403}
+
+
 def _text_of(error: Exception) -> str:
     """What an error says; texts of ours say it all, and those of others may be empty."""
     return str(error) if isinstance(error, AwaitBatchError | AirflowException) else error_line(error)
 
 
 def _known(error: Exception) -> dict[str, Any]:
-    """What an error tells of a job that has not been seen ended."""
+    """What an error tells of a job that has not been seen ended; nothing if Airflow could give no connection."""
+    if isinstance(error, AirflowException):
+        return {}
     return {"job_status": getattr(error, "last_status", None), "reason": getattr(error, "last_reason", None)}
