@@ -74,7 +74,7 @@ class _Echo:
     async def aclose(self) -> None:
         """Nothing to close."""
 
-    async def call(self, operation: str, /, **parameters: Any) -> dict[str, Any]:
+    async def call(self, operation: str, /, **parameters: object) -> dict[str, Any]:
         """Nothing but DescribeJobs is called."""
         raise NotImplementedError(operation, parameters)
 
@@ -103,8 +103,7 @@ async def _watch(jobs: int) -> None:
         stream = client.watch(job_ids)
         called = loop.time() - begin
         task = asyncio.create_task(follow(stream))
-        del stream
-        while client.statistics().pending < jobs:
+        while client.statistics().pending < jobs:  # noqa: ASYNC110
             await asyncio.sleep(0)
         began = loop.time() - begin
         await seen(client, 2 * jobs, _RATE)
@@ -116,9 +115,7 @@ async def _watch(jobs: int) -> None:
         begin = loop.time()
         task.cancel()
         await asyncio.wait({task})
-        del task
-        while client.statistics().pending:
-            await asyncio.sleep(0)
+        assert client.statistics().pending == 0
         left = loop.time() - begin
     calls = after.calls - before.calls
     send_answer(

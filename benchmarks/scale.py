@@ -5,9 +5,10 @@ A process awaits 1,000 jobs, another 10,000, another 100,000: as many tasks, eac
 
 Each goes through these phases: all waits begin at once; every job is seen twice, which at 100,000 jobs takes 100 s; CPU
 time is measured; then stalls are, apart, since a task that reads the clock every few milliseconds costs something
-itself; all waits are cancelled at once. Beside the tasks, the most jobs are followed by `BatchClient.as_completed` and
-by `BatchClient.watch`, which take none, in a process each. Only one process runs at a time, the others stand still until they are asked;
-but CPU time is measured in rounds in which all have their turn, or the ratio would depend on the machine's moods.
+itself; all waits are cancelled at once. Beside the tasks, as many jobs as the most of them are followed by
+`BatchClient.as_completed` and by `BatchClient.watch`, which take no task for a job, in a process each. Only one process
+runs at a time, the others stand still until they are asked; but CPU time is measured in rounds in which all have their
+turn, or the ratio would depend on the machine's moods.
 
 The long form also watches a million jobs; see `benchmarks.million`.
 """
@@ -31,7 +32,9 @@ from benchmarks.servers import FOREVER, add_running_jobs, arguments_for
 from benchmarks.workers import read_request, send_answer, worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
+
+    from awaitbatch import JobChanges, JobOutcomes
 
 
 RATE: Final = 20.0
@@ -106,7 +109,7 @@ async def measure(*, quick: bool) -> Result:
             process = await stack.enter_async_context(worker(__name__))
             await process.ask({"server": arguments_for(server), "job_ids": job_ids, "way": _TASKS})
             workers.append(process)
-        for way in _STREAMS:
+        for way in _STREAMS[-1:] if quick else _STREAMS:
             process = await stack.enter_async_context(worker(__name__))
             await process.ask({"server": arguments_for(server), "job_ids": job_ids, "way": way})
             workers.append(process)
@@ -198,6 +201,7 @@ class Stalls:
         self.late: list[float] = []
 
     async def watch(self, seconds: float) -> None:
+        """Read the clock for so long."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while (due := loop.time() + _TICK) < end:
@@ -206,6 +210,7 @@ class Stalls:
         self.late.sort()
 
     def percentile(self, share: float) -> float:
+        """By how much that share of the readings was late at most, in seconds."""
         return self.late[min(len(self.late) - 1, int(share * len(self.late)))]
 
 
@@ -255,14 +260,15 @@ class _Waits:
     def __init__(self, client: BatchClient, job_ids: list[str], way: str) -> None:
         self._client = client
         self._job_ids = job_ids
+        self.tasks: list[asyncio.Task[Any]]
         if way == _TASKS:
             self.tasks = [asyncio.create_task(client.wait_for_job(job_id, 0)) for job_id in job_ids]
         else:
             self.tasks = [asyncio.create_task(follow(getattr(client, way)(job_ids)))]
 
     async def begun(self) -> None:
-        """All jobs are in the queue."""
-        while self._client.statistics().pending < len(self._job_ids):
+        """Wait until all jobs are in the queue."""
+        while self._client.statistics().pending < len(self._job_ids):  # noqa: ASYNC110
             await asyncio.sleep(0)
 
     async def cancel(self) -> None:
@@ -271,15 +277,14 @@ class _Waits:
             task.cancel()
         await asyncio.wait(self.tasks)
         assert all(task.cancelled() for task in self.tasks)
-        self.tasks.clear()
-        while self._client.statistics().pending:
-            await asyncio.sleep(0)
+        assert self._client.statistics().pending == 0
 
 
-async def follow(stream: AsyncIterator[object]) -> None:
+async def follow(stream: JobOutcomes | JobChanges) -> None:
     """Take all that a stream gives."""
-    async for _ in stream:
-        pass
+    async with stream:
+        async for _ in stream:
+            pass
 
 
 async def _await_all(server: dict[str, Any], job_ids: list[str], way: str) -> None:
