@@ -1,6 +1,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test soak lint format docs bench bench-quick load-moto simulate profile plots clean
+.PHONY: help demo test test-airflow soak lint format docs bench bench-quick bench-airflow load-moto simulate profile \
+	plots clean
 
 IS_NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3, \
@@ -9,6 +10,8 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14
 DEMO := .venvs/demo
 TEST := .venvs/test
 BENCH := .venvs/bench
+AIRFLOW := .venvs/airflow
+AIRFLOW2 := .venvs/airflow2
 
 demo: ARGS ?= --jobs 1000 --server moto
 demo: $(DEMO)/installed  ## await a thousand jobs (ARGS="--jobs 1000 --server moto")
@@ -17,6 +20,15 @@ demo: $(DEMO)/installed  ## await a thousand jobs (ARGS="--jobs 1000 --server mo
 test: lint  ## everything that CI runs, on one Python
 	@echo "== pytest"
 	@$(TEST)/bin/pytest --numprocesses 2 --cov $(ARGS)
+
+# The oldest Airflow that is supported has unit tests alone. Its servers, and what a test leaves to them, take their time.
+test-airflow: $(AIRFLOW)/installed $(AIRFLOW2)/installed  ## the adapter to Airflow: on 2.11, and end to end in a real 3.3: four minutes
+	@echo "== Airflow 2.11: unit tests"
+	@$(AIRFLOW2)/bin/python -m pytest tests/airflow/unit $(ARGS)
+	@echo "== Airflow 3.3: unit tests, and the provider's own"
+	@$(AIRFLOW)/bin/python -m pytest tests/airflow/unit tests/airflow/provider $(ARGS)
+	@echo "== Airflow 3.3: end to end"
+	@$(AIRFLOW)/bin/python -m pytest tests/airflow/e2e --override-ini faulthandler_timeout=300 $(ARGS)
 
 # They take longer than pyproject.toml lets other tests take before it calls them hung.
 soak: $(TEST)/installed  ## the long tests: about ten minutes of faults, outages and neighbours in real time
@@ -45,6 +57,9 @@ bench: $(TEST)/installed  ## measure, the peers too: more than an hour (ARGS=her
 bench-quick: $(TEST)/installed  ## the same in a minute and a half, installing nothing: ratios that hold on any machine
 	@$(TEST)/bin/python -m benchmarks --quick $(ARGS)
 
+bench-airflow: $(AIRFLOW)/installed  ## 1,000 deferred tasks on a real triggerer: ours, the stock trigger, and one that does nothing
+	@$(AIRFLOW)/bin/python -m benchmarks.airflow $(ARGS)
+
 load-moto: $(TEST)/installed  ## await 5,000 jobs on moto servers: two minutes, the columns of the peers' race
 	@$(TEST)/bin/python -m benchmarks load-moto $(ARGS)
 
@@ -63,9 +78,15 @@ clean:  ## remove the virtual environments and all caches
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/  make \1	\2/p' $(MAKEFILE_LIST)
 
+# Not the extra `test`: Airflow and moto's server are more than one environment needs.
+TEST_PACKAGES := blockbuster pytest pytest-asyncio uvloop
+
 $(DEMO)/installed: EXTRAS := demo
 $(TEST)/installed: EXTRAS := test,lint
 $(BENCH)/installed: EXTRAS := bench
+$(AIRFLOW)/installed $(AIRFLOW2)/installed: EXTRAS := airflow
+$(AIRFLOW)/installed: PACKAGES := apache-airflow==3.3.2 $(TEST_PACKAGES)
+$(AIRFLOW2)/installed: PACKAGES := apache-airflow==2.11.2 $(TEST_PACKAGES)
 
 # The stamp is newer than pyproject.toml once an installation has succeeded, so a second run installs nothing.
 .venvs/%/installed: pyproject.toml
@@ -73,5 +94,7 @@ $(BENCH)/installed: EXTRAS := bench
 	@echo "== installing into .venvs/$* (once)"
 	@$(PYTHON) -c '$(IS_NEW_ENOUGH)' || { echo "$(PYTHON) is not Python 3.11 or newer with its venv module" >&2; exit 1; }
 	@$(PYTHON) -m venv --clear .venvs/$*
-	@.venvs/$*/bin/python -m pip install -qq --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@.venvs/$*/bin/python -m pip install -qq --disable-pip-version-check --editable '.[$(EXTRAS)]' $(PACKAGES) || { \
+		echo "pip cannot install .[$(EXTRAS)] $(PACKAGES) on $$($(PYTHON) --version); all of it comes from PyPI" >&2; \
+		exit 1; }
 	@touch $@
