@@ -84,6 +84,9 @@ class AirflowHome:
             "core.load_examples": "False",
             # Whoever reaches the API server, on the loopback address, may do everything.
             "core.simple_auth_manager_all_admins": "True",
+            # The generated configuration has paths that are absolute, and would lead out of a copy.
+            "database.sql_alchemy_conn": f"sqlite:///{self.database}",
+            "logging.base_log_folder": str(self.logs),
             "usage_data_collection.enabled": "False",
             **self.settings,
         }
