@@ -160,7 +160,7 @@ class WindowQueue(Generic[Q]):
         while self._soonest(queue) < math.inf:
             cohort = queue[0][2]
             members = cohort.members
-            others = min((other[0] for other in queue[1:3]), default=math.inf)
+            others = min(queue[1:3])[0] if len(queue) > 1 else math.inf
             while members:
                 entry = members.pop()
                 if entry.held_by is cohort:
