@@ -275,10 +275,15 @@ class DescribeCoalescer:
             self._wake()
 
     def _wake_if_due_sooner(self) -> None:
-        """Wake `run` if it would sleep for too long after what an answer has changed, or until a connection is free."""
-        if self._connections.has_room(Use.DESCRIBE) and (
-            self._sleeps_until == -math.inf or self._next_departure() < self._sleeps_until
-        ):
+        """Wake `run` if it would sleep for too long after what an answer has changed, or until a connection is free.
+
+        If there is no connection it is woken, too, so that it sleeps until there is one and no longer.
+        """
+        if self._sleeps_until == -math.inf:
+            must_wake = self._connections.has_room(Use.DESCRIBE)
+        else:
+            must_wake = self._next_departure() < self._sleeps_until
+        if must_wake:
             self._wake()
 
     def _take_due(self) -> Call[Watch] | None:

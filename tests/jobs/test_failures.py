@@ -28,7 +28,7 @@ def test_the_last_row_takes_the_rest() -> None:
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.what)
 def test_rows_are_fit_to_print(row: Row) -> None:
     """What has happened is a sentence without its stop; the advice is a short clause that follows another."""
-    assert row.what[0].isupper() or row.what.startswith("aiobotocore")
+    assert row.what[0].isupper() or row.what.startswith(("aiobotocore", "moto"))
     assert not row.advice[0].isupper()
     for text in (row.what, row.advice):
         assert text.isprintable()

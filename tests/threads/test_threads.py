@@ -218,9 +218,8 @@ def test_a_client_of_another_loop_is_refused() -> None:
 
 
 async def test_all_methods(server: BatchServer) -> None:
-    """Both ways have each method of `BatchProtocol`, with its arguments and its documentation, and get its results."""
+    """Both ways have each coroutine of `BatchProtocol`, with its arguments and its documentation."""
     async with use(server) as client:
-        assert isinstance(client, BatchProtocol)
         job_id = (await client.submit_job(jobName="n", jobQueue="q", jobDefinition="d"))["jobId"]
         assert (await client.get_job_description(job_id))["jobId"] == job_id
         assert "ResponseMetadata" in await client.cancel_job(job_id, "enough")
@@ -238,7 +237,8 @@ async def test_all_methods(server: BatchServer) -> None:
         theirs = inspect.signature(getattr(BatchClient, name)).parameters
         assert inspect.signature(getattr(AwaitableClient, name)).parameters == theirs
         blocking = dict(inspect.signature(getattr(BlockingClient, name)).parameters)
-        assert (blocking.pop("timeout", None) is not None) == (name.startswith("poll") or "wait" in name)
+        if "timeout" not in theirs:
+            assert (blocking.pop("timeout", None) is not None) == (name.startswith("poll") or "wait" in name)
         assert blocking == theirs
         for kind in (AwaitableClient, BlockingClient):
             assert getattr(kind, name).__name__ == name
