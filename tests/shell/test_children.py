@@ -51,9 +51,13 @@ async def test_the_children_of_an_array(server: BatchServer, client: BatchClient
 
 
 async def test_the_nodes_of_a_multi_node_job(server: BatchServer, client: BatchClient) -> None:
-    """Nodes are followed once the job starts."""
+    """Nodes are followed once the job starts; before, AWS Batch may not know them yet."""
     job_id = server.add_job(life_cycle=QUICK, nodes=3)
-    items = [item async for item in client.watch([job_id], children=True)]
+    items = []
+    async for item in client.watch([job_id], children=True):
+        items.append(item)
+        if isinstance(item, JobChange) and item.status == "RUNNABLE" and item.job_id == job_id:
+            assert client.statistics().pending == 1
     assert ends(items) == dict.fromkeys([job_id, *(f"{job_id}#{index}" for index in range(3))], "SUCCEEDED")
 
 

@@ -671,6 +671,47 @@ async def test_a_defect_ends_streams(
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
+@pytest.mark.parametrize("defect", [False, True])
+async def test_an_idle_stream_of_a_shared_client(
+    server: BatchServer, monkeypatch: pytest.MonkeyPatch, *, defect: bool
+) -> None:
+    """It has no job that could end it, and ends all the same: when its user leaves, and if the client breaks."""
+
+    def broken(*_: object) -> None:
+        message = "a defect"
+        raise ZeroDivisionError(message)
+
+    client = BatchClient.shared(transport=server.transport(), linger=5)
+    await client.open()
+    idle = asyncio.ensure_future(anext(client.watch(keep_open=True)))
+    await asyncio.sleep(1)
+    if defect:
+        monkeypatch.setattr("awaitbatch._core.windows.Windows.take", broken)
+        await asyncio.gather(client.describe("a"), return_exceptions=True)
+    else:
+        await client.aclose()
+    with pytest.raises(ClientClosedError) as caught:
+        await asyncio.wait_for(idle, 1)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError if defect else type(None))
+    await client.aclose()
+    await asyncio.sleep(6)
+
+
+async def test_a_delivery_that_another_has_passed() -> None:
+    """Many deliveries take several turns; one that comes after a later one is dropped."""
+    transport: Any = Scripted(a=["RUNNABLE"])
+    async with make_client(transport, backoff=FixedInterval(100)) as slow, slow.watch(["a"]) as changes:
+        await anext(changes)
+        stream = changes._stream
+        watch: Any = stream.job_ids["a"]
+        for status in ("RUNNING", "STARTING"):
+            stream._on_delivery(watch, None, json.dumps({"jobId": "a", "status": status}).encode())
+        item = await anext(changes)
+        assert isinstance(item, JobChange)
+        assert (item.previous, item.status) == ("RUNNABLE", "RUNNING")
+        assert not stream.ready
+
+
 async def test_outages_and_throttling_hold_up_and_end_nothing(server: BatchServer) -> None:
     """What calls go through on the way is not told."""
     job_ids = [server.add_job(life_cycle=SLOW) for _ in range(30)]
