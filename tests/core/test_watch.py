@@ -225,7 +225,16 @@ class TestTransient:
         assert request.on_failure(TRANSIENT) == opens_after(1)
         assert request.on_failure(TRANSIENT) == opens_after(2)
         assert request.on_failure(TRANSIENT) == Outcome(Reason.EXHAUSTED, TRANSIENT)
-        assert request.checks == 3
+        assert request.checks == request.failures == 3
+
+    def test_failed_checks_are_told_from_others(self) -> None:
+        """Whoever does not want them to count can find out how many there were."""
+        request = poll(max_retries=4)
+        request.on_seen(seen("RUNNING"))
+        request.on_failure(TRANSIENT)
+        request.on_seen(seen("RUNNING"))
+        request.on_failure(THROTTLED)
+        assert (request.checks, request.failures) == (3, 1)
 
     def test_a_failure_that_was_followed_by_a_check_is_no_cause(self) -> None:
         """A poll that saw the job after an outage does not blame the outage."""

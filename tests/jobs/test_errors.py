@@ -33,7 +33,9 @@ EXAMPLES: list[errors.AwaitBatchError] = [
     errors.InvalidJobIdError("text"),
     errors.JobNotFoundError("text", job_id="a", seen=True),
     errors.StatusUnreachableError("text", job_id="a", status="FAILED", awaited=("RUNNING",)),
-    errors.MaxRetriesExceededError("text", job_id="a", checks=7, last_status="RUNNING", last_reason="x"),
+    errors.MaxRetriesExceededError(
+        "text", job_id="a", checks=7, failed_checks=2, last_status="RUNNING", last_reason="x"
+    ),
     errors.DescribeError("text", job_id="a", code="AccessDeniedException", http_status=403),
     errors.DescribeError(
         "text", job_id="a", code="ExpiredToken", http_status=403, needs_new_credentials=True

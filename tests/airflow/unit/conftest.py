@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import tempfile
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,13 @@ os.environ.update(
     AIRFLOW__CORE__UNIT_TEST_MODE="True",
 )
 
-# All of it, since importing Airflow 2 warns, which is an error in tests.
 from awaitbatch import BatchClient  # noqa: E402
 from awaitbatch.integrations.airflow.hooks import AwaitBatchHook  # noqa: E402
 from tests.support import make_server  # noqa: E402
+
+# Airflow 2 warns when it is imported, which would be an error in tests.
+for _name in ("operators", "sensors", "triggers"):
+    importlib.import_module(f"awaitbatch.integrations.airflow.{_name}")
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

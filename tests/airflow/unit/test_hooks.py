@@ -14,6 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectTimeoutError, NoRegionError
 
 from awaitbatch._shared import _clients, close_shared_clients
+from awaitbatch.instrumentation._log import shared_log
 from awaitbatch.integrations.airflow import AwaitBatchHook, BatchJobTrigger, hooks
 from awaitbatch.testing import BatchServer, Fault, LifeCycle
 from tests.support import LONG
@@ -87,6 +88,24 @@ async def test_a_limit_of_airflows_configuration(real: BatchServer, monkeypatch:
     async with AwaitBatchHook("aws").client() as client:
         assert client.statistics().rate <= 0.5
     assert real.statistics.calls.total() == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "level"),
+    [
+        ("awaitbatch.shared=INFO", logging.INFO),
+        ("sqlalchemy=ERROR, awaitbatch.shared=debug", logging.DEBUG),
+        ("sqlalchemy=ERROR\nawaitbatch.shared=NOTHING", logging.NOTSET),
+        ("myawaitbatch.shared=INFO", logging.NOTSET),
+        ("", logging.NOTSET),
+    ],
+)
+def test_the_level_of_the_log(option: str, level: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow's own option turns on the lines of shared clients."""
+    monkeypatch.setattr(shared_log, "level", logging.NOTSET)
+    monkeypatch.setenv("AIRFLOW__LOGGING__NAMESPACE_LEVELS", option)
+    AwaitBatchHook().client()
+    assert shared_log.level == level
 
 
 async def test_credentials_of_the_machine(real: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from contextlib import asynccontextmanager
+import re
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
@@ -14,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._core.text import error_line
-from awaitbatch.instrumentation._log import write_log
+from awaitbatch.instrumentation._log import shared_log, write_log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable
@@ -33,6 +34,7 @@ _PATIENCE_WITH_LOOKUPS: Final = 20.0
 """The same of one that is not found: Airflow says so as well while its API server or a secrets backend fails."""
 _PAUSES: Final = (1.0, 2.0, 4.0, 8.0)
 """Seconds before it is tried again; the last one holds for all that follow."""
+_LEVEL_OF_LOG: Final = re.compile(rf"(?:^|[\s,]){re.escape(shared_log.name)}\s*=\s*(\w+)")
 
 
 class AwaitBatchHook(AwsBaseHook):
@@ -84,6 +86,7 @@ class AwaitBatchHook(AwsBaseHook):
         """
         from awaitbatch._client import BatchClient
 
+        _set_level_of_log()
         limit = conf.getfloat("awaitbatch", "max_calls_per_second", fallback=_MAX_CALLS_PER_SECOND)
         shared = {"key": self._key, "factory": self._open, "max_calls_per_second": limit}
         return BatchClient.shared(**shared | arguments)
@@ -130,11 +133,24 @@ class AwaitBatchHook(AwsBaseHook):
                     raise
                 if not pause:
                     text = "Airflow connection %r: %s; trying again for up to %.0f s"
-                    write_log(logging.WARNING, text, self.aws_conn_id, error_line(error), left)
+                    arguments = (self.aws_conn_id, error_line(error), left)
+                    write_log(logging.WARNING, text, *arguments, logger=shared_log)
             else:
                 return client
             pause = next(pauses, pause)
             await asyncio.sleep(min(pause, left))
+
+
+def _set_level_of_log() -> None:
+    """Give the shared clients' log the level that Airflow's option has for it.
+
+    Airflow 3 takes the option for a filter and Airflow 2 has none, while that log stays quiet until it has a level.
+    """
+    levels = conf.get("logging", "namespace_levels", fallback=None) or ""
+    if found := _LEVEL_OF_LOG.search(levels):
+        # Of a level that there is not, Airflow complains itself.
+        with suppress(ValueError):
+            shared_log.setLevel(found[1].upper())
 
 
 def require_connection(conn_id: str | None) -> None:
