@@ -109,6 +109,6 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAirflow
                 servers.start(kind)
             running = RunningAirflow(home, servers, servers.start("triggerer"), Rest(home.port), batch)
             servers.wait_until("the API server answers", running.rest.is_up, _SECONDS_TO_START)
-            for dag_id in ("ours", "stock", "killed"):
+            for dag_id in ("ours", "stock", "killed", "timed-out"):
                 running.start_run(dag_id)
             yield running

@@ -65,7 +65,16 @@ def test_a_task_that_is_marked_failed(airflow: RunningAirflow) -> None:
     )
     assert job["isTerminated"]
     assert airflow.state("killed", "endless") == "failed"
-    assert list(airflow.batch.statistics()["terminated"]) == [job_id]
+    timed_out = {job["jobId"] for job in airflow.jobs("timed-out").values()}
+    assert set(airflow.batch.statistics()["terminated"]) - timed_out == {job_id}
+
+
+def test_a_task_that_times_out(airflow: RunningAirflow) -> None:
+    """Its job is terminated before the task fails, so that a retry would not run beside it."""
+    airflow.wait_for_state("timed-out", "endless", "failed")
+    job = airflow.jobs("timed-out")["endless"]
+    assert (job["status"], job["isTerminated"]) == ("FAILED", True)
+    assert "The Airflow task ended before it" in job["statusReason"]
 
 
 def test_all_servers_listen_on_the_loopback_address(airflow: RunningAirflow) -> None:

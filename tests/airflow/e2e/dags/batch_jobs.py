@@ -5,7 +5,7 @@ The parameters of a job are its life, as `awaitbatch.testing.LifeCycle` reads th
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.operators.batch import BatchOperator as StockOperator
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from awaitbatch.testing import LifeCycle
 
 
-def dag(name: str, operator: type[StockOperator], **jobs: LifeCycle) -> DAG:
+def dag(
+    name: str, operator: type[StockOperator], *, execution_timeout: timedelta | None = None, **jobs: LifeCycle
+) -> DAG:
     """A DAG that starts when it is told to, with a task for each job."""
     arguments: dict[str, Any] = {
         "deferrable": True,
@@ -26,6 +28,7 @@ def dag(name: str, operator: type[StockOperator], **jobs: LifeCycle) -> DAG:
         "region_name": "us-east-1",
         "poll_interval": 1,
         "job_definition": "definition",
+        "execution_timeout": execution_timeout,
     }
     with DAG(
         name, start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None, is_paused_upon_creation=False
@@ -38,5 +41,6 @@ def dag(name: str, operator: type[StockOperator], **jobs: LifeCycle) -> DAG:
 
 ours = dag("ours", BatchOperator, succeeds=SHORT, fails=FAILING)
 stock = dag("stock", StockOperator, succeeds=SHORT, fails=FAILING)
+timed_out = dag("timed-out", BatchOperator, execution_timeout=timedelta(seconds=5), endless=ENDLESS)
 killed = dag("killed", BatchOperator, endless=ENDLESS)
 taken_over = dag("taken-over", BatchOperator, slow=SLOW)
