@@ -19,7 +19,7 @@ from awaitbatch import AwaitBatchError, BatchClient, BatchProtocol, ClientClosed
 from awaitbatch._core.windows import Windows
 from awaitbatch._waits import wait_for
 from awaitbatch.testing import Fault
-from tests.support import ENDED, LONG, Log, make_client, make_server
+from tests.support import ENDED, LONG, Log, make_client, make_server, until
 
 from .support import QUICK, FaultyTransport, client_error
 
@@ -353,6 +353,22 @@ async def test_the_only_connection_is_used_again_when_the_next_check_is_due() ->
         wait = asyncio.create_task(client.poll_for_job_complete(job_id, 0))
         await asyncio.sleep(18)
         assert client.statistics().calls == 4
+        wait.cancel()
+        await asyncio.gather(wait, return_exceptions=True)
+
+
+async def test_a_check_waits_for_a_connection_that_others_took_during_the_one_before() -> None:
+    """The task that sends calls fell asleep when one was free, for good since nothing else was to be sent."""
+    server = make_server()
+    job_id, *others = (server.add_job(life_cycle=LONG) for _ in range(3))
+    transport = server.transport(latency=2, max_connections=2)
+    async with make_client(transport, backoff=FixedInterval(5)) as client:
+        wait = asyncio.create_task(client.poll_for_job_complete(job_id, 0))
+        await until(lambda: client.statistics().in_flight == 1)
+        transport.latency = 20
+        await asyncio.gather(*(client.terminate_job(other, "enough") for other in others))
+        await asyncio.sleep(10)
+        assert client.statistics().calls >= 2
         wait.cancel()
         await asyncio.gather(wait, return_exceptions=True)
 

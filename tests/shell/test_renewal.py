@@ -211,6 +211,17 @@ async def test_a_call_that_was_sent_before_is_made_again_without_another_renewal
     assert transport.refused == 2
 
 
+async def test_one_wait_alone_goes_on() -> None:
+    """The task that sends calls had nothing to sleep for when the only wait's only call failed."""
+    server = make_server()
+    transport = rotated(server, 10)
+    job_id = server.add_job(life_cycle=LifeCycle(running=100))
+    async with make_client(transport, backoff=FixedInterval(5)) as client:
+        assert (await client.poll_for_job_complete(job_id))["status"] == "SUCCEEDED"
+        assert now() < 110
+    assert len(transport.renewed) == 1
+
+
 # It takes several tries.
 
 
