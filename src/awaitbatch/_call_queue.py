@@ -248,6 +248,9 @@ class CallQueue:
                 continue
             if not self._connections.has_room(self._use):
                 return
+            if self._outdated > 1 and self._under_way:
+                # The next goes when that one has ended.
+                return
             now = self._loop.time()
             ready_at = max(self._throttle.ready_at, self._held_until)
             if now < ready_at:
@@ -307,6 +310,8 @@ class CallQueue:
             error, operation=call.operation, refreshes_credentials=self._transport.refreshes_credentials
         )
         if failure.kind is FailureKind.REFUSED:
+            # Whoever refuses the content has accepted the signature.
+            self._outdated, self._held_until = 0, -math.inf
             self._renewal.on_answer(self._use, sent.generation)
         failure = self._renewal.judge(failure, self._use, sent.generation)
         if failure.kind is FailureKind.THROTTLED:

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.exceptions import ClientError
 
 from awaitbatch import ClientClosedError
 from awaitbatch.instrumentation import CallEnded, Event, SignatureOutdated
@@ -84,6 +85,34 @@ async def test_while_the_clock_is_wrong_calls_do_not_hurry() -> None:
         jobs = await asyncio.gather(*(client.submit_job(**JOB) for _ in range(1000)))
     assert len({job["jobId"] for job in jobs}) == 1000
     assert fault.hits <= 40
+
+
+async def test_while_the_clock_is_wrong_one_goes_at_a_time() -> None:
+    """Also if many calls a second may go, and all connections could have one before the first is answered."""
+    server = make_server(default_life_cycle=LONG)
+    async with make_client(server.transport(latency=1, max_connections=50)) as client:
+        # The rate grows.
+        await asyncio.gather(*(client.submit_job(**JOB) for _ in range(300)))
+        now = asyncio.get_running_loop().time()
+        fault = server.inject(Fault.CLOCK_SKEW, operations=["SubmitJob"], end=now + 600)
+        jobs = await asyncio.gather(*(client.submit_job(**JOB) for _ in range(300)))
+    assert len({job["jobId"] for job in jobs}) == 300
+    # Those that were under way together when it began, the same once more, then one at a time.
+    assert fault.hits <= 25 + 25 + 30
+
+
+async def test_a_refusal_accepts_the_signature() -> None:
+    """Two that are outdated an hour apart do not count as in a row if there was one between them."""
+    server = make_server()
+    events: list[Event] = []
+    async with make_client(server, observers=[events.append]) as client:
+        for _ in range(2):
+            server.inject(Fault.CLOCK_SKEW, operations=["TerminateJob"], calls=1)
+            server.inject(Fault.CLIENT_EXCEPTION, operations=["TerminateJob"], calls=1)
+            with pytest.raises(ClientError):
+                await client.terminate_job(server.add_job(life_cycle=LONG), "no longer needed")
+            await asyncio.sleep(3600)
+    assert [event.in_a_row for event in of_kind(SignatureOutdated, events)] == [1, 1]
 
 
 async def test_closing_the_client_ends_it() -> None:
