@@ -49,6 +49,8 @@ class LoopThread:
         self._to_end = asyncio.Event()
         self._ended = threading.Event()
         self._is_ending = self._is_broken = False
+        # Those that have not ended.
+        self._futures: set[Future[Any]] = set()
         self._thread = threading.Thread(target=self._run, name="awaitbatch", daemon=True)
         try:
             self._thread.start()
@@ -89,12 +91,20 @@ class LoopThread:
         if not self.is_alive:
             raise _ended_error()
         future: Future[T] = Future()
-        self._loop.call_soon_threadsafe(self._begin, function, future)
+        self._futures.add(future)
+        future.add_done_callback(self._futures.discard)
+        try:
+            self._loop.call_soon_threadsafe(self._begin, function, future)
+        except RuntimeError:
+            # It was closed just now.
+            raise _ended_error() from None
         return future
 
     def _begin(self, function: Callable[[], Awaitable[T]], future: Future[T]) -> None:
         # Not asyncio.run_coroutine_threadsafe: SystemExit in one caller's function would end the loop of all. The task
         # has its first step also if its caller is cancelled already, so a termination goes out.
+        if self._is_broken:
+            return
         task = self._loop.create_task(self._call(function, future))
 
         def pass_on(future: Future[T]) -> None:
@@ -125,12 +135,18 @@ class LoopThread:
         return not self._is_ending and future.set_running_or_notify_cancel()
 
     def _run(self) -> None:
-        # Not asyncio.run, which nest_asyncio replaces.
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            try:
-                runner.run(self._live())
-            finally:
-                self._is_broken = True
+        try:
+            # Not asyncio.run, which nest_asyncio replaces.
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                try:
+                    runner.run(self._live())
+                finally:
+                    self._is_broken = True
+        finally:
+            # Whoever came while it broke has no task that would tell him.
+            for future in list(self._futures):
+                if self._is_to_be_told(future):
+                    future.set_exception(_ended_error())
 
     async def _live(self) -> None:
         await self._to_end.wait()

@@ -24,6 +24,7 @@ from tests.support import ENDED, LONG, Fetcher, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from concurrent.futures import Future
 
 METHODS = sorted(name for name, value in vars(BatchProtocol).items() if inspect.iscoroutinefunction(value))
 
@@ -313,6 +314,26 @@ async def test_a_loop_that_was_ended(server: BatchServer, monkeypatch: pytest.Mo
     async with use(server) as client:
         assert (await client.describe(job_id))["status"] == "RUNNING"
     assert LoopThread.of_this_process() is not ended
+
+
+async def test_who_comes_while_the_loop_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also a call that was begun a moment before is told so, though its task would have come too late to be ended."""
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    ended = LoopThread()
+    futures: list[Future[Any]] = []
+
+    def leave() -> None:
+        futures.append(ended.start(asyncio.Event().wait))
+        raise SystemExit(3)
+
+    async def end() -> None:
+        asyncio.get_running_loop().call_soon(leave)
+
+    ended.start(end)
+    await asyncio.to_thread(ended._thread.join)
+    (late,) = futures
+    with pytest.raises(ClientClosedError, match="has ended"):
+        late.result(0)
 
 
 async def test_an_exception_that_another_thread_raises(
