@@ -119,9 +119,10 @@ class Renewal:
         if now >= self._tried_at + LASTING_SECONDS and not self._is_given_up:
             # This is trouble of its own.
             self._tries = 0
-        since, last = self._bad.get(use, (now, now))
         # Nobody may have called for long.
-        self._bad[use] = (since if now < last + LASTING_SECONDS else now, now)
+        self._bad = {each: times for each, times in self._bad.items() if now < times[1] + LASTING_SECONDS}
+        since, _ = self._bad.get(use, (now, now))
+        self._bad[use] = (since, now)
 
     def _lasts(self, since: float, now: float) -> bool:
         if not self._has_answer:

@@ -327,6 +327,28 @@ async def test_it_has_lasted(how: str, caplog: pytest.LogCaptureFixture) -> None
         assert (await client.describe(job_ids[0]))["jobId"] == job_ids[0]
 
 
+async def test_trouble_of_long_ago_is_not_counted() -> None:
+    """A submission failed once and was taken back; the next time that credentials go bad, waits have all 5 minutes."""
+    server = make_server()
+    transport = Rotating(server, lambda key, _: key >= 2 or now() < (10, 5000)[key])
+    events: list[Event] = []
+    job_id = server.add_job(life_cycle=LifeCycle(running=6000))
+    async with make_client(transport, backoff=FixedInterval(60), observers=[events.append]) as client:
+        wait = asyncio.create_task(client.poll_for_job_complete(job_id))
+        await asyncio.sleep(10)
+        submission = asyncio.create_task(client.submit_job(**JOB))
+        await until(lambda: transport.refused == 1)
+        submission.cancel()
+        await asyncio.sleep(4000)
+        assert transport.key == 1
+        transport.failures = [LookupError("no such connection") for _ in range(8)]
+        assert (await wait)["status"] == "SUCCEEDED"
+    first, *_, last = of_kind(CredentialsRenewed, events)
+    assert "SubmitJob" in first.reason
+    assert (last.tries, last.error) == (9, None)
+    assert last.seconds < 300
+
+
 @pytest.mark.parametrize("how", ["bad", "none"])
 async def test_who_never_had_an_answer_is_told_at_once(how: str) -> None:
     """If the second credentials are bad too, or there are none, somebody has made a mistake."""
