@@ -444,7 +444,12 @@ class SharedClient:
         finally:
             self._is_retired = True
             self._settle()
-            await self.supervisor.aclose()
+            try:
+                await self.supervisor.aclose()
+            finally:
+                if self._before is not None:
+                    # The next one waits for this task alone.
+                    await asyncio.wait({self._before})
 
     def _settle(self) -> None:
         self._is_settled = True

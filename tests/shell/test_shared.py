@@ -462,6 +462,25 @@ async def test_nobody_gets_a_client_that_closes(
     await asyncio.gather(use(), use())
 
 
+async def test_who_gives_up_while_a_transport_closes_does_not_let_the_next_one_in(
+    server: BatchServer, transport: SlowTransport
+) -> None:
+    """The second waits for the first to close, and so does the third, though the second is gone before."""
+    async with BatchClient.shared(transport=transport, linger=0):
+        pass
+    await anyio.sleep(0.2)
+    with anyio.move_on_after(0.2):
+        async with BatchClient.shared(transport=transport, linger=0):
+            pass
+    await anyio.sleep(0.2)
+    # Or the first of them to be collected would be found no more.
+    gc.collect()
+    async with BatchClient.shared(transport=transport, linger=0) as client:
+        await anyio.sleep(2)
+        assert transport.is_open
+        await client.describe(server.add_job())
+
+
 async def test_newcomers_do_not_wait_for_a_close(server: BatchServer) -> None:
     """While one client closes, another one opens: only a transport of the user's own is waited for."""
     opened: list[asyncio.Task[Any] | None] = []
