@@ -25,6 +25,8 @@ Factory = Callable[[], _Client | Awaitable[_Client]]
 """Gives what ``async with`` makes an aiobotocore client of, as ``session.create_client("batch")`` does; it may be a
 coroutine function."""
 
+_LATE: Final = 8.0
+"""Seconds after which it is said that the factory has not given its first client yet."""
 _ENTERING: Final = 30.0
 """Seconds that the factory has for another client; calls wait for it."""
 _LEAVING: Final = 120.0
@@ -101,7 +103,13 @@ class FactoryTransport:
             ValueError: It gives one of another service.
             Exception: Whatever the factory raises.
         """
-        self._loan = await self._borrow()
+        text = "the factory has not given an aiobotocore client for %g s, and all who open the shared client wait for it"
+        # In the context of whoever opens it, which is nobody's.
+        timer = asyncio.get_running_loop().call_later(_LATE, write_log, logging.WARNING, text, _LATE)
+        try:
+            self._loan = await self._borrow()
+        finally:
+            timer.cancel()
 
     async def renew(self) -> None:
         """Ask the factory for another client, and send all calls through it from now on.

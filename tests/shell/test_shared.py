@@ -974,6 +974,25 @@ async def test_a_factory_that_is_given_up(factory: Factory, seconds: float) -> N
     await asyncio.sleep(5)
 
 
+@pytest.mark.parametrize(("seconds", "lines"), [(7, 0), (9, 1), (1000, 1)])
+async def test_a_factory_that_takes_long_is_named(
+    caplog: pytest.LogCaptureFixture, seconds: float, lines: int
+) -> None:
+    """Who waits for a factory that waits for AWS STS can see what he waits for."""
+
+    @asynccontextmanager
+    async def factory() -> AsyncIterator[Any]:
+        await asyncio.sleep(seconds)
+        raise ConnectionError
+        yield
+
+    with pytest.raises(ConnectionError):
+        async with BatchClient.shared(key="k", factory=factory):
+            pass
+    text = "the factory has not given an aiobotocore client for 8 s, and all who open the shared client wait for it"
+    assert caplog.messages == [text] * lines
+
+
 async def test_a_factory_that_cancels_itself() -> None:
     """A cancellation that comes out of a factory is an error of opening, and cancels nobody."""
 
