@@ -70,8 +70,9 @@ class WaitResult(NamedTuple):
                 return _because(cause, self._exhausted())
             case Reason.CLOSED:
                 by = f" by {failure.code}" if failure else ""
+                after_checks = f"{self._after_checks()},".removeprefix(",")
                 message = (
-                    f"AWS Batch job ({job_id}): the client was closed{by}{self._after_checks()}, before the wait "
+                    f"AWS Batch job ({job_id}): the client was closed{by}{after_checks} before the wait "
                     "ended; the job itself goes on, so wait for it with another BatchClient"
                 )
                 return _because(cause, ClientClosedError(message))

@@ -10,8 +10,8 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 import awaitbatch
-from awaitbatch import AwaitBatchError, FixedInterval
-from tests.support import ENDED, LONG, make_client, make_server
+from awaitbatch import AwaitBatchError, ClientClosedError, FixedInterval
+from tests.support import ENDED, LONG, make_client, make_server, until
 
 from .support import QUICK, FaultyTransport, client_error
 
@@ -319,6 +319,16 @@ def test_no_error_is_left_out() -> None:
     errors = {name for name in awaitbatch.__all__ if name.endswith("Error")}
     # That of many jobs is in test_wait_for_jobs.py.
     assert {name for name, *_ in TEXTS} == errors - {"AwaitBatchError", "JobsFailedError"}
+
+
+async def test_a_wait_that_is_closed_before_its_first_check() -> None:
+    """It says nothing of checks."""
+    server = make_server()
+    async with make_client(server) as client:
+        wait = asyncio.create_task(client.wait_for_job(server.add_job(), 60))
+        await until(lambda: client.statistics().pending == 1)
+    with pytest.raises(ClientClosedError, match=r"\): the client was closed before the wait ended; the job itself"):
+        await wait
 
 
 async def test_what_a_broken_backoff_raises() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from awaitbatch import BatchClient, FixedInterval, MaxRetriesExceededError
+from awaitbatch import BatchClient, DescribeError, FixedInterval, MaxRetriesExceededError
 from awaitbatch.testing import Fault
 from tests.support import ENDED, LONG, make_client, make_server
 
@@ -149,6 +149,17 @@ async def test_failures_do_not_flood_the_log(
     assert all(still in line for line in warnings[1:])
     assert 8 <= len(warnings) <= 11
     assert [line for line in lines(caplog, logging.INFO) if end in line] == lines(caplog, logging.INFO)[-1:]
+
+
+async def test_a_failure_that_ends_waits_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """In words that cannot be read as if somebody waited for an end."""
+    server = make_server()
+    server.inject(Fault.ACCESS_DENIED)
+    async with make_client(server) as client:
+        with pytest.raises(DescribeError):
+            await client.poll_for_job_complete(server.add_job(life_cycle=LONG), 0)
+    (line,) = lines(caplog, logging.WARNING)
+    assert line.startswith("DescribeJobs failed, so the waits for its jobs end: An error occurred (AccessDenied")
 
 
 async def test_a_handler_that_raises_stops_nobody() -> None:

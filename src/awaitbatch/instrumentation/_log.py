@@ -275,7 +275,8 @@ class LogObserver:
                 else f"; the endpoint is {self._endpoint_url}"
             )
         if line is Line.BEGIN:
-            fate = "waits for its jobs end" if event.outcome == "permanent" and event.ended else "polls go on"
+            is_over = event.outcome == "permanent" and event.ended
+            fate = "so the waits for its jobs end" if is_over else "polls go on"
             text = "DescribeJobs failed, %s: %s"
             self._write_call(logging.WARNING, event, text, fate, text_of_error)
         elif line is Line.SUMMARY:
