@@ -67,6 +67,12 @@ def test_the_page_explains_every_cause() -> None:
         ("how-it-works.md", 2, "RUNNING -> SUCCEEDED in queue"),
         ("how-it-works.md", 3, "200 succeeded, in"),
         ("testing.md", 0, "FAILED 137"),
+        ("howto/bulk.md", 0, "request 9 was refused: An error occurred (ClientException)"),
+        (
+            "howto/bulk.md",
+            1,
+            "118 were terminated; not ['job-7', 'job-70']\n2 of 120 jobs could not be ended: 2 AccessDenied",
+        ),
         ("howto/many-jobs.md", 0, "no-such-job None JobNotFoundError"),
         ("howto/many-jobs.md", 1, "20 of 20 are done"),
         ("howto/many-jobs.md", 2, "job-0 is stuck: no reason given"),
@@ -89,6 +95,7 @@ def test_every_program_is_run() -> None:
         "how-it-works.md": 4,
         "testing.md": 1,
         # tests/test_howto.py runs it against a server of its own.
+        "howto/bulk.md": 2,
         "howto/embedding.md": 1,
         "howto/many-jobs.md": 4,
     }

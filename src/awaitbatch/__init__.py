@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from awaitbatch._arrays import JobProgress
+    from awaitbatch._bulk import BulkResult
     from awaitbatch._client import BatchClient
     from awaitbatch._coalescer import Statistics
     from awaitbatch._core.backoff import Backoff, ExponentialBackoff, FixedInterval, Window
@@ -11,10 +12,12 @@ if TYPE_CHECKING:
     from awaitbatch._job_results import JobChange, JobOutcome, JobResults, JobStuck, JobTrouble
     from awaitbatch._jobs import JobStatus
     from awaitbatch._protocol import BatchProtocol
-    from awaitbatch._stream_handles import JobChanges, JobOutcomes
+    from awaitbatch._stream_handles import JobChanges, JobOutcomes, JobSubmissions
+    from awaitbatch._submission_stream import Submission
     from awaitbatch._transport import BatchTransport
     from awaitbatch.errors import (
         AwaitBatchError,
+        BulkError,
         ClientClosedError,
         DescribeError,
         InvalidJobIdError,
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
         MaxRetriesExceededError,
         StatusUnreachableError,
         SubmitUncertainError,
+        TerminationError,
         UnknownJobStatusError,
     )
 
@@ -34,6 +38,8 @@ __all__ = [
     "BatchClient",
     "BatchProtocol",
     "BatchTransport",
+    "BulkError",
+    "BulkResult",
     "ClientClosedError",
     "DescribeError",
     "ExponentialBackoff",
@@ -51,12 +57,15 @@ __all__ = [
     "JobResults",
     "JobStatus",
     "JobStuck",
+    "JobSubmissions",
     "JobTrouble",
     "JobsFailedError",
     "MaxRetriesExceededError",
     "Statistics",
     "StatusUnreachableError",
+    "Submission",
     "SubmitUncertainError",
+    "TerminationError",
     "UnknownJobStatusError",
     "Window",
     "__version__",
@@ -70,6 +79,7 @@ _MODULES = {
     "BatchClient": "_client",
     "BatchProtocol": "_protocol",
     "BatchTransport": "_transport",
+    "BulkResult": "_bulk",
     "ExponentialBackoff": "_core.backoff",
     "FailureCause": "_failure_causes",
     "FixedInterval": "_core.backoff",
@@ -81,8 +91,10 @@ _MODULES = {
     "JobResults": "_job_results",
     "JobStatus": "_jobs",
     "JobStuck": "_job_results",
+    "JobSubmissions": "_stream_handles",
     "JobTrouble": "_job_results",
     "Statistics": "_coalescer",
+    "Submission": "_submission_stream",
     "Window": "_core.backoff",
 }
 

@@ -65,9 +65,9 @@ class QueuedCall:
         return any(note.startswith(FETCHING) for note in self.notes)
 
     @property
-    def job_id(self) -> str | None:
-        """The job that it is about; None if there is none yet."""
-        return self.parameters.get("jobId")
+    def ids(self) -> int:
+        """The number of job ids that it carries."""
+        return len(self.parameters.get("jobs", ())) or int("jobId" in self.parameters)
 
     def send(self, transport: BatchTransport, first_answer: FirstAnswer) -> asyncio.Task[dict[str, Any]]:
         """Begin it, in a task of its own."""
@@ -372,7 +372,7 @@ class CallQueue:
             CallEnded.of(
                 call.operation,
                 how,
-                ids=int(call.job_id is not None),
+                ids=call.ids,
                 seconds=self._loop.time() - sent_at,
                 rate=self._throttle.rate,
                 pending=len(self._waiting),

@@ -24,7 +24,6 @@ from awaitbatch._config import (
 )
 from awaitbatch._core import backoff as schedules
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
-from awaitbatch._exit_terminations import parse_reason
 from awaitbatch._jobs import JobStatus, parse_job_id, parse_statuses
 from awaitbatch._log_locations import find_log_locations
 from awaitbatch._results import require_success
@@ -32,13 +31,17 @@ from awaitbatch._shared import Lease
 from awaitbatch._stream_handles import (
     JobChanges,
     JobOutcomes,
+    JobSubmissions,
     require_job_ids,
+    require_requests,
     require_return_when,
     wait_for_outcomes,
 )
 from awaitbatch._streams import ChangeStream, OutcomeStream, Settings
+from awaitbatch._submission_stream import SubmissionStream
 from awaitbatch._supervisor import Supervisor
-from awaitbatch._waits import describe_all, parse_job_ids, wait_for
+from awaitbatch._termination import parse_reason
+from awaitbatch._waits import describe_all, list_of_ids, parse_job_ids, wait_for
 from awaitbatch.errors import JobNotFoundError
 
 if TYPE_CHECKING:
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from aiobotocore.session import AioSession
     from types_aiobotocore_batch import BatchClient as AiobotocoreBatchClient
 
+    from awaitbatch._bulk import BulkResult
     from awaitbatch._changes import OnChange
     from awaitbatch._coalescer import Statistics
     from awaitbatch._config import ClientArguments
@@ -60,6 +64,7 @@ if TYPE_CHECKING:
     from awaitbatch._results import WaitResult
     from awaitbatch._stream_handles import ReturnWhen
     from awaitbatch._streams import JobIds
+    from awaitbatch._submission_stream import Requests
     from awaitbatch._transport import BatchTransport
     from awaitbatch.instrumentation import Observer
 
@@ -309,8 +314,8 @@ class BatchClient:
     async def aclose(self) -> None:
         """End all waits with `ClientClosedError` and release connections; closing twice is fine.
 
-        Streams end likewise, once they have told what was seen before. Jobs that are to be terminated on their exit
-        are, as many as that is possible within ``close_timeout``.
+        Streams end likewise, once they have told what was seen before. Jobs that are to be terminated on their exit are,
+        as many as that is possible within ``close_timeout``.
 
         Describes under way are given up. Jobs that were not sent yet are not submitted, terminated or cancelled, and
         whoever asked for it gets `ClientClosedError`. What is on its way gets ``close_timeout`` seconds for its answer.
@@ -641,7 +646,7 @@ class BatchClient:
             ValueError: ``terminate_on_exit`` is too long, or another argument makes no sense.
         """
         require_job_ids(job_ids)
-        reason = parse_reason(terminate_on_exit)
+        reason = _reason_on_exit(terminate_on_exit)
         if stuck_after is not None:
             stuck_after = number(is_duration, "stuck_after", stuck_after, "a number of seconds, or None")
         settings = self._stream_settings(limits)
@@ -691,7 +696,7 @@ class BatchClient:
         require_return_when(return_when)
         if timeout is not None:
             timeout = number(is_duration, "timeout", timeout, "a number of seconds, or None")
-        outcomes = self._outcomes(job_ids, parse_reason(terminate_on_exit), limits)
+        outcomes = self._outcomes(job_ids, _reason_on_exit(terminate_on_exit), limits)
         return await wait_for_outcomes(outcomes, return_when, timeout)
 
     async def child_job_ids(self, job_id: str) -> list[str]:
@@ -754,6 +759,47 @@ class BatchClient:
         submit = self._supervisor.submissions.submit
         return await submit(kwargs, tries=self.status_retries, pause=self.exponential_delay)
 
+    def submit_jobs(self, requests: Requests) -> JobSubmissions:
+        """Submit any number of jobs, each at most once, as many at a time as AWS lets through.
+
+        ::
+
+            job = {"jobQueue": "queue", "jobDefinition": "definition"}
+            requests = ({"jobName": f"job-{number}", **job} for number in range(5000))
+            async for submission in client.submit_jobs(requests):
+                print(submission.index, submission.error or submission.job_id)
+
+        Each is submitted as by `submit_job`. At most 100 requests are taken that were not told of yet, so a generator
+        may give millions of them, and a loop that is slow holds up nobody else.
+
+        However the loop is left, by ``break``, an error, a cancellation or Ctrl-C, no job is lost: what is in the queue
+        is not submitted; what is on its way goes on to its end. A WARNING in the log and a `SubmissionUnclaimed` event
+        name each job that the loop was not told of. That begins one turn of the event loop later, and at once with
+        ``async with client.submit_jobs(…) as submissions``.
+
+        Args:
+            requests: For each job the arguments of `submit_job`, as a mapping. They may come from a generator or an
+                asynchronous iterable. That one is iterated over in a task of the client's, and closed with the loop.
+                What an iterable raises ends the loop, once all that was taken before is told.
+
+        Returns:
+            An asynchronous iterator of `Submission`, in the order in which they are known. A job that cannot be
+            submitted is a `Submission` with an error, and the others go on. It raises `ClientClosedError` if the client
+            is not open, or if it is closed before all requests are taken; what was taken is told first.
+
+        Raises:
+            TypeError: ``requests`` is a single request.
+        """
+        require_requests(requests)
+        stream = SubmissionStream(
+            self._supervisor,
+            requests,
+            tries=self.status_retries,
+            pause=self.exponential_delay,
+            close_timeout=self._config.close_timeout,
+        )
+        return JobSubmissions(stream)
+
     async def cancel_job(self, job_id: str, reason: str) -> dict[str, Any]:
         """Cancel a job that has not started; a job that has started goes on, which is no error.
 
@@ -764,10 +810,11 @@ class BatchClient:
 
         Args:
             job_id: A job's id or ARN.
-            reason: At most 1024 characters, for the job's record.
+            reason: 1 to 1,024 characters, for the job's record.
 
         Raises:
             InvalidJobIdError: It cannot be a job's id.
+            ValueError: The reason is empty or too long.
             botocore.exceptions.ClientError: AWS refused it, or answered five times with a server error.
             botocore.exceptions.BotoCoreError: There are no credentials, or five times no answer.
             ClientClosedError: The client is not open, or was closed before AWS answered.
@@ -777,6 +824,36 @@ class BatchClient:
     async def terminate_job(self, job_id: str, reason: str) -> dict[str, Any]:
         """End a job in whatever state it is; its status becomes FAILED. Arguments and errors as for `cancel_job`."""
         return await self._end("TerminateJob", job_id, reason)
+
+    async def cancel_jobs(self, job_ids: Iterable[str], reason: str) -> BulkResult:
+        """Cancel many jobs that have not started; those that have started go on, which is no error.
+
+        Up to 50 go in one call of CancelJobs, paced like single calls and together with them. Where botocore or the
+        server lacks that operation, which is found out once, single calls do it. All is delivered as by `cancel_job`,
+        whoever is cancelled meanwhile.
+
+        No job suffers for another one. A call that AWS refuses is split until the bad id is alone. Jobs that AWS
+        throttles are sent again as often as it takes, and those for which it has an error that may pass 5 times.
+
+        Args:
+            job_ids: Ids or ARNs of jobs; one that comes twice is sent once.
+            reason: 1 to 1,024 characters, for the jobs' records.
+
+        Returns:
+            Which ids AWS has accepted, and the errors of the others. What cannot be a job's id is one of them, and so
+            is `ClientClosedError` for what was not sent when the client was closed. `BulkResult.raise_for_errors`
+            raises if there is any.
+
+        Raises:
+            ValueError: The reason is empty or too long.
+            TypeError: ``job_ids`` is a single id.
+            ClientClosedError: The client is not open.
+        """
+        return await self._end_all("CancelJob", job_ids, reason)
+
+    async def terminate_jobs(self, job_ids: Iterable[str], reason: str) -> BulkResult:
+        """End many jobs in whatever state they are, by TerminateJobs; the rest is as for `cancel_jobs`."""
+        return await self._end_all("TerminateJob", job_ids, reason)
 
     # Logs.
 
@@ -885,7 +962,14 @@ class BatchClient:
     async def _end(self, operation: str, job_id: str, reason: str) -> dict[str, Any]:
         self._supervisor.check_open(job_id)
         end = self._supervisor.terminations.end
-        return await end(operation, parse_job_id(job_id), reason, pause=self.exponential_delay)
+        parsed, reason = parse_job_id(job_id), parse_reason(reason)
+        return await end(operation, parsed, reason, pause=self.exponential_delay)
+
+    async def _end_all(self, operation: str, job_ids: Iterable[str], reason: str) -> BulkResult:
+        self._supervisor.check_open()
+        reason = parse_reason(reason)
+        end_all = self._supervisor.terminations.end_all
+        return await end_all(operation, list_of_ids(job_ids), reason, pause=self.exponential_delay)
 
     def _outcomes(self, job_ids: JobIds, reason: str | None, limits: WaitLimits) -> OutcomeStream:
         require_job_ids(job_ids)
@@ -956,6 +1040,10 @@ class BatchClient:
         require_on_change(on_change)
         self._supervisor.check_open()
         return Changes(on_change, self._supervisor.coalescer.report)
+
+
+def _reason_on_exit(reason: str | None) -> str | None:
+    return None if reason is None else parse_reason(reason, "terminate_on_exit")
 
 
 def _drawn_pause(delay: float | None, least: float, most: float) -> Window:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from awaitbatch._core.outcomes import Reason
-from awaitbatch._core.text import quantity, shown
+from awaitbatch._core.text import quantity
 from awaitbatch._job_results import named, not_terminated_text
 from awaitbatch.errors import ClientClosedError, DescribeError
 from awaitbatch.instrumentation._log import write_log
@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     from awaitbatch._core.outcomes import Outcome
     from awaitbatch._open_streams import OpenStreams
     from awaitbatch._termination import Terminations
-
-_LONGEST_REASON: Final = 1024
-"""Characters of a reason that TerminateJob takes.
-
-https://docs.aws.amazon.com/batch/latest/APIReference/API_TerminateJob.html
-"""
 
 
 class ExitTerminations:
@@ -125,21 +119,3 @@ def is_untrustworthy(error: BaseException | None) -> bool:
     return isinstance(error, DescribeError) or (
         isinstance(error, ClientClosedError) and error.__cause__ is not None
     )
-
-
-def parse_reason(reason: object) -> str | None:
-    """The reason to terminate jobs for, or None.
-
-    Raises:
-        TypeError: It is no str.
-        ValueError: It is empty, or longer than AWS takes.
-    """
-    if reason is None:
-        return None
-    if not isinstance(reason, str):
-        message = f"terminate_on_exit must be the reason for the jobs' records, a str, not {shown(reason)}"
-        raise TypeError(message)
-    if not 0 < len(reason) <= _LONGEST_REASON:
-        message = f"terminate_on_exit must have 1 to {_LONGEST_REASON:,} characters, not {len(reason):,}"
-        raise ValueError(message)
-    return reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -119,7 +120,10 @@ _SERVICES: Final = {
 }
 """Which of the services that give credentials an operation belongs to."""
 
-_BATCH_OPERATIONS: Final = ("DescribeJobs", "SubmitJob", "CancelJob", "TerminateJob")
+_PERMISSIONS: Final = {"CancelJobs": "CancelJob", "TerminateJobs": "TerminateJob"}
+"""Operations whose permission has another name."""
+
+_BATCH_OPERATIONS: Final = ("DescribeJobs", "SubmitJob", "CancelJob", "TerminateJob", *_PERMISSIONS)
 """What we call ourselves: none of it is a call for credentials, even if a test double confuses them."""
 
 _THROTTLING_CODES: Final = (
@@ -432,12 +436,22 @@ def classify(
         "; ".join((message_of(error), *map(one_line, fetching))),
         error,
         costs_attempt=not row.outdated,
-        advice=row.advice.format(operation=call.operation, service=call.service),
+        advice=row.advice.format(
+            operation=_PERMISSIONS.get(call.operation, call.operation), service=call.service
+        ),
         outdated=row.outdated,
         can_be_taken=can_be_taken,
         may_be_done=row.leaves_open and can_be_taken,
         needs_new_credentials=row.needs_new_credentials,
     )
+
+
+def is_unknown_operation(error: BaseException) -> bool:
+    """Whether it says that botocore, a transport or the server knows no such operation of AWS Batch."""
+    if isinstance(error, botocore_errors.ClientError):
+        call = _parse(error, operation=error.operation_name, renewed=False)
+        return call.http_status == HTTPStatus.NOT_FOUND or call.code == "UnknownOperationException"
+    return isinstance(error, ValueError | NotImplementedError)
 
 
 def drop_tracebacks(error: BaseException | None) -> None:

@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from awaitbatch._arrays import JobProgress
+    from awaitbatch._bulk import BulkResult
     from awaitbatch._changes import OnChange
     from awaitbatch._client import WaitLimits
     from awaitbatch._job_results import JobOutcome, JobResults
     from awaitbatch._log_fetchers import GetBatchLogFetcher
     from awaitbatch._stream_handles import JobChanges, ReturnWhen
     from awaitbatch._streams import JobIds
+    from awaitbatch._submission_stream import Requests, Submission
 
 
 @runtime_checkable
@@ -111,11 +113,20 @@ class BatchProtocol(Protocol):
     async def submit_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
         """Submit a job."""
 
+    def submit_jobs(self, requests: Requests) -> AsyncIterator[Submission]:
+        """Submit any number of jobs; what became of each, as it is known."""
+
     async def cancel_job(self, job_id: str, reason: str) -> dict[str, Any]:
         """Cancel a job that does not run yet."""
 
     async def terminate_job(self, job_id: str, reason: str) -> dict[str, Any]:
         """End a job whatever its state."""
+
+    async def cancel_jobs(self, job_ids: Iterable[str], reason: str) -> BulkResult:
+        """Cancel many jobs that do not run yet."""
+
+    async def terminate_jobs(self, job_ids: Iterable[str], reason: str) -> BulkResult:
+        """End many jobs whatever their state."""
 
     async def get_job_awslogs_info(self, job_id: str) -> dict[str, str] | None:
         """Where the log of the job's latest attempt is."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Generic, Literal, Self, get_args
+from typing import TYPE_CHECKING, Final, Generic, Literal, Protocol, Self, TypeVar, get_args
 
 import anyio
 import anyio.lowlevel
@@ -15,16 +15,59 @@ from awaitbatch._core.text import shown
 from awaitbatch._core.watch import Watch
 from awaitbatch._job_results import JobOutcome, JobResults, WatchItem
 from awaitbatch._slices import for_each
-from awaitbatch._streams import ChangeStream, Item, OutcomeStream, Stream
+from awaitbatch._submission_stream import Submission
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sized
     from types import TracebackType
+
+    from awaitbatch._streams import ChangeStream, OutcomeStream
 
 ReturnWhen = Literal["ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_FAILED"]
 
 _MOST_IN_A_ROW: Final = 250
 """Items to give in one turn of the event loop; then others have their turns, and the consumer may be cancelled."""
+
+
+Item = TypeVar("Item")
+Told_co = TypeVar("Told_co", covariant=True)
+
+
+class _State(Protocol[Told_co]):
+    """What a stream knows, and its handle asks for; see `Stream`."""
+
+    news: asyncio.Event
+
+    @property
+    def ready(self) -> Sized:
+        """What can be told now."""
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether it has ever asked for anything."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing follows but what is in `ready`."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no item will come, once those in `ready` were told."""
+
+    def begin(self) -> None:
+        """Begin its work."""
+
+    def pop(self) -> Told_co:
+        """The next item to tell; there must be one."""
+
+    def raise_error(self) -> None:
+        """Raise what has ended it, if it did not end by itself."""
+
+    def close(self) -> None:
+        """End its work."""
+
+    async def aclose(self, error: BaseException | None = None) -> None:
+        """End its work because of ``error`` if there is one, and wait until nothing of it is left."""
 
 
 class _Handle(Generic[Item]):
@@ -34,7 +77,7 @@ class _Handle(Generic[Item]):
     the event loop later.
     """
 
-    def __init__(self, stream: Stream[Item]) -> None:
+    def __init__(self, stream: _State[Item]) -> None:
         self._stream = stream
         self._finalizer: weakref.finalize[..., _Handle[Item]] | None = None
         self._in_a_row = 0
@@ -50,7 +93,7 @@ class _Handle(Generic[Item]):
 
         Raises:
             ClientClosedError: The client is not open, or was closed meanwhile.
-            Exception: Whatever an asynchronous iterable of ids has raised.
+            Exception: Whatever the iterable has raised that it was made of.
         """
         stream = self._stream
         try:
@@ -100,7 +143,7 @@ class _Handle(Generic[Item]):
             self._finalizer.detach()
 
 
-def _close_soon(loop: asyncio.AbstractEventLoop, stream: Stream[Item]) -> None:
+def _close_soon(loop: asyncio.AbstractEventLoop, stream: _State[Item]) -> None:
     """Close a stream that nobody has any more; the garbage collector may find that out in any thread."""
     # Of a loop that has closed, nothing is left to be done.
     with suppress(RuntimeError):
@@ -138,6 +181,21 @@ class JobChanges(_Handle[WatchItem]):
             InvalidJobIdError: One cannot be a job's id.
         """
         self._stream.discard(job_ids)
+
+
+class JobSubmissions(_Handle[Submission]):
+    """What becomes of requests, as `BatchClient.submit_jobs` gives it: ``async for submission in …``."""
+
+
+def require_requests(requests: object) -> None:
+    """Refuse what are no requests for many jobs.
+
+    Raises:
+        TypeError: It is a single request, or nothing that can be iterated over.
+    """
+    if isinstance(requests, Mapping | str) or not isinstance(requests, Iterable | AsyncIterable):
+        message = f"requests must be a list, or an iterable or asynchronous iterable, not {shown(requests)}"
+        raise TypeError(message)
 
 
 def require_job_ids(job_ids: object) -> None:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from awaitbatch._core.outcomes import Failure, FailureKind
-from awaitbatch._core.text import one_line
+from awaitbatch._core.text import message_of, one_line
 from awaitbatch._failures import UnreadableResponseError, classify
 from awaitbatch.errors import ClientClosedError, SubmitUncertainError
 from awaitbatch.instrumentation._events import SubmissionUnclaimed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from awaitbatch._call_queue import CallQueue, QueuedCall
     from awaitbatch.instrumentation._observers import Observers
 
 
+class Untold(Protocol):
+    """Somebody who knows of jobs that their submitter has not been told of."""
+
+    def give_up(self) -> None:
+        """Tell observers of them."""
+
+
 class Submissions:
-    """Submits jobs, and tells observers of those whose submitter was cancelled before he heard of them.
+    """Submits jobs, and tells observers of those whose submitter left before he heard of them.
 
     Args:
         queue: Where the calls wait for their turn.
@@ -30,12 +38,29 @@ class Submissions:
         self._queue = queue
         self._observers = observers
         self._submitting = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._streams: set[Untold] = set()
         queue.on_unclaimed = self._on_unclaimed
 
     @property
     def is_busy(self) -> bool:
         """Whether a job is still to be submitted, or its answer to come."""
-        return self._submitting > 0 or self._queue.is_busy
+        return bool(self._tasks) or self._submitting > 0 or self._queue.is_busy
+
+    def add(self, stream: Untold) -> None:
+        """Have it give up when this closes, unless it is discarded before."""
+        self._streams.add(stream)
+
+    def discard(self, stream: Untold) -> None:
+        """Its submitter has been told of all."""
+        self._streams.discard(stream)
+
+    def begin(self, submitting: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something that submits a job in a task of its own, which `aclose` waits for."""
+        task = asyncio.create_task(submitting, name="awaitbatch submission")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def submit(
         self, request: Mapping[str, Any], *, tries: float, pause: Callable[[int], float]
@@ -81,7 +106,18 @@ class Submissions:
 
     async def aclose(self, bound: float) -> None:
         """See `CallQueue.aclose`."""
-        await self._queue.aclose(bound)
+        try:
+            await self._queue.aclose(bound)
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+        finally:
+            for stream in list(self._streams):
+                stream.give_up()
+
+    def on_untold(self, request: Mapping[str, Any], job_id: str | None, error: Exception | None) -> None:
+        """What became of a request is known, but its submitter has left."""
+        if error is None or isinstance(error, SubmitUncertainError):
+            self._notify(request, job_id, None if error is None else message_of(error))
 
     def _on_unclaimed(self, call: QueuedCall, answer: dict[str, Any] | Failure) -> None:
         if not isinstance(answer, Failure):
@@ -93,7 +129,10 @@ class Submissions:
             job_id, error = None, answer.message
         else:
             return
-        job_name = one_line(str(call.parameters.get("jobName", "")))
+        self._notify(call.parameters, job_id, error)
+
+    def _notify(self, request: Mapping[str, Any], job_id: str | None, error: str | None) -> None:
+        job_name = one_line(str(request.get("jobName", "")))
         job_id = None if job_id is None else one_line(job_id)
         self._observers.notify(SubmissionUnclaimed(job_name=job_name, job_id=job_id, error=error))
 

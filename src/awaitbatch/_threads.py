@@ -199,6 +199,8 @@ class AwaitableClient(_Face):
     check_job_success = _awaited(BatchClient.check_job_success)
     cancel_job = _awaited(BatchClient.cancel_job)
     terminate_job = _awaited(BatchClient.terminate_job)
+    cancel_jobs = _awaited(BatchClient.cancel_jobs)
+    terminate_jobs = _awaited(BatchClient.terminate_jobs)
     get_job_awslogs_info = _awaited(BatchClient.get_job_awslogs_info)
     get_job_all_awslogs_info = _awaited(BatchClient.get_job_all_awslogs_info)
 
@@ -238,6 +240,8 @@ class BlockingClient(_Face):
     check_job_success = _blocking(BatchClient.check_job_success)
     cancel_job = _blocking(BatchClient.cancel_job)
     terminate_job = _blocking(BatchClient.terminate_job)
+    cancel_jobs = _blocking(BatchClient.cancel_jobs)
+    terminate_jobs = _blocking(BatchClient.terminate_jobs)
     get_job_awslogs_info = _blocking(BatchClient.get_job_awslogs_info)
     get_job_all_awslogs_info = _blocking(BatchClient.get_job_all_awslogs_info)
 

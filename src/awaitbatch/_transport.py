@@ -75,6 +75,10 @@ class BatchTransport(Protocol):
         """Any other operation, by AWS's name for it, with boto3's parameters and answer.
 
         It is a single attempt: whoever calls knows whether it can be repeated, and has to see each throttled call.
+
+        Raises:
+            ValueError: It knows no such operation. In place of CancelJobs and TerminateJobs, CancelJob and TerminateJob
+                are called then.
         """
 
 

@@ -38,6 +38,18 @@ class Coalescer(Protocol):
         """Take back watches of one owner."""
 
 
+def list_of_ids(job_ids: Iterable[object]) -> list[object]:
+    """What somebody gave as many ids, in a list of its own, since his may change meanwhile.
+
+    Raises:
+        TypeError: It is a single id, not a list of them.
+    """
+    if isinstance(job_ids, str):
+        message = f"job ids must be a list, not a str: {shown(job_ids)}"
+        raise TypeError(message)
+    return list(job_ids)
+
+
 async def parse_job_ids(job_ids: Iterable[object]) -> list[str]:
     """Reduce many ids or ARNs to ids, in their order, without those that are there twice.
 
@@ -45,12 +57,8 @@ async def parse_job_ids(job_ids: Iterable[object]) -> list[str]:
         TypeError: It is a single id, not a list of them.
         InvalidJobIdError: One of them cannot be a job's id.
     """
-    if isinstance(job_ids, str):
-        message = f"job ids must be a list, not a str: {shown(job_ids)}"
-        raise TypeError(message)
     parsed: dict[str, None] = {}
-    # A list of its own, since the caller's may change between two slices.
-    await for_each(list(job_ids), lambda job_id: parsed.setdefault(parse_job_id(job_id)))
+    await for_each(list_of_ids(job_ids), lambda job_id: parsed.setdefault(parse_job_id(job_id)))
     return list(parsed)
 
 

@@ -12,6 +12,8 @@
     ├── JobsFailedError (also an ExceptionGroup) several jobs of a wait failed
     ├── JobNotCompleteError                      the job has not ended yet
     ├── UnknownJobStatusError                    a status that this version does not know
+    ├── TerminationError                         one of many jobs was not terminated or cancelled
+    ├── BulkError (also an ExceptionGroup)       several of them were not
     ├── SubmitUncertainError                     nobody can tell whether the job was submitted
     └── ClientClosedError                        the client is not open (any more)
 
@@ -203,19 +205,23 @@ _MOST_REASONS: Final = 6
 """Of the reasons for which many jobs failed, only so many are told apart; the rarest are counted together."""
 
 
-class JobsFailedError(AwaitBatchError, ExceptionGroup[Exception]):
+class _ManyJobsError(AwaitBatchError, ExceptionGroup[Exception]):
+    """The errors of many jobs, with a text that counts them."""
+
+    def __str__(self) -> str:
+        return self.message
+
+    def derive(self, exceptions: Sequence[Exception], /) -> Self:  # type: ignore[override]
+        """Another one with some of the errors, for ``except*``, `split` and `subgroup`."""
+        return type(self)(self.message, exceptions)
+
+
+class JobsFailedError(_ManyJobsError):
     """Several jobs failed, or could not be followed to their end; the text counts why.
 
     Attributes:
         exceptions: A `JobFailedError` for each that failed, then the errors of those that could not be followed.
     """
-
-    def __str__(self) -> str:
-        return self.message
-
-    def derive(self, exceptions: Sequence[Exception], /) -> JobsFailedError:  # type: ignore[override]
-        """Another one with some of the errors, for ``except*``, `split` and `subgroup`."""
-        return JobsFailedError(self.message, exceptions)
 
     @classmethod
     def of(cls, errors: Sequence[Exception], jobs: int) -> Self:
@@ -247,7 +253,7 @@ def _in_short(error: Exception) -> str:
             return "not found"
         case MaxRetriesExceededError():
             return "checked max_retries times"
-        case DescribeError(code=code) if code:
+        case DescribeError(code=code) | TerminationError(code=code) if code:
             return code
     return type(error).__name__
 
@@ -284,6 +290,50 @@ class UnknownJobStatusError(_JobError):
             "a newer awaitbatch may know it"
         )
         return cls(message, job=job)
+
+
+class TerminationError(AwaitBatchError):
+    """One of many jobs was not terminated or cancelled, or nobody can tell.
+
+    ``__cause__`` is botocore's error.
+
+    Attributes:
+        job_id: The job.
+        operation: ``"TerminateJob"`` or ``"CancelJob"``, also if many jobs were in one call.
+        code: The error code of AWS, such as ``"AccessDenied"``, or the name of the cause's class.
+    """
+
+    def __init__(self, message: str = "", *, job_id: str = "", operation: str = "", code: str = "") -> None:
+        super().__init__(message)
+        self.job_id = job_id
+        self.operation = operation
+        self.code = code
+
+    @classmethod
+    def of(cls, operation: str, job_id: str, failure: Failure, *, may_be_done: bool) -> Self:
+        """The error of a job whose last call failed like this, and that may be ended nevertheless."""
+        what, done = _call_in_words(operation, {"jobId": job_id})
+        fate, advice = f"was not {done}", failure.advice
+        if may_be_done:
+            fate, advice = f"may or may not have been {done}", "describe the job to find out"
+        message = f"{what} {fate}: {failure.message.rstrip('. ')}; {advice}"
+        error = cls(message, job_id=job_id, operation=operation, code=failure.code)
+        error.__cause__ = failure.error
+        return error
+
+
+class BulkError(_ManyJobsError):
+    """Several of many jobs were not terminated or cancelled, or nobody can tell; the text counts why.
+
+    Attributes:
+        exceptions: A `TerminationError` for each, or an `InvalidJobIdError` or `ClientClosedError`.
+    """
+
+    @classmethod
+    def of(cls, errors: Sequence[Exception], jobs: int) -> Self:
+        """The error of an attempt to end so many jobs."""
+        counted = _counted(Counter(map(_in_short, errors)))
+        return cls(f"{len(errors):,} of {_so_many(jobs)} could not be ended: {counted}", errors)
 
 
 class SubmitUncertainError(AwaitBatchError):
@@ -335,5 +385,10 @@ def _call_in_words(operation: str, request: Mapping[str, Any]) -> tuple[str, str
     """What a call is about, and what it does to it."""
     done = {"SubmitJob": "submitted", "CancelJob": "cancelled", "TerminateJob": "terminated"}
     job_id = request.get("jobId")
+    if "jobs" in request:
+        operation = operation.removesuffix("s")
+        return f"each of {len(request['jobs'])} AWS Batch jobs", done.get(
+            operation, f"changed by {operation}"
+        )
     job = f"named {one_line(repr(str(request.get('jobName', ''))))}" if job_id is None else f"({job_id})"
     return f"AWS Batch job {job}", done.get(operation, f"changed by {operation}")

@@ -318,7 +318,7 @@ async def test_jobs_that_nobody_claims_are_all_named(moments: Moments) -> None:
     assert len(lines) == 40 + 40 + 1
     for number in range(2000):
         assert sum(f"job-{number:04}" in line for line in lines) == 1
-    assert lines[40].startswith("and 50 AWS Batch jobs were submitted, whose submitter was cancelled before")
+    assert lines[40].startswith("and 50 AWS Batch jobs were submitted, whose submitter left before")
     for number in range(21):
         event = TerminationUnclaimed(operation="TerminateJob", job_id=f"left-{number}", error="denied")
         observer(event)
@@ -328,7 +328,7 @@ async def test_jobs_that_nobody_claims_are_all_named(moments: Moments) -> None:
     )
     names = ", ".join(f"name-{number}" for number in range(20, 30))
     assert lines[-1] == (
-        "and 10 AWS Batch jobs may or may not have been submitted, whose submitter was cancelled; "
+        "and 10 AWS Batch jobs may or may not have been submitted, whose submitter left; "
         f"look for them by name: {names}"
     )
 

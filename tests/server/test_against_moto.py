@@ -154,3 +154,19 @@ async def test_an_array(moto: MotoServer, client: BatchClient, caplog: pytest.Lo
     ]
     assert await client.get_job_awslogs_info(array) is None
     assert ["it is an array job" in line for line in warnings(caplog)] == [True]
+
+
+async def test_many_jobs(moto: MotoServer, client: BatchClient, caplog: pytest.LogCaptureFixture) -> None:
+    """Many are submitted, and ended by single calls, since moto has no others; nobody is warned of that."""
+    request = {
+        "jobName": "job",
+        "jobQueue": moto.job_queue,
+        "jobDefinition": moto.job_definition,
+        "parameters": ENDLESS.to_parameters(),
+    }
+    job_ids = [item.result() async for item in client.submit_jobs([request] * 8)]
+    for end in (client.cancel_jobs, client.terminate_jobs):
+        assert (await end(job_ids, "enough")).accepted == tuple(job_ids)
+    results = await client.wait_for_jobs(job_ids)
+    assert len(results.failed) == 8
+    assert warnings(caplog) == []

@@ -47,6 +47,9 @@ def all_methods(client: BatchClient) -> dict[str, Callable[[], Awaitable[Any]]]:
         "submit_job": lambda: client.submit_job(jobName="n"),
         "cancel_job": lambda: client.cancel_job("j", "r"),
         "terminate_job": lambda: client.terminate_job("j", "r"),
+        "submit_jobs": lambda: anext(client.submit_jobs([{"jobName": "n"}])),
+        "cancel_jobs": lambda: client.cancel_jobs(["j"], "r"),
+        "terminate_jobs": lambda: client.terminate_jobs(["j"], "r"),
         "get_job_awslogs_info": lambda: client.get_job_awslogs_info("j"),
         "get_job_all_awslogs_info": lambda: client.get_job_all_awslogs_info("j"),
     }

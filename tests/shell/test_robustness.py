@@ -308,6 +308,11 @@ METHODS: dict[str, Callable[[BatchClient, str], Awaitable[object]]] = {
     "submit_job": lambda client, _: client.submit_job(jobName="n", jobQueue="q", jobDefinition="d"),
     "cancel_job": lambda client, job_id: client.cancel_job(job_id, "no"),
     "terminate_job": lambda client, job_id: client.terminate_job(job_id, "no"),
+    "submit_jobs": lambda client, _: anext(
+        client.submit_jobs([{"jobName": "n", "jobQueue": "q", "jobDefinition": "d"}])
+    ),
+    "cancel_jobs": lambda client, job_id: client.cancel_jobs([job_id, "ghost"], "no"),
+    "terminate_jobs": lambda client, job_id: client.terminate_jobs([job_id, "ghost"], "no"),
     "delay": lambda client, _: client.delay(1),
 }
 

@@ -176,8 +176,22 @@ async def test_cancel_and_terminate() -> None:
         await client.terminate_job(running["jobArn"], "enough")
         job = await client.describe(job_id)
         assert (job["status"], job["statusReason"]) == ("FAILED", "enough")
-        with pytest.raises(ClientError, match="ClientException"):
-            await client.terminate_job(job_id, "x" * 1025)
+
+
+@pytest.mark.parametrize("method", ["cancel_job", "terminate_job", "cancel_jobs", "terminate_jobs"])
+async def test_a_reason_that_aws_would_refuse(method: str) -> None:
+    """An empty one and one of 1,025 characters are refused before anything is sent, and so is what is no text."""
+    server = make_server()
+    async with make_client(server) as client:
+        jobs = ["j"] if method.endswith("s") else "j"
+        with pytest.raises(ValueError, match=r"reason must have 1 to 1,024 characters, not 1,025"):
+            await getattr(client, method)(jobs, "x" * 1025)
+        with pytest.raises(ValueError, match=r"not 0$"):
+            await getattr(client, method)(jobs, "")
+        with pytest.raises(TypeError, match=r"a str, not None$"):
+            await getattr(client, method)(jobs, None)
+        assert not server.statistics.calls
+        await getattr(client, method)(jobs, "x" * 1024)
 
 
 @pytest.mark.parametrize(

@@ -430,7 +430,7 @@ class TestTerminating:
         async with client:
             changes = client.watch(job_ids, terminate_on_exit="enough")
             await anext(changes)
-            server.inject(Fault.HANG, operations=["TerminateJob"])
+            server.inject(Fault.HANG, operations=["TerminateJobs"])
             begin = loop.time()
         assert loop.time() - begin <= 4
         assert (
@@ -447,7 +447,7 @@ class TestTerminating:
         with pytest.raises(ZeroDivisionError) as caught:  # noqa: PT012
             async with client.watch(job_ids, terminate_on_exit="enough") as changes:
                 await anext(changes)
-                server.inject(Fault.HANG, operations=["TerminateJob"])
+                server.inject(Fault.HANG, operations=["TerminateJobs"])
                 begin = loop.time()
                 raise ZeroDivisionError
         assert loop.time() - begin <= 11
@@ -458,7 +458,7 @@ class TestTerminating:
     async def test_what_is_refused_is_named(self, server: BatchServer, client: BatchClient) -> None:
         """Jobs that AWS refuses to terminate are in the results, with the error."""
         job_ids = [server.add_job(life_cycle=LONG) for _ in range(2)]
-        server.inject(Fault.ACCESS_DENIED, operations=["TerminateJob"], calls=1)
+        server.inject(Fault.DENIED_JOBS, job_ids=job_ids[:1])
         results = await client.wait_for_jobs(job_ids, timeout=2, terminate_on_exit="enough")
         assert list(results.not_terminated) == job_ids[:1]
         assert "AccessDenied" in str(results.not_terminated[job_ids[0]])

@@ -178,7 +178,7 @@ class SignatureOutdated(Event, frozen=True, kw_only=True, gc=False):
 
 
 class SubmissionUnclaimed(Event, frozen=True, kw_only=True, gc=False):
-    """A job was submitted, or may have been, whose submitter was cancelled before the answer came.
+    """A job was submitted, or may have been, whose submitter was cancelled, or left his loop, before he was told.
 
     Attributes:
         job_name: The job's name.
@@ -195,7 +195,7 @@ class TerminationUnclaimed(Event, frozen=True, kw_only=True, gc=False):
     """A job may go on that was to be terminated or cancelled, and whoever asked for it was cancelled before he heard.
 
     Attributes:
-        operation: ``"TerminateJob"`` or ``"CancelJob"``.
+        operation: ``"TerminateJob"`` or ``"CancelJob"``, also if many jobs were to be ended at once.
         job_id: The job.
         error: Why the call failed.
     """

@@ -84,12 +84,12 @@ class LogObserver:
             LinePace(clock, partial(self._name, *texts))
             for texts in (
                 (
-                    "and %s, whose submitter was cancelled before the answer came: %s",
+                    "and %s, whose submitter left before he was told: %s",
                     "AWS Batch job was submitted",
                     "AWS Batch jobs were submitted",
                 ),
                 (
-                    "and %s, whose submitter was cancelled; look for them by name: %s",
+                    "and %s, whose submitter left; look for them by name: %s",
                     "AWS Batch job may or may not have been submitted",
                     "AWS Batch jobs may or may not have been submitted",
                 ),
@@ -238,11 +238,11 @@ class LogObserver:
         if not pace.admits(event.job_id or event.job_name):
             return
         if event.job_id is not None:
-            text = "AWS Batch job (%s) named %s was submitted, but its submitter was cancelled before the answer came"
+            text = "AWS Batch job (%s) named %s was submitted, but its submitter left before he was told"
             self._write(logging.WARNING, extra, text, event.job_id, event.job_name)
         else:
             text = (
-                "AWS Batch job named %s may or may not have been submitted, and its submitter was cancelled: %s; "
+                "AWS Batch job named %s may or may not have been submitted, and its submitter left: %s; "
                 "look for it by its name"
             )
             self._write(logging.WARNING, extra, text, event.job_name, event.error)
