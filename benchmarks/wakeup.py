@@ -153,7 +153,8 @@ async def _wake_all(items: dict[str, bytes]) -> Cost:
         waking = time.process_time() - begin
         gc.unfreeze()
         assert all(
-            wait.result() == {"bytes": len(item)} for wait, item in zip(waits, items.values(), strict=True)
+            dict(wait.result()) == {"bytes": len(item)}
+            for wait, item in zip(waits, items.values(), strict=True)
         )
     begin = time.process_time()
     for item in items.values():

@@ -3,16 +3,22 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from awaitbatch import errors as errors
+    from awaitbatch import instrumentation as instrumentation
+    from awaitbatch import testing as testing
+    from awaitbatch import threads as threads
     from awaitbatch._arrays import JobProgress
     from awaitbatch._bulk import BulkResult
-    from awaitbatch._client import BatchClient
+    from awaitbatch._client import BatchClient, WaitLimits
     from awaitbatch._coalescer import Statistics
+    from awaitbatch._config import ClientArguments
     from awaitbatch._core.backoff import Backoff, ExponentialBackoff, FixedInterval, Window
     from awaitbatch._failure_causes import FailureCause
-    from awaitbatch._job_results import JobChange, JobOutcome, JobResults, JobStuck, JobTrouble
-    from awaitbatch._jobs import JobStatus
+    from awaitbatch._job_results import JobChange, JobOutcome, JobResults, JobStuck, JobTrouble, WatchItem
+    from awaitbatch._jobs import JobDescriptions, JobStatus, MatchStatus
+    from awaitbatch._log_fetchers import BatchLogFetcher
     from awaitbatch._protocol import BatchProtocol
-    from awaitbatch._stream_handles import JobChanges, JobOutcomes, JobSubmissions
+    from awaitbatch._stream_handles import JobChanges, JobOutcomes, JobSubmissions, ReturnWhen
     from awaitbatch._submission_stream import Submission
     from awaitbatch._transport import BatchTransport
     from awaitbatch.errors import (
@@ -36,10 +42,12 @@ __all__ = [
     "AwaitBatchError",
     "Backoff",
     "BatchClient",
+    "BatchLogFetcher",
     "BatchProtocol",
     "BatchTransport",
     "BulkError",
     "BulkResult",
+    "ClientArguments",
     "ClientClosedError",
     "DescribeError",
     "ExponentialBackoff",
@@ -48,6 +56,7 @@ __all__ = [
     "InvalidJobIdError",
     "JobChange",
     "JobChanges",
+    "JobDescriptions",
     "JobFailedError",
     "JobNotCompleteError",
     "JobNotFoundError",
@@ -60,13 +69,17 @@ __all__ = [
     "JobSubmissions",
     "JobTrouble",
     "JobsFailedError",
+    "MatchStatus",
     "MaxRetriesExceededError",
+    "ReturnWhen",
     "Statistics",
     "StatusUnreachableError",
     "Submission",
     "SubmitUncertainError",
     "TerminationError",
     "UnknownJobStatusError",
+    "WaitLimits",
+    "WatchItem",
     "Window",
     "__version__",
 ]
@@ -77,14 +90,17 @@ __version__ = "0.1.0"
 _MODULES = {
     "Backoff": "_core.backoff",
     "BatchClient": "_client",
+    "BatchLogFetcher": "_log_fetchers",
     "BatchProtocol": "_protocol",
     "BatchTransport": "_transport",
     "BulkResult": "_bulk",
+    "ClientArguments": "_config",
     "ExponentialBackoff": "_core.backoff",
     "FailureCause": "_failure_causes",
     "FixedInterval": "_core.backoff",
     "JobChange": "_job_results",
     "JobChanges": "_stream_handles",
+    "JobDescriptions": "_jobs",
     "JobOutcome": "_job_results",
     "JobOutcomes": "_stream_handles",
     "JobProgress": "_arrays",
@@ -93,8 +109,12 @@ _MODULES = {
     "JobStuck": "_job_results",
     "JobSubmissions": "_stream_handles",
     "JobTrouble": "_job_results",
+    "MatchStatus": "_jobs",
+    "ReturnWhen": "_stream_handles",
     "Statistics": "_coalescer",
     "Submission": "_submission_stream",
+    "WaitLimits": "_client",
+    "WatchItem": "_job_results",
     "Window": "_core.backoff",
 }
 

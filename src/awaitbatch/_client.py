@@ -45,13 +45,18 @@ from awaitbatch._waits import describe_all, list_of_ids, parse_job_ids, wait_for
 from awaitbatch.errors import JobNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable, Mapping, Sequence
     from types import TracebackType
     from typing import Unpack
 
     from aiobotocore.config import AioConfig
     from aiobotocore.session import AioSession
     from types_aiobotocore_batch import BatchClient as AiobotocoreBatchClient
+    from types_aiobotocore_batch.type_defs import (
+        JobDetailTypeDef,
+        SubmitJobRequestTypeDef,
+        SubmitJobResponseTypeDef,
+    )
 
     from awaitbatch._bulk import BulkResult
     from awaitbatch._changes import OnChange
@@ -60,6 +65,7 @@ if TYPE_CHECKING:
     from awaitbatch._core.watch import Rules
     from awaitbatch._factory_transport import Factory
     from awaitbatch._job_results import JobResults
+    from awaitbatch._jobs import JobDescriptions, MatchStatus
     from awaitbatch._log_fetchers import GetBatchLogFetcher
     from awaitbatch._results import WaitResult
     from awaitbatch._stream_handles import ReturnWhen
@@ -153,10 +159,10 @@ class BatchClient:
     DEFAULT_DELAY_MAX: ClassVar[float] = 10
     """The latest such moment, in seconds from the beginning of the poll."""
 
-    FAILURE_STATE: ClassVar[str] = JobStatus.FAILED
-    SUCCESS_STATE: ClassVar[str] = JobStatus.SUCCEEDED
-    RUNNING_STATE: ClassVar[str] = JobStatus.RUNNING
-    INTERMEDIATE_STATES: ClassVar[tuple[str, ...]] = (
+    FAILURE_STATE: ClassVar[JobStatus] = JobStatus.FAILED
+    SUCCESS_STATE: ClassVar[JobStatus] = JobStatus.SUCCEEDED
+    RUNNING_STATE: ClassVar[JobStatus] = JobStatus.RUNNING
+    INTERMEDIATE_STATES: ClassVar[tuple[JobStatus, ...]] = (
         JobStatus.SUBMITTED,
         JobStatus.PENDING,
         JobStatus.RUNNABLE,
@@ -345,7 +351,7 @@ class BatchClient:
 
     # Describing.
 
-    async def describe(self, job_id: str, *, status_retries: float | None = None) -> dict[str, Any]:
+    async def describe(self, job_id: str, *, status_retries: float | None = None) -> JobDetailTypeDef:
         """The job's description, as botocore returns it.
 
         A job that was just submitted can be absent for a moment. So a job that AWS Batch does not know is asked for
@@ -367,7 +373,7 @@ class BatchClient:
 
     async def get_job_description(
         self, job_id: str, *, status_retries: float | None = None
-    ) -> dict[str, Any]:
+    ) -> JobDetailTypeDef:
         """The job's description, as by `describe`, but with Airflow's patience.
 
         A job that AWS Batch does not know is asked for ``status_retries`` times, with the pauses of the client's
@@ -383,7 +389,7 @@ class BatchClient:
         """
         return await self._describe(job_id, status_retries, None)
 
-    async def describe_jobs(self, jobs: Iterable[str]) -> dict[str, Any]:
+    async def describe_jobs(self, jobs: Iterable[str]) -> JobDescriptions:
         """Describe any number of jobs, with as few calls as possible.
 
         Args:
@@ -410,7 +416,7 @@ class BatchClient:
     async def poll_job_status(
         self,
         job_id: str,
-        match_status: Collection[str],
+        match_status: MatchStatus,
         *,
         on_change: OnChange | None = None,
         **limits: Unpack[WaitLimits],
@@ -419,8 +425,9 @@ class BatchClient:
 
         Args:
             job_id: A job's id or ARN.
-            match_status: The states, such as ``["RUNNING", "FAILED"]``, or a single one. The parent of an array job
-                counts as RUNNING, too, once a child runs or has run.
+            match_status: The states, such as ``["RUNNING", "FAILED"]``, or a single one. Type checkers know a literal
+                or a `JobStatus`; ``JobStatus(text)`` makes one of any other str. The parent of an array job counts as
+                RUNNING, too, once a child runs or has run.
             on_change: Called with a `JobChanged` for each change of the job that this wait sees: its first state, each
                 further state or reason, and for an array job each change of its counts (``event.progress``). They come
                 in order, and before the wait ends. States that the job passed between two checks are not among them.
@@ -454,7 +461,7 @@ class BatchClient:
         *,
         on_change: OnChange | None = None,
         **limits: Unpack[WaitLimits],
-    ) -> dict[str, Any]:
+    ) -> JobDetailTypeDef:
         """Wait until the job runs or has already ended.
 
         The parent of an array job, which AWS Batch shows as PENDING for as long as its children run, counts as running
@@ -483,7 +490,7 @@ class BatchClient:
         *,
         on_change: OnChange | None = None,
         **limits: Unpack[WaitLimits],
-    ) -> dict[str, Any]:
+    ) -> JobDetailTypeDef:
         """Wait until the job has ended, as SUCCEEDED or FAILED.
 
         Arguments and errors are those of `poll_for_job_running`.
@@ -501,7 +508,7 @@ class BatchClient:
         *,
         on_change: OnChange | None = None,
         **limits: Unpack[WaitLimits],
-    ) -> dict[str, Any]:
+    ) -> JobDetailTypeDef:
         """Wait until the job runs, then until it has ended.
 
         A failed job raises no error: read ``["status"]``, and if it is FAILED, `JobFailedError.from_job` says why.
@@ -527,18 +534,19 @@ class BatchClient:
         """
         # One for both, so that the second does not begin anew.
         on_change = self._changes(on_change)
+        job: JobDetailTypeDef | None
         job = await self.poll_for_job_running(job_id, delay, on_change=on_change, **limits)
         job_id, status = job["jobId"], job["status"]
         if status not in self._terminal_states:
             # The wait may last for days, and a description takes more memory than all else of it.
-            job = {}
+            job = None
         fetching = (
             nullcontext()
             if get_batch_log_fetcher is None
             else self._supervisor.log_fetchers.running(get_batch_log_fetcher, job_id)
         )
         async with fetching:
-            if job:
+            if job is not None:
                 return job
             pause, awaited = self._pause(delay), self._terminal_states
             # PENDING if it is the parent of an array job.
@@ -730,7 +738,7 @@ class BatchClient:
 
     # Submitting and ending jobs.
 
-    async def submit_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
+    async def submit_job(self, **kwargs: Unpack[SubmitJobRequestTypeDef]) -> SubmitJobResponseTypeDef:
         """Submit a job, at most once.
 
         SubmitJob has no idempotency token. So it is sent again only if AWS has certainly not accepted the job: after
@@ -904,13 +912,15 @@ class BatchClient:
         await anyio.sleep(pause.latest)
 
     @staticmethod
-    def parse_job_description(job_id: str, response: dict[str, Any]) -> dict[str, Any]:
+    def parse_job_description(job_id: str, response: Mapping[str, Any]) -> JobDetailTypeDef:
         """Pick a job out of an answer to DescribeJobs.
 
         Raises:
             JobNotFoundError: The answer has not exactly one job of that id.
         """
-        found: list[dict[str, Any]] = [job for job in response.get("jobs", []) if job.get("jobId") == job_id]
+        found: list[JobDetailTypeDef] = [
+            job for job in response.get("jobs", []) if job.get("jobId") == job_id
+        ]
         if len(found) != 1:
             raise JobNotFoundError.in_response(job_id, len(found))
         return found[0]
@@ -1010,7 +1020,7 @@ class BatchClient:
 
     async def _describe(
         self, job_id: str, status_retries: float | None, absent_windows: Sequence[Window] | None
-    ) -> dict[str, Any]:
+    ) -> JobDetailTypeDef:
         limits = WaitLimits(status_retries=status_retries)
         window = self._config.window_of_describes()
         return (await self._wait(job_id, window, None, limits, absent_windows=absent_windows)).description()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, cast
 
 from awaitbatch._core.text import error_line, one_line, quantity
 from awaitbatch._jobs import JobStatus
@@ -13,6 +13,8 @@ from awaitbatch.errors import JobFailedError, JobNotCompleteError, JobsFailedErr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from types_aiobotocore_batch.type_defs import JobDetailTypeDef
 
 _MOST_NAMED: Final = 10
 """Of many jobs only so many are named in a line."""
@@ -24,10 +26,10 @@ class _Described:
     __slots__ = ("_job", "job_id")
 
     job_id: str
-    _job: dict[str, Any] | bytes | None
+    _job: Mapping[str, Any] | bytes | None
 
     @property
-    def job(self) -> dict[str, Any] | None:
+    def job(self) -> JobDetailTypeDef | None:
         """The job's description, as botocore returns it; decoded anew at each access.
 
         Raises:
@@ -35,7 +37,7 @@ class _Described:
         """
         if isinstance(self._job, bytes):
             return read_description(self.job_id, self._job)
-        return self._job
+        return cast("JobDetailTypeDef | None", self._job)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -70,7 +72,7 @@ class JobOutcome(_Described):
         self,
         job_id: str,
         status: str | None = None,
-        job: dict[str, Any] | bytes | None = None,
+        job: Mapping[str, Any] | bytes | None = None,
         error: Exception | None = None,
     ) -> None:
         self.job_id = job_id
@@ -84,7 +86,7 @@ class JobOutcome(_Described):
     def _state(self) -> str:
         return error_line(self.error) if self.error is not None else self.status or "not seen yet"
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> JobDetailTypeDef:
         """The description of a job that succeeded.
 
         Raises:
@@ -129,7 +131,7 @@ class JobChange(_Described):
         *,
         attempt: int = 1,
         seen_at: int = 0,
-        job: dict[str, Any] | bytes | None = None,
+        job: Mapping[str, Any] | bytes | None = None,
     ) -> None:
         self.job_id = job_id
         self.previous = previous
@@ -137,6 +139,20 @@ class JobChange(_Described):
         self.attempt = attempt
         self.seen_at = seen_at
         self._job = job
+
+    @property
+    def job(self) -> JobDetailTypeDef:
+        """The job's description, as botocore returns it; decoded anew at each access.
+
+        Raises:
+            DescribeError: It cannot be read.
+            ValueError: The change was made by somebody else, without one.
+        """
+        job = super().job
+        if job is None:
+            message = f"AWS Batch job ({self.job_id}): this JobChange has no description"
+            raise ValueError(message)
+        return job
 
     def __repr__(self) -> str:
         return f"<JobChange {self.job_id}: {self.previous} → {self.status}, attempt {self.attempt}>"

@@ -6,12 +6,15 @@ import re
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict
 
 import msgspec
 
 from awaitbatch._core.text import one_line, shown
 from awaitbatch.errors import InvalidJobIdError
+
+if TYPE_CHECKING:
+    from types_aiobotocore_batch.type_defs import JobDetailTypeDef
 
 
 class JobStatus(StrEnum):
@@ -28,6 +31,12 @@ class JobStatus(StrEnum):
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
 
+
+KnownStatus = Literal["SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED"]
+"""The values of `JobStatus`, spelled out: so msgspec reads them fastest, and as one object for all jobs."""
+
+MatchStatus: TypeAlias = JobStatus | KnownStatus | Collection[JobStatus | KnownStatus]
+"""The states to wait for, or a single one. Of a str that comes from elsewhere, ``JobStatus(text)`` makes one."""
 
 TERMINAL: Final = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED})
 """States that are never left."""
@@ -108,10 +117,6 @@ UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are no JSON, or not of the expected form."""
 
 _LAST_ATTEMPT: Final = 1 << 30
-
-
-KnownStatus = Literal["SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED"]
-"""The values of `JobStatus`, spelled out: so msgspec reads them fastest, and as one object for all jobs."""
 
 
 class JobHead(msgspec.Struct, gc=False, rename="camel"):
@@ -209,7 +214,13 @@ def progress_in(item: bytes) -> dict[str, int] | None:
         return None
 
 
-def decode_description(item: bytes) -> dict[str, Any]:
+class JobDescriptions(TypedDict):
+    """What `BatchClient.describe_jobs` returns: boto3's answer, without the ``ResponseMetadata`` of a single call."""
+
+    jobs: list[JobDetailTypeDef]
+
+
+def decode_description(item: bytes) -> JobDetailTypeDef:
     """Decode one job of a DescribeJobs answer into the dict that botocore would return for it.
 
     As botocore does, it drops null members, but not from maps, whose keys are the user's own. Other than botocore, it
@@ -218,7 +229,7 @@ def decode_description(item: bytes) -> dict[str, Any]:
     job = msgspec.json.decode(item)
     if b"null" in item:
         job = _without_null_members(job)
-    description: dict[str, Any] = job
+    description: JobDetailTypeDef = job
     return description
 
 

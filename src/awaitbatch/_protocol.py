@@ -5,14 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterable
+    from collections.abc import AsyncIterator, Iterable
     from typing import Unpack
+
+    from types_aiobotocore_batch.type_defs import (
+        JobDetailTypeDef,
+        SubmitJobRequestTypeDef,
+        SubmitJobResponseTypeDef,
+    )
 
     from awaitbatch._arrays import JobProgress
     from awaitbatch._bulk import BulkResult
     from awaitbatch._changes import OnChange
     from awaitbatch._client import WaitLimits
     from awaitbatch._job_results import JobOutcome, JobResults
+    from awaitbatch._jobs import JobDescriptions, MatchStatus
     from awaitbatch._log_fetchers import GetBatchLogFetcher
     from awaitbatch._stream_handles import JobChanges, ReturnWhen
     from awaitbatch._streams import JobIds
@@ -23,21 +30,21 @@ if TYPE_CHECKING:
 class BatchProtocol(Protocol):
     """The methods of `BatchClient`, whose documentation says what they do."""
 
-    async def describe(self, job_id: str, *, status_retries: float | None = None) -> dict[str, Any]:
+    async def describe(self, job_id: str, *, status_retries: float | None = None) -> JobDetailTypeDef:
         """The job's description; an error soon if there is no such job."""
 
     async def get_job_description(
         self, job_id: str, *, status_retries: float | None = None
-    ) -> dict[str, Any]:
+    ) -> JobDetailTypeDef:
         """The job's description, with Airflow's patience if there is no such job."""
 
-    async def describe_jobs(self, jobs: Iterable[str]) -> dict[str, Any]:
+    async def describe_jobs(self, jobs: Iterable[str]) -> JobDescriptions:
         """The descriptions of any number of jobs, as ``{"jobs": [...]}``."""
 
     async def poll_job_status(
         self,
         job_id: str,
-        match_status: Collection[str],
+        match_status: MatchStatus,
         *,
         on_change: OnChange | None = None,
         **limits: Unpack[WaitLimits],
@@ -51,7 +58,7 @@ class BatchProtocol(Protocol):
         *,
         on_change: OnChange | None = None,
         **limits: Unpack[WaitLimits],
-    ) -> dict[str, Any]:
+    ) -> JobDetailTypeDef:
         """The job's description once it, or a child of it, runs or has ended."""
 
     async def poll_for_job_complete(
@@ -61,7 +68,7 @@ class BatchProtocol(Protocol):
         *,
         on_change: OnChange | None = None,
         **limits: Unpack[WaitLimits],
-    ) -> dict[str, Any]:
+    ) -> JobDetailTypeDef:
         """The job's description once it has ended."""
 
     async def wait_for_job(
@@ -72,7 +79,7 @@ class BatchProtocol(Protocol):
         *,
         on_change: OnChange | None = None,
         **limits: Unpack[WaitLimits],
-    ) -> dict[str, Any]:
+    ) -> JobDetailTypeDef:
         """The job's final description, once it has run and ended."""
 
     def as_completed(self, job_ids: JobIds, **limits: Unpack[WaitLimits]) -> AsyncIterator[JobOutcome]:
@@ -110,7 +117,7 @@ class BatchProtocol(Protocol):
     async def check_job_success(self, job_id: str, *, status_retries: float | None = None) -> bool:
         """True if the job succeeded."""
 
-    async def submit_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
+    async def submit_job(self, **kwargs: Unpack[SubmitJobRequestTypeDef]) -> SubmitJobResponseTypeDef:
         """Submit a job."""
 
     def submit_jobs(self, requests: Requests) -> AsyncIterator[Submission]:

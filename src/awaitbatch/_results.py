@@ -21,6 +21,8 @@ from awaitbatch.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from types_aiobotocore_batch.type_defs import JobDetailTypeDef
+
     from awaitbatch._core.outcomes import Failure, Outcome
     from awaitbatch._core.watch import Watch
 
@@ -43,7 +45,7 @@ class WaitResult(NamedTuple):
         """Whether the wait ended without knowing if there is such a job."""
         return self.outcome.reason not in {Reason.MATCHED, Reason.ABSENT}
 
-    def description(self) -> dict[str, Any]:
+    def description(self) -> JobDetailTypeDef:
         """The job's description.
 
         Raises:
@@ -154,7 +156,7 @@ class WaitResult(NamedTuple):
         return f" after {quantity(watch.checks, 'check', 'checks')}" if watch.checks else ""
 
 
-def read_description(job_id: str, item: bytes, after_checks: str = "") -> dict[str, Any]:
+def read_description(job_id: str, item: bytes, after_checks: str = "") -> JobDetailTypeDef:
     """A job's description, decoded.
 
     Raises:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from awaitbatch._streams import ChangeStream, OutcomeStream
 
 ReturnWhen = Literal["ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_FAILED"]
+"""When a wait for many jobs is over."""
 
 _MOST_IN_A_ROW: Final = 250
 """Items to give in one turn of the event loop; then others have their turns, and the consumer may be cancelled."""

@@ -481,7 +481,7 @@ class ChangeStream(Stream[WatchItem]):
             self._stuck.close()
 
     def _add_children(self, change: JobChange, families: dict[str, Children]) -> None:
-        family = Children.of(change.job or {})
+        family = Children.of(change.job)
         if family is not None and family.is_there:
             families[change.job_id] = family
             self._take_in(family)

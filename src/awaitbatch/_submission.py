@@ -15,6 +15,8 @@ from awaitbatch.instrumentation._events import SubmissionUnclaimed
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
+    from types_aiobotocore_batch.type_defs import SubmitJobResponseTypeDef
+
     from awaitbatch._call_queue import CallQueue, QueuedCall
     from awaitbatch.instrumentation._observers import Observers
 
@@ -64,7 +66,7 @@ class Submissions:
 
     async def submit(
         self, request: Mapping[str, Any], *, tries: float, pause: Callable[[int], float]
-    ) -> dict[str, Any]:
+    ) -> SubmitJobResponseTypeDef:
         """Submit a job; again only if AWS has certainly not taken it.
 
         Args:
@@ -85,7 +87,7 @@ class Submissions:
 
     async def _submit(
         self, request: Mapping[str, Any], tries: float, pause: Callable[[int], float]
-    ) -> dict[str, Any]:
+    ) -> SubmitJobResponseTypeDef:
         for number in itertools.count(1):
             try:
                 return _with_job_id(await self._queue.call("SubmitJob", request))
@@ -137,12 +139,13 @@ class Submissions:
         self._observers.notify(SubmissionUnclaimed(job_name=job_name, job_id=job_id, error=error))
 
 
-def _with_job_id(answer: dict[str, Any]) -> dict[str, Any]:
+def _with_job_id(answer: Any) -> SubmitJobResponseTypeDef:  # noqa: ANN401
     job_id = answer.get("jobId") if isinstance(answer, dict) else None
     if not isinstance(job_id, str) or not job_id:
         message = "the answer to SubmitJob has no jobId"
         raise UnreadableResponseError(message)
-    return answer
+    submitted: SubmitJobResponseTypeDef = answer
+    return submitted
 
 
 def _of(error: Exception) -> Failure:

@@ -14,16 +14,21 @@ from awaitbatch._loop_thread import LoopThread, result_of
 from awaitbatch._supervisor import running_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable
+    from collections.abc import Awaitable, Callable, Coroutine, Hashable
     from concurrent.futures import Future
     from types import TracebackType
     from typing import Unpack
+
+    from types_aiobotocore_batch.type_defs import (
+        JobDetailTypeDef,
+    )
 
     from awaitbatch._changes import OnChange
     from awaitbatch._client import WaitLimits
     from awaitbatch._coalescer import Statistics
     from awaitbatch._config import ClientArguments
     from awaitbatch._factory_transport import Factory
+    from awaitbatch._jobs import MatchStatus
     from awaitbatch._log_fetchers import GetBatchLogFetcher
 
 P = ParamSpec("P")
@@ -197,16 +202,13 @@ class AwaitableClient(_Face):
     child_job_ids = _awaited(BatchClient.child_job_ids)
     job_progress = _awaited(BatchClient.job_progress)
     check_job_success = _awaited(BatchClient.check_job_success)
+    submit_job = _awaited(BatchClient.submit_job)
     cancel_job = _awaited(BatchClient.cancel_job)
     terminate_job = _awaited(BatchClient.terminate_job)
     cancel_jobs = _awaited(BatchClient.cancel_jobs)
     terminate_jobs = _awaited(BatchClient.terminate_jobs)
     get_job_awslogs_info = _awaited(BatchClient.get_job_awslogs_info)
     get_job_all_awslogs_info = _awaited(BatchClient.get_job_all_awslogs_info)
-
-    async def submit_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
-        """See `BatchClient.submit_job`."""
-        return await self.run(lambda client: client.submit_job(**kwargs))
 
     async def run(self, function: Callable[[BatchClient], Awaitable[T]]) -> T:
         """Call a coroutine function of yours on the client's event loop.
@@ -238,6 +240,7 @@ class BlockingClient(_Face):
     child_job_ids = _blocking(BatchClient.child_job_ids)
     job_progress = _blocking(BatchClient.job_progress)
     check_job_success = _blocking(BatchClient.check_job_success)
+    submit_job = _blocking(BatchClient.submit_job)
     cancel_job = _blocking(BatchClient.cancel_job)
     terminate_job = _blocking(BatchClient.terminate_job)
     cancel_jobs = _blocking(BatchClient.cancel_jobs)
@@ -245,14 +248,10 @@ class BlockingClient(_Face):
     get_job_awslogs_info = _blocking(BatchClient.get_job_awslogs_info)
     get_job_all_awslogs_info = _blocking(BatchClient.get_job_all_awslogs_info)
 
-    def submit_job(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
-        """See `BatchClient.submit_job`."""
-        return self.run(lambda client: client.submit_job(**kwargs))
-
     def poll_job_status(
         self,
         job_id: str,
-        match_status: Collection[str],
+        match_status: MatchStatus,
         *,
         on_change: OnChange | None = None,
         timeout: float | None = None,
@@ -273,7 +272,7 @@ class BlockingClient(_Face):
         on_change: OnChange | None = None,
         timeout: float | None = None,
         **limits: Unpack[WaitLimits],
-    ) -> dict[str, Any]:
+    ) -> JobDetailTypeDef:
         """`BatchClient.poll_for_job_running`, with ``timeout`` as for `wait_for_job`."""
         return self._wait(
             job_id,
@@ -289,7 +288,7 @@ class BlockingClient(_Face):
         on_change: OnChange | None = None,
         timeout: float | None = None,
         **limits: Unpack[WaitLimits],
-    ) -> dict[str, Any]:
+    ) -> JobDetailTypeDef:
         """`BatchClient.poll_for_job_complete`, with ``timeout`` as for `wait_for_job`."""
         return self._wait(
             job_id,
@@ -306,7 +305,7 @@ class BlockingClient(_Face):
         on_change: OnChange | None = None,
         timeout: float | None = None,
         **limits: Unpack[WaitLimits],
-    ) -> dict[str, Any]:
+    ) -> JobDetailTypeDef:
         """`BatchClient.wait_for_job`, with a time-out.
 
         Args:

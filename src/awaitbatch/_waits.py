@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from awaitbatch._core.outcomes import MATCHED, Outcome
 from awaitbatch._core.text import shown
@@ -16,6 +16,8 @@ from awaitbatch._slices import for_each
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Unpack
+
+    from types_aiobotocore_batch.type_defs import JobDetailTypeDef
 
     from awaitbatch._changes import Changes
     from awaitbatch._core.backoff import Window
@@ -153,7 +155,7 @@ async def wait_for_all(
 
 async def describe_all(
     coalescer: Coalescer, job_ids: Sequence[str], window: Window, **rules: Unpack[Rules]
-) -> list[dict[str, Any]]:
+) -> list[JobDetailTypeDef]:
     """The descriptions of jobs of different ids, in their order, without those that are absent.
 
     Raises:
@@ -163,7 +165,7 @@ async def describe_all(
     rules["absent_windows"] = ()
     results = await wait_for_all(coalescer, job_ids, window, **rules)
     await for_each(list(results.values()), _raise_error)
-    descriptions: list[dict[str, Any]] = []
+    descriptions: list[JobDetailTypeDef] = []
 
     def decode(job_id: str) -> None:
         # What was decoded is let go at once: to drop it all at the end would take long.

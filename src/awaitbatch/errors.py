@@ -23,13 +23,19 @@ What was attached to an error survives pickling, so errors cross process borders
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from awaitbatch._core.text import one_line, quantity
 from awaitbatch._failure_causes import attempts_of, cause_in_short, explain_failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from types_aiobotocore_batch.type_defs import (
+        AttemptDetailTypeDef,
+        EksAttemptDetailTypeDef,
+        JobDetailTypeDef,
+    )
 
     from awaitbatch._core.outcomes import Failure
     from awaitbatch._failure_causes import FailureCause
@@ -149,13 +155,12 @@ class _JobError(AwaitBatchError):
 
     def __init__(self, message: str = "", *, job: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
-        self.job: dict[str, Any] = dict(job or {})
+        self.job: JobDetailTypeDef = cast("JobDetailTypeDef", dict(job or {}))
 
     @property
     def job_id(self) -> str:
         """The job's id."""
-        job_id: str = self.job.get("jobId", "")
-        return job_id
+        return self.job.get("jobId", "")
 
 
 class JobFailedError(_JobError):
@@ -184,9 +189,9 @@ class JobFailedError(_JobError):
         return explain_failure(self.job).reason
 
     @property
-    def attempts(self) -> list[dict[str, Any]]:
+    def attempts(self) -> list[AttemptDetailTypeDef | EksAttemptDetailTypeDef]:
         """The job's attempts, first to last, as DescribeJobs gives them."""
-        return attempts_of(self.job)
+        return cast("list[AttemptDetailTypeDef | EksAttemptDetailTypeDef]", attempts_of(self.job))
 
     @classmethod
     def from_job(cls, description: Mapping[str, Any]) -> Self:

@@ -176,7 +176,7 @@ def test_every_map_of_the_service_model_is_covered(botocore: Botocore) -> None:
 def test_members_that_botocore_does_not_know_are_kept(botocore: Botocore) -> None:
     """What AWS added yesterday reaches users, other than with botocore."""
     job = {"jobId": "a", "brandNew": {"x": [1]}, "container": {"alsoNew": True, "image": "i"}}
-    assert decode_description(msgspec.json.encode(job)) == job
+    assert dict(decode_description(msgspec.json.encode(job))) == job
     assert botocore.job(job) == {"jobId": "a", "container": {"image": "i"}}
 
 

@@ -158,7 +158,7 @@ class TestFailedJob:
     def test_a_whole_description(self) -> None:
         """Cause, reason, attempts and id are read from the description."""
         error = errors.JobFailedError("text", job=JOB)
-        assert (error.job, error.job_id) == (JOB, "a")
+        assert (dict(error.job), error.job_id) == (JOB, "a")
         assert (error.cause, error.exit_code) == (awaitbatch.FailureCause.UNKNOWN, None)
         assert (error.reason, error.attempts) == ("Essential container in task exited", [{}])
 
@@ -170,7 +170,7 @@ class TestFailedJob:
     def test_no_description(self) -> None:
         """Without a description nothing raises."""
         error = errors.JobFailedError("text")
-        assert (error.job, error.job_id, error.reason, error.attempts) == ({}, "", None, [])
+        assert (dict(error.job), error.job_id, error.reason, error.attempts) == ({}, "", None, [])
         assert (error.cause, error.exit_code) == (awaitbatch.FailureCause.UNKNOWN, None)
 
     def test_from_a_description(self) -> None:
@@ -233,7 +233,7 @@ class TestResults:
     def test_seen_as_awaited(self) -> None:
         """The description is decoded when somebody wants it."""
         ended = result(MATCHED, item=b'{"jobId":"a-1","status":"SUCCEEDED","stoppedAt":null}')
-        assert ended.description() == {"jobId": "a-1", "status": "SUCCEEDED"}
+        assert dict(ended.description()) == {"jobId": "a-1", "status": "SUCCEEDED"}
         assert not ended.is_error
 
     def test_unreadable(self) -> None:

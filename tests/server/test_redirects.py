@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from aiobotocore.session import AioSession
+    from types_aiobotocore_batch.type_defs import SubmitJobRequestTypeDef
 
 CREDENTIALS: Final = {
     "region_name": "us-east-1",
@@ -27,7 +28,7 @@ CREDENTIALS: Final = {
     "aws_session_token": "planted-session-token",
 }
 REDIRECTS: Final = (301, 302, 303, 307, 308)
-SUBMISSION: Final = {"jobName": "n", "jobQueue": "q", "jobDefinition": "d"}
+SUBMISSION: Final[SubmitJobRequestTypeDef] = {"jobName": "n", "jobQueue": "q", "jobDefinition": "d"}
 
 
 class Server:

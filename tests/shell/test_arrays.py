@@ -92,7 +92,7 @@ async def test_a_child_that_has_run_is_enough(status: str) -> None:
     body = msgspec.json.encode({"jobs": [job]})
     transport = FaultyTransport(make_server(), lambda *_: body)
     async with make_client(transport) as client:
-        assert await client.poll_for_job_running("j", 0) == job
+        assert dict(await client.poll_for_job_running("j", 0)) == job
 
 
 async def test_an_array_that_ended_otherwise_than_awaited() -> None:

@@ -21,10 +21,12 @@ from .support import FaultyTransport, client_error
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
+    from types_aiobotocore_batch.type_defs import SubmitJobRequestTypeDef, SubmitJobResponseTypeDef
+
     from awaitbatch import BatchClient
     from awaitbatch.testing import BatchServer
 
-JOB = {"jobName": "hello", "jobQueue": "queue", "jobDefinition": "definition"}
+JOB: SubmitJobRequestTypeDef = {"jobName": "hello", "jobQueue": "queue", "jobDefinition": "definition"}
 
 
 def limited(operation: str, rate: float) -> BatchServer:
@@ -32,7 +34,7 @@ def limited(operation: str, rate: float) -> BatchServer:
     return make_server(bucket={operation: TokenBucket(rate, rate)}, default_life_cycle=LONG)
 
 
-async def in_turn(client: BatchClient, count: int) -> list[dict[str, Any]]:
+async def in_turn(client: BatchClient, count: int) -> list[SubmitJobResponseTypeDef]:
     """Submit so many jobs at once."""
     return await asyncio.gather(*(client.submit_job(**JOB) for _ in range(count)))
 
@@ -339,7 +341,7 @@ async def test_a_describe_gets_through_whatever_the_size_of_the_pool(
     server = make_server(default_life_cycle=LONG)
     job_id = server.add_job(life_cycle=LONG)
     async with make_client(server.transport(latency=0.175, max_connections=max_connections)) as client:
-        herd = []
+        herd: list[asyncio.Task[Any]] = []
         for _ in range(300):
             if method != "terminate":
                 herd.append(asyncio.create_task(client.submit_job(**JOB)))

@@ -295,6 +295,6 @@ async def test_a_status_that_aws_invents_is_kept_as_it_came() -> None:
     body = b'{"jobs": [{"jobId": "j", "status": "SUSPENDED", "added": {"later": null}}]}'
     transport = FaultyTransport(make_server(), lambda *_: body)
     async with make_client(transport) as client:
-        assert await client.describe("j") == {"jobId": "j", "status": "SUSPENDED", "added": {}}
+        assert dict(await client.describe("j")) == {"jobId": "j", "status": "SUSPENDED", "added": {}}
         with pytest.raises(UnknownJobStatusError, match="has unknown status: SUSPENDED"):
             await client.check_job_success("j")

@@ -327,7 +327,9 @@ async def test_a_wait_that_is_closed_before_its_first_check() -> None:
     async with make_client(server) as client:
         wait = asyncio.create_task(client.wait_for_job(server.add_job(), 60))
         await until(lambda: client.statistics().pending == 1)
-    with pytest.raises(ClientClosedError, match=r"\): the client was closed before the wait ended; the job itself"):
+    with pytest.raises(
+        ClientClosedError, match=r"\): the client was closed before the wait ended; the job itself"
+    ):
         await wait
 
 

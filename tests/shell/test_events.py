@@ -28,9 +28,11 @@ from tests.support import ENDED, LONG, make_client, make_server, of_kind, until
 from .support import QUICK, FaultyTransport, client_error, throttle
 
 if TYPE_CHECKING:
+    from types_aiobotocore_batch.type_defs import SubmitJobRequestTypeDef
+
     from awaitbatch import BatchClient
 
-JOB = {"jobName": "name", "jobQueue": "queue", "jobDefinition": "definition"}
+JOB: SubmitJobRequestTypeDef = {"jobName": "name", "jobQueue": "queue", "jobDefinition": "definition"}
 
 
 async def test_a_client_opens_first_and_closes_last() -> None:
@@ -355,8 +357,8 @@ async def test_a_call_precedes_its_jobs_and_these_the_waits() -> None:
     server = make_server()
     events: list[Event] = []
     async with make_client(server, status_retries=1, observers=[events.append]) as client:
-        known, job_ids = ["SUCCEEDED"], [server.add_job(life_cycle=ENDED) for _ in range(3)]
-        polls = (client.poll_job_status(job_id, known) for job_id in [*job_ids, "absent"])
+        job_ids = [server.add_job(life_cycle=ENDED) for _ in range(3)]
+        polls = (client.poll_job_status(job_id, "SUCCEEDED") for job_id in [*job_ids, "absent"])
         await asyncio.gather(*polls, return_exceptions=True)
     assert [type(event) for event in events] == [
         ClientOpened,

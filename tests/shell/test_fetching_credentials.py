@@ -20,6 +20,8 @@ from tests.support import of_kind
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from types_aiobotocore_batch.type_defs import SubmitJobRequestTypeDef
+
 
 class Slow:
     """Credentials of a user's own, which take their time."""
@@ -181,7 +183,7 @@ async def test_closing_while_credentials_are_fetched(session: AioSession) -> Non
     async with session.create_client("batch", **arguments) as lent:
         lent._request_signer._credentials = slow = Slow(40)
         async with BatchClient(client=lent, close_timeout=3, observers=[events.append]) as client:
-            job = {"jobName": "n", "jobQueue": "q", "jobDefinition": "d"}
+            job: SubmitJobRequestTypeDef = {"jobName": "n", "jobQueue": "q", "jobDefinition": "d"}
             submitting, gone = (asyncio.create_task(client.submit_job(**job)) for _ in range(2))
             terminating = asyncio.create_task(client.terminate_job("a-job", "enough"))
             await asyncio.sleep(1)

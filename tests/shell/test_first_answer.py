@@ -20,7 +20,9 @@ from .support import FaultyTransport, client_error
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-JOB = {"jobName": "name", "jobQueue": "queue", "jobDefinition": "definition"}
+    from types_aiobotocore_batch.type_defs import SubmitJobRequestTypeDef
+
+JOB: SubmitJobRequestTypeDef = {"jobName": "name", "jobQueue": "queue", "jobDefinition": "definition"}
 
 
 class DeafTransport(FaultyTransport):

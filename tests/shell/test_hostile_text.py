@@ -96,7 +96,7 @@ async def test_in_a_failure(caplog: pytest.LogCaptureFixture, fault: str) -> Non
         ) as client:
             texts = await outcomes(client) if fault != "throttle" else await throttled(client)
             with pytest.raises(AwaitBatchError) as caught:
-                await client.submit_job(jobName=HOSTILE)
+                await client.submit_job(jobName=HOSTILE, jobQueue="q", jobDefinition="d")
             texts.append(str(caught.value))
     check(texts + [record.getMessage() for record in caplog.records])
 
@@ -129,7 +129,7 @@ async def test_in_what_the_caller_gives(caplog: pytest.LogCaptureFixture) -> Non
                 client.describe(HOSTILE),
                 client.describe_jobs([HOSTILE]),
                 client.describe_jobs(HOSTILE),
-                client.submit_job(jobName=HOSTILE),
+                client.submit_job(jobName=HOSTILE, jobQueue="q", jobDefinition="d"),
                 client.poll_for_job_complete("j", 0, backoff=Odd()),
             ):
                 with pytest.raises((AwaitBatchError, TypeError, ValueError)) as caught:

@@ -115,8 +115,8 @@ async def test_text_of_a_type_of_its_own_is_made_plain() -> None:
         assert (await client.wait_for_job(Text(job_id), 0))["jobId"] == job_id
         answer = await client.describe_jobs([Text(job_id), job_id, Text(other)])
         assert [job["jobId"] for job in answer["jobs"]] == [job_id, other]
-        assert await client.poll_job_status(Text(job_id), [Text("FAILED"), Text("SUCCEEDED")])
-        assert await client.poll_job_status(job_id, Text("SUCCEEDED"))
+        assert await client.poll_job_status(Text(job_id), [Text("FAILED"), Text("SUCCEEDED")])  # type: ignore[list-item]
+        assert await client.poll_job_status(job_id, Text("SUCCEEDED"))  # type: ignore[arg-type]
         assert client.statistics().pending == 0
 
 

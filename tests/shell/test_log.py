@@ -159,7 +159,9 @@ async def test_a_failure_that_ends_waits_says_so(caplog: pytest.LogCaptureFixtur
         with pytest.raises(DescribeError):
             await client.poll_for_job_complete(server.add_job(life_cycle=LONG), 0)
     (line,) = lines(caplog, logging.WARNING)
-    assert line.startswith("DescribeJobs failed, so the waits for its jobs end: An error occurred (AccessDenied")
+    assert line.startswith(
+        "DescribeJobs failed, so the waits for its jobs end: An error occurred (AccessDenied"
+    )
 
 
 async def test_a_handler_that_raises_stops_nobody() -> None:

@@ -44,7 +44,7 @@ def all_methods(client: BatchClient) -> dict[str, Callable[[], Awaitable[Any]]]:
         "child_job_ids": lambda: client.child_job_ids("j"),
         "job_progress": lambda: client.job_progress("j"),
         "check_job_success": lambda: client.check_job_success("j"),
-        "submit_job": lambda: client.submit_job(jobName="n"),
+        "submit_job": lambda: client.submit_job(jobName="n", jobQueue="q", jobDefinition="d"),
         "cancel_job": lambda: client.cancel_job("j", "r"),
         "terminate_job": lambda: client.terminate_job("j", "r"),
         "submit_jobs": lambda: anext(client.submit_jobs([{"jobName": "n"}])),

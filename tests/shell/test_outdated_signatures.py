@@ -15,9 +15,11 @@ from awaitbatch.testing import Fault
 from tests.support import LONG, make_client, make_server, of_kind, until
 
 if TYPE_CHECKING:
+    from types_aiobotocore_batch.type_defs import SubmitJobRequestTypeDef
+
     from awaitbatch import BatchClient
 
-JOB = {"jobName": "hello", "jobQueue": "queue", "jobDefinition": "definition"}
+JOB: SubmitJobRequestTypeDef = {"jobName": "hello", "jobQueue": "queue", "jobDefinition": "definition"}
 
 
 def lines(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:

@@ -6,7 +6,7 @@ import asyncio
 import math
 from dataclasses import replace
 from random import Random
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -24,6 +24,9 @@ from awaitbatch.testing import Fault, LifeCycleRanges
 from tests.support import ENDED, LONG, make_client, make_server
 
 from .support import QUICK
+
+if TYPE_CHECKING:
+    from awaitbatch import MatchStatus
 
 
 async def test_poll_job_status_checks_at_once() -> None:
@@ -98,13 +101,13 @@ async def test_max_retries_bound_the_checks() -> None:
 
 
 @pytest.mark.parametrize("awaited", [["RUNNABLE"], ["SUCCEEDED", "RUNNING"], "SUCCEEDED"], ids=str)
-async def test_a_wait_that_cannot_be_fulfilled_ends(awaited: str | list[str]) -> None:
+async def test_a_wait_that_cannot_be_fulfilled_ends(awaited: MatchStatus) -> None:
     """A poll for other states than the one in which the job ends raises as soon as that is seen."""
     server = make_server()
     job_id = server.add_job(life_cycle=replace(QUICK, runnable=0, running=30, outcome="FAILED"))
     loop = asyncio.get_running_loop()
     async with make_client(server, backoff=FixedInterval(4)) as client:
-        if "RUNNING" in awaited:
+        if "RUNNING" in list(awaited):
             await client.poll_for_job_complete(job_id, 0)
         with pytest.raises(StatusUnreachableError, match=rf"\({job_id}\) has ended as FAILED") as caught:
             await client.poll_job_status(job_id, awaited)
@@ -344,7 +347,7 @@ async def test_arguments_of_a_poll_are_checked_too() -> None:
         with pytest.raises(ValueError, match="match_status"):
             await client.poll_job_status("j", [])
         with pytest.raises(ValueError, match=r"'Succeded', .* \(did you mean SUCCEEDED\?\)"):
-            await client.poll_job_status("j", ["FAILED", "Succeded"])
+            await client.poll_job_status("j", ["FAILED", "Succeded"])  # type: ignore[list-item]
         assert client.statistics().calls == 0
 
 
@@ -372,7 +375,7 @@ def test_static_arithmetic_is_airflows() -> None:
     assert all(2 <= BatchClient.add_jitter(1, width=5, minima=2) <= 6 for _ in range(200))
     assert all(0 <= BatchClient.add_jitter(0) <= 1 for _ in range(200))
     response = {"jobs": [{"jobId": "a"}, {"jobId": "b", "status": "FAILED"}]}
-    assert BatchClient.parse_job_description("b", response) == {"jobId": "b", "status": "FAILED"}
+    assert dict(BatchClient.parse_job_description("b", response)) == {"jobId": "b", "status": "FAILED"}
     with pytest.raises(JobNotFoundError, match=r"\(c\) description error"):
         BatchClient.parse_job_description("c", response)
 

@@ -20,7 +20,9 @@ from .support import client_error
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-JOB = {"jobName": "n", "jobQueue": "q", "jobDefinition": "d"}
+    from types_aiobotocore_batch.type_defs import SubmitJobRequestTypeDef
+
+JOB: SubmitJobRequestTypeDef = {"jobName": "n", "jobQueue": "q", "jobDefinition": "d"}
 REFUSED = "UnrecognizedClientException"
 
 

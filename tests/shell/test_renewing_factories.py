@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aiobotocore.session import AioSession
+    from types_aiobotocore_batch.type_defs import SubmitJobRequestTypeDef
 
     from awaitbatch.testing import BatchServer
 
-JOB = {"jobName": "n", "jobQueue": "q", "jobDefinition": "d"}
+JOB: SubmitJobRequestTypeDef = {"jobName": "n", "jobQueue": "q", "jobDefinition": "d"}
 
 
 class Rotating:
@@ -235,8 +236,8 @@ async def test_closing_meanwhile(server: BatchServer, factory: Rotating, seconds
         factory.good = {"KEY2"}
         describing = asyncio.create_task(client.describe(server.add_job()))
         await asyncio.sleep(seconds)
-    ends: list[Any] = await asyncio.gather(describing, return_exceptions=True)
-    assert type(ends[0]) is (dict if seconds > 0.6 else ClientClosedError)
+    (end,) = await asyncio.gather(describing, return_exceptions=True)
+    assert type(end) is (dict if seconds > 0.6 else ClientClosedError)
 
 
 # Coroutine functions.

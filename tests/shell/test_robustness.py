@@ -15,6 +15,7 @@ from awaitbatch import (
     DescribeError,
     FixedInterval,
     JobNotFoundError,
+    JobStatus,
     MaxRetriesExceededError,
 )
 from awaitbatch._results import WaitResult
@@ -194,15 +195,15 @@ async def test_closing_while_a_fetcher_is_made() -> None:
 async def test_a_set_that_raises_is_asked_in_the_caller() -> None:
     """An awaited set of states that raises is the error of its own poll; iterators are fine."""
 
-    class Bad(list[str]):
+    class Bad(list[JobStatus]):
         def __contains__(self, item: object) -> bool:
             raise ValueError(item)
 
     server = make_server()
     job_id = server.add_job(life_cycle=QUICK)
     async with make_client(server, backoff=FixedInterval(0.5)) as client:
-        assert await client.poll_job_status(job_id, Bad(["RUNNABLE"]))
-        assert await client.poll_job_status(job_id, {"RUNNING": 1}.keys())
+        assert await client.poll_job_status(job_id, Bad([JobStatus.RUNNABLE]))
+        assert await client.poll_job_status(job_id, {JobStatus.RUNNING: 1}.keys())
 
 
 async def test_throttles_at_the_floor_end_a_describe_in_a_bisection_too() -> None:

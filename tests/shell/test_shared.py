@@ -34,6 +34,8 @@ from .test_open_and_close import all_methods
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from types_aiobotocore_batch.type_defs import SubmitJobRequestTypeDef
+
     from awaitbatch._shared import SharedClient
 
 LINGER = 60.0
@@ -612,7 +614,9 @@ async def test_who_leaves_ends_his_own_waits_and_nobody_elses(
     leaver = BatchClient.shared(transport=transport, backoff=FixedInterval(1))
     await leaver.open()
     async with BatchClient.shared(transport=transport, backoff=FixedInterval(1)) as other:
-        theirs = [asyncio.create_task(leaver.wait_for_job(job_id)) for job_id in job_ids]
+        theirs: list[asyncio.Task[Any]] = [
+            asyncio.create_task(leaver.wait_for_job(job_id)) for job_id in job_ids
+        ]
         ours = [asyncio.create_task(other.wait_for_job(job_id)) for job_id in job_ids]
         await asyncio.sleep(0.5)
         theirs.append(asyncio.create_task(leaver.describe_jobs(job_ids)))
@@ -656,7 +660,7 @@ async def test_waits_that_end_are_forgotten(server: BatchServer, transport: Slow
 
 async def test_what_a_user_submits_goes_on_when_he_leaves(transport: SlowTransport) -> None:
     """A submission that waits for its turn is made although its user has left."""
-    arguments = {"jobName": "n", "jobQueue": "q", "jobDefinition": "d"}
+    arguments: SubmitJobRequestTypeDef = {"jobName": "n", "jobQueue": "q", "jobDefinition": "d"}
     async with BatchClient.shared(transport=transport) as client:
         submissions = [asyncio.create_task(client.submit_job(**arguments)) for _ in range(10)]
         await asyncio.sleep(0.01)

@@ -172,7 +172,6 @@ class TestWatch:
         assert len(items) == 150 * 6
         for item in items[:150]:
             assert isinstance(item, JobChange)
-            assert item.job is not None
             assert (item.job["jobId"], item.job["status"]) == (item.job_id, item.status)
             assert item.attempt == 1
             assert item.seen_at > 1.6e12
@@ -742,6 +741,8 @@ def test_what_is_shown_of_them() -> None:
     assert repr(JobOutcome("a")) == "<JobOutcome a: not seen yet>"
     assert repr(JobOutcome("a", error=JobNotFoundError("gone"))) == "<JobOutcome a: JobNotFoundError: gone>"
     assert repr(JobChange("a", None, "RUNNING", attempt=2)) == "<JobChange a: None → RUNNING, attempt 2>"
+    with pytest.raises(ValueError, match=r"\(a\): this JobChange has no description"):
+        _ = JobChange("a", None, "RUNNING").job
     assert repr(JobTrouble("a", JobNotFoundError("gone"))) == "<JobTrouble a: JobNotFoundError: gone>"
 
 

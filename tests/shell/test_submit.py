@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -25,7 +25,12 @@ from tests.support import LONG, make_client, make_server
 
 from .support import FaultyTransport, client_error, throttle
 
-JOB = {"jobName": "hello", "jobQueue": "queue", "jobDefinition": "definition"}
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from types_aiobotocore_batch.type_defs import SubmitJobRequestTypeDef
+
+JOB: SubmitJobRequestTypeDef = {"jobName": "hello", "jobQueue": "queue", "jobDefinition": "definition"}
 URL = "https://batch.example"
 
 
@@ -226,10 +231,12 @@ async def test_a_failed_call_keeps_nothing_alive(ask: str) -> None:
         gc.collect()
         gc.disable()
         try:
-            call = client.cancel_job("j", secret)
+            call: Coroutine[Any, Any, object] = client.cancel_job("j", secret)
             if ask == "submit":
                 call.close()
-                call = client.submit_job(**JOB, tags={"secret": secret})
+                call = client.submit_job(
+                    jobName="n", jobQueue="q", jobDefinition="d", tags={"secret": secret}
+                )
             del secret
             with pytest.raises(ClientError):
                 await call

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     Kill = Callable[[BatchClient, str], Coroutine[Any, Any, None]]
 
+    from types_aiobotocore_batch.type_defs import SubmitJobRequestTypeDef
+
 
 async def in_peace(client: BatchClient, job_id: str) -> None:
     """Nobody cancels it."""
@@ -199,7 +201,7 @@ async def test_a_shared_client_stays_until_all_is_delivered() -> None:
     """However short `linger` is: also what is submitted goes on, and whoever comes meanwhile has the same client."""
     server = make_server(default_life_cycle=LONG, bucket={"SubmitJob": TokenBucket(2, 2)})
     transport = server.transport()
-    job = {"jobName": "n", "jobQueue": "q", "jobDefinition": "d"}
+    job: SubmitJobRequestTypeDef = {"jobName": "n", "jobQueue": "q", "jobDefinition": "d"}
     async with BatchClient.shared(transport=transport, linger=0) as client:
         submitting = [asyncio.create_task(client.submit_job(**job)) for _ in range(40)]
         await asyncio.sleep(0.01)

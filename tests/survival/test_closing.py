@@ -76,7 +76,7 @@ def test_another_event_loop(recwarn: pytest.WarningsRecorder) -> None:
         uses: dict[str, Callable[[], Awaitable[object]]] = {
             "describe": lambda: client[0].describe("a"),
             "wait": lambda: client[0].wait_for_job("a"),
-            "submit": lambda: client[0].submit_job(jobName="n"),
+            "submit": lambda: client[0].submit_job(jobName="n", jobQueue="q", jobDefinition="d"),
             "close": client[0].aclose,
         }
         for name, use in uses.items():

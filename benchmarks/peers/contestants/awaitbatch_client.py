@@ -13,6 +13,8 @@ from benchmarks.peers.contestants.harness import Harness
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from types_aiobotocore_batch.type_defs import JobDetailTypeDef
+
 _CALLS_PER_SECOND = 50.0
 """Room for 5,000 jobs at 5 s, which are 10 to 20 calls a second; the default is 10."""
 _MAX_IDS_PER_CALL = 100
@@ -43,7 +45,7 @@ async def _race(harness: Harness) -> None:
         clients = [await stack.enter_async_context(_client(harness, url)) for url in endpoint_urls]
         client_of = dict(zip(harness.start_on_loop(), itertools.cycle(clients), strict=False))
 
-        def wait(job_id: str) -> Coroutine[Any, Any, dict[str, Any]]:
+        def wait(job_id: str) -> Coroutine[Any, Any, JobDetailTypeDef]:
             if harness.interval is None:
                 return client_of[job_id].wait_for_job(job_id)
             return client_of[job_id].poll_for_job_complete(job_id, delay=0)

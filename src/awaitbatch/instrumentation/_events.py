@@ -10,6 +10,8 @@ import msgspec
 from awaitbatch._jobs import UNDECODABLE, decode_description, progress_in
 
 if TYPE_CHECKING:
+    from types_aiobotocore_batch.type_defs import JobDetailTypeDef
+
     from awaitbatch._core.outcomes import Failure
 
 
@@ -250,7 +252,7 @@ class JobChanged(Event, frozen=True, kw_only=True, gc=True, dict=True):
         return event
 
     @property
-    def job(self) -> dict[str, Any]:
+    def job(self) -> JobDetailTypeDef:
         """The job's description when the change was seen, as botocore gives it; decoded anew each time.
 
         Raises:

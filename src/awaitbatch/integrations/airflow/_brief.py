@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _KEPT: Final[dict[str, Any]] = {
     **dict.fromkeys(("jobId", "status", "statusReason", "jobDefinition", "jobQueue"), True),
@@ -29,7 +32,7 @@ _KEPT: Final[dict[str, Any]] = {
 }
 
 
-def brief_of(job: dict[str, Any]) -> dict[str, Any]:
+def brief_of(job: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a description that goes into an event; a whole one may have kilobytes, and lands in a database."""
     brief: dict[str, Any] = _pick(job, _KEPT)
     return brief

@@ -40,6 +40,8 @@ from awaitbatch.integrations.airflow.hooks import AwaitBatchHook
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
 
+    from types_aiobotocore_batch.type_defs import JobDetailTypeDef
+
     from awaitbatch._client import BatchClient
 
 _CLIENT: Final = "awaitbatch._client"
@@ -127,7 +129,7 @@ class BatchJobTrigger(provider.BatchJobTrigger):
             message, reason=why.reason, cause=str(why.cause), exit_code=why.exit_code, job=job_in_brief
         )
 
-    async def _wait_patiently(self, log: TaskLog) -> dict[str, Any]:
+    async def _wait_patiently(self, log: TaskLog) -> JobDetailTypeDef:
         """Wait for the job's end, and begin again if the wait ends first, but not for good."""
         loop = asyncio.get_running_loop()
         good_until = loop.time()
@@ -146,7 +148,7 @@ class BatchJobTrigger(provider.BatchJobTrigger):
                     raise
             await asyncio.sleep(_PAUSE)
 
-    async def _wait_with(self, client: BatchClient, log: TaskLog) -> dict[str, Any]:
+    async def _wait_with(self, client: BatchClient, log: TaskLog) -> JobDetailTypeDef:
         delay = max(self.waiter_delay, _SHORTEST_DELAY)
         checks = math.inf if self.attempts is None else self.attempts
         loop = asyncio.get_running_loop()
