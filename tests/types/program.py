@@ -135,6 +135,7 @@ def blocking() -> None:
         assert_type(client.submit_job(**HELLO), SubmitJobResponseTypeDef)
         assert_type(client.describe("id"), JobDetailTypeDef)
         assert_type(client.poll_job_status("id", "FAILED", timeout=5), bool)
+        assert_type(client.wait_for_jobs(["id"], timeout=5), JobResults)
         assert_type(client.run(lambda inner: inner.wait_for_jobs(["id"])), JobResults)
 
 

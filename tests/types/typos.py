@@ -45,6 +45,7 @@ async def shared() -> None:
     with awaitbatch.threads.shared(region_name="eu-west-1") as blocking:
         blocking.poll_job_status("id", "SUCEEDED")  # typo
         blocking.wait_for_job("id", time_out=5)  # typo
+        blocking.wait_for_jobs(["id"], return_when="FIRST_FAIL")  # typo
         print(blocking.describe("id")["job"])  # typo
 
 
