@@ -320,8 +320,8 @@ class BatchClient:
     async def aclose(self) -> None:
         """End all waits with `ClientClosedError` and release connections; closing twice is fine.
 
-        Streams end likewise, once they have told what was seen before. Jobs that are to be terminated on their exit are,
-        as many as that is possible within ``close_timeout``.
+        Streams end likewise, once they have told what was seen before. Jobs that are to be terminated on their exit
+        are, as many as that is possible within ``close_timeout``.
 
         Describes under way are given up. Jobs that were not sent yet are not submitted, terminated or cancelled, and
         whoever asked for it gets `ClientClosedError`. What is on its way gets ``close_timeout`` seconds for its answer.

@@ -103,7 +103,7 @@ class FactoryTransport:
             ValueError: It gives one of another service.
             Exception: Whatever the factory raises.
         """
-        text = "the factory has not given an aiobotocore client for %g s, and all who open the shared client wait for it"
+        text = "the factory has given no aiobotocore client for %g s, and all who open the shared client wait for it"
         # In the context of whoever opens it, which is nobody's.
         timer = asyncio.get_running_loop().call_later(_LATE, write_log, logging.WARNING, text, _LATE)
         try:

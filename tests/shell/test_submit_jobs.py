@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Leave = Callable[[BatchClient, JobSubmissions, list[Submission]], Coroutine[Any, Any, None]]
 
-JOB = {"jobQueue": "queue", "jobDefinition": "definition"}
+JOB: dict[str, Any] = {"jobQueue": "queue", "jobDefinition": "definition"}
 
 
 def make_requests(count: int) -> Iterator[dict[str, Any]]:
