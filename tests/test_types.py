@@ -109,6 +109,7 @@ NOT_FOR_USERS: Final = {
     ("CallEnded.of: how", "Failure"),
     ("InProcessTransport.__init__: service", "BatchService"),
     ("SubmitUncertainError.of: failure", "Failure"),
+    ("TerminationError.of: failure", "Failure"),
     ("_Face.__init__: loop_thread", "LoopThread"),
 }
 """What one room of the library gives to another."""
