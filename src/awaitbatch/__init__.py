@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from awaitbatch._failure_causes import FailureCause
     from awaitbatch._job_results import JobChange, JobOutcome, JobResults, JobStuck, JobTrouble, WatchItem
     from awaitbatch._jobs import JobDescriptions, JobStatus, MatchStatus
+    from awaitbatch._listing import JobSummaries
     from awaitbatch._log_fetchers import BatchLogFetcher
     from awaitbatch._protocol import BatchProtocol
     from awaitbatch._stream_handles import JobChanges, JobOutcomes, JobSubmissions, ReturnWhen
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from awaitbatch.errors import (
         AwaitBatchError,
         BulkError,
+        CallError,
         ClientClosedError,
         DescribeError,
         InvalidJobIdError,
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
         JobNotFoundError,
         JobsFailedError,
         MaxRetriesExceededError,
+        ResourceInvalidError,
+        ResourceNotFoundError,
         StatusUnreachableError,
         SubmitUncertainError,
         TerminationError,
@@ -47,6 +51,7 @@ __all__ = [
     "BatchTransport",
     "BulkError",
     "BulkResult",
+    "CallError",
     "ClientArguments",
     "ClientClosedError",
     "DescribeError",
@@ -67,10 +72,13 @@ __all__ = [
     "JobStatus",
     "JobStuck",
     "JobSubmissions",
+    "JobSummaries",
     "JobTrouble",
     "JobsFailedError",
     "MatchStatus",
     "MaxRetriesExceededError",
+    "ResourceInvalidError",
+    "ResourceNotFoundError",
     "ReturnWhen",
     "Statistics",
     "StatusUnreachableError",
@@ -108,6 +116,7 @@ _MODULES = {
     "JobStatus": "_jobs",
     "JobStuck": "_job_results",
     "JobSubmissions": "_stream_handles",
+    "JobSummaries": "_listing",
     "JobTrouble": "_job_results",
     "MatchStatus": "_jobs",
     "ReturnWhen": "_stream_handles",

@@ -6,10 +6,11 @@ import asyncio
 import contextvars
 import math
 from collections import OrderedDict
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from awaitbatch._call_time import call_time
 from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._core.throttle import AdaptiveThrottle
 from awaitbatch._failures import FETCHING, CutOffError, classify
@@ -69,9 +70,18 @@ class QueuedCall:
         """The number of job ids that it carries."""
         return len(self.parameters.get("jobs", ())) or int("jobId" in self.parameters)
 
-    def send(self, transport: BatchTransport, first_answer: FirstAnswer) -> asyncio.Task[dict[str, Any]]:
+    def send(
+        self, transport: BatchTransport, first_answer: FirstAnswer, call_timeout: float | None
+    ) -> asyncio.Task[dict[str, Any]]:
         """Begin it, in a task of its own."""
-        sending = _send(transport, first_answer, self.operation, self.parameters, self.notes)
+        sending = _send(
+            transport,
+            first_answer,
+            self.operation,
+            self.parameters,
+            notes=self.notes,
+            call_timeout=call_timeout,
+        )
         name = f"awaitbatch {self.operation}"
         return asyncio.get_running_loop().create_task(sending, name=name, context=self._context)
 
@@ -94,12 +104,20 @@ async def _send(
     first_answer: FirstAnswer,
     operation: str,
     parameters: Mapping[str, Any],
+    *,
     notes: list[str],
+    call_timeout: float | None,
 ) -> dict[str, Any]:
     # An error refers to this frame, so nothing in it may refer to the call and so to the error.
     with first_answer:
         try:
-            return await transport.call(operation, **parameters)
+            with nullcontext() if call_timeout is None else call_time(call_timeout):
+                return await transport.call(operation, **parameters)
+        except TimeoutError as error:
+            if call_timeout is None or str(error):
+                raise
+            message = f"no answer within {call_timeout:g} s"
+            raise TimeoutError(message) from None
         except asyncio.CancelledError as error:
             notes += getattr(error, "__notes__", ())
             raise
@@ -121,6 +139,8 @@ class CallQueue:
         renewal: Has credentials replaced that have gone bad.
         use: What these calls take connections for.
         max_rate: Never more calls a second than these.
+        call_timeout: Seconds after which a call without an answer counts as failed. It is for calls that change
+            nothing: one that is on its way is given up, too, if its caller is cancelled. None for those that go on.
 
     Attributes:
         on_unclaimed: Hears how a call ended whose caller was gone: the answer, or the failure.
@@ -138,7 +158,9 @@ class CallQueue:
         *,
         use: Use,
         max_rate: float,
+        call_timeout: float | None = None,
     ) -> None:
+        self._call_timeout = call_timeout
         self._transport = transport
         self._observers = observers
         self._first_answer = first_answer
@@ -263,8 +285,10 @@ class CallQueue:
         self._sent += 1
         self._throttle.on_sent(self._sent, now, max(call.queued_at, self._freed_at))
         self._connections.take(self._use)
-        task = call.send(self._transport, self._first_answer)
+        task = call.send(self._transport, self._first_answer, self._call_timeout)
         self._under_way[task] = call
+        if self._call_timeout is not None:
+            call.answer.add_done_callback(lambda answer: task.cancel() if answer.cancelled() else None)
         sent = _Sent(self._sent, now, self._renewal.generation)
         task.add_done_callback(lambda task: self._on_ended(call, sent, task))
 

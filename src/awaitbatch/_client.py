@@ -25,6 +25,7 @@ from awaitbatch._config import (
 from awaitbatch._core import backoff as schedules
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
 from awaitbatch._jobs import JobStatus, parse_job_id, parse_statuses
+from awaitbatch._listing import JobSummaries, ListRequest
 from awaitbatch._log_locations import find_log_locations
 from awaitbatch._results import require_success
 from awaitbatch._shared import Lease
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_batch import BatchClient as AiobotocoreBatchClient
     from types_aiobotocore_batch.type_defs import (
         JobDetailTypeDef,
+        KeyValuesPairTypeDef,
         SubmitJobRequestTypeDef,
         SubmitJobResponseTypeDef,
     )
@@ -136,11 +138,12 @@ class BatchClient:
         delay: Seconds before the first check of a wait, give or take one. None for as soon as that can be without a
             call for each of many waits: within half a second, if AWS allows as many calls.
         max_calls_per_second: The most DescribeJobs calls to send per second. Below it, the rate adapts to what AWS
-            allows.
+            allows. The same holds for each other operation that only reads, such as ListJobs.
         max_submits_per_second: The most SubmitJob calls to send per second; AWS allows an account 50. The rate begins
             at 5 and adapts, too.
         max_terminates_per_second: The same for TerminateJob and CancelJob together.
-        call_timeout: Seconds to wait for the answer to a DescribeJobs call, from when it has a connection.
+        call_timeout: Seconds to wait for the answer to a DescribeJobs call, from when it has a connection, and to other
+            calls that only read.
         close_timeout: Seconds that closing waits for submissions under way, log fetchers and connections.
         describe_window: Seconds that a describe may wait so that others can share its call.
         observers: Functions to call with each event about calls, jobs and waits; see `awaitbatch.instrumentation`.
@@ -735,6 +738,53 @@ class BatchClient:
             JobNotFoundError: And the other errors of `describe`.
         """
         return JobProgress.of(await self.describe(job_id))
+
+    # Lists.
+
+    def list_jobs(
+        self,
+        queue: str | None = None,
+        *,
+        array_job_id: str | None = None,
+        multi_node_job_id: str | None = None,
+        statuses: MatchStatus | None = None,
+        filters: Sequence[KeyValuesPairTypeDef] | None = None,
+    ) -> JobSummaries:
+        """The jobs of a queue, the children of an array job, or the nodes of a multi-node parallel job.
+
+        ::
+
+            async for summary in client.list_jobs("my-queue", statuses=["RUNNABLE", "RUNNING"]):
+                print(summary["jobId"], summary["status"], summary.get("statusReason"))
+
+        AWS Batch lists jobs of one state at a time, so this takes a call for each state, and one for each page of 1,000
+        jobs. The states come in the order of the life cycle. So a job that moves on meanwhile is met all the same, and
+        given once, as it was then. Only one that is being retried, and falls back from RUNNING to RUNNABLE, may be
+        missed. A page is asked for when the one before it has been gone through.
+
+        Args:
+            queue: The name or ARN of a job queue.
+            array_job_id: The id or ARN of an array job, for its children.
+            multi_node_job_id: The id or ARN of a multi-node parallel job, for its nodes. Give exactly one of the three.
+            statuses: The states of the jobs to list; None for all of them, other than for AWS Batch, which takes that
+                for RUNNING.
+            filters: One filter, for the jobs of a queue, as boto3 takes it: ``[{"name": "JOB_NAME", "values":
+                ["nightly-*"]}]``; or JOB_DEFINITION, SHARE_IDENTIFIER, or BEFORE_CREATED_AT or AFTER_CREATED_AT with
+                milliseconds since 1970 as a str. The newest jobs come first then, 100 a page, and but for
+                SHARE_IDENTIFIER one call gives jobs of all states.
+
+        Returns:
+            An asynchronous iterator of summaries, dicts as boto3's ``list_jobs`` has them. They are good for choosing
+            jobs, and lack much: `describe_jobs` has the rest. It raises `CallError` if ListJobs fails for good, and
+            `ClientClosedError` if the client is not open, or is closed meanwhile.
+
+        Raises:
+            ValueError: AWS Batch has no such state or filter, or one argument contradicts another.
+            InvalidJobIdError: One cannot be a job's id.
+            TypeError: One is of a wrong type.
+        """
+        request = ListRequest.of(queue, array_job_id, multi_node_job_id, statuses, filters)
+        return JobSummaries(self._supervisor, request, self.exponential_delay)
 
     # Submitting and ending jobs.
 

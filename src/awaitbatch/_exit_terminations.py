@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from awaitbatch._core.outcomes import Reason
 from awaitbatch._core.text import quantity
 from awaitbatch._job_results import named, not_terminated_text
-from awaitbatch.errors import ClientClosedError, DescribeError
+from awaitbatch.errors import CallError, ClientClosedError, DescribeError
 from awaitbatch.instrumentation._log import write_log
 
 if TYPE_CHECKING:
@@ -116,6 +116,6 @@ def is_untrustworthy(error: BaseException | None) -> bool:
     """Whether it says that the client is ill, and nothing about the jobs: they shall not die of that."""
     if isinstance(error, BaseExceptionGroup):
         return any(map(is_untrustworthy, error.exceptions))
-    return isinstance(error, DescribeError) or (
+    return isinstance(error, CallError | DescribeError) or (
         isinstance(error, ClientClosedError) and error.__cause__ is not None
     )

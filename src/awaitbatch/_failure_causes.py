@@ -154,7 +154,8 @@ _ADVICE: Final = {
     FailureCause.TERMINATED: "submit it again if it is still wanted",
     FailureCause.CANCELLED: "submit it again if it is still wanted",
     FailureCause.IMAGE: "check the image's name, the right to pull it, and the network and the disk of the host",
-    FailureCause.CHILDREN: "ListJobs with its id as arrayJobId names them, and check_job_success says why each failed",
+    FailureCause.CHILDREN: "list_jobs(array_job_id=…, statuses=['FAILED']) names them, "
+    "and check_job_success says why each failed",
     FailureCause.NOT_STARTED: "fix what is wrong and submit it again",
     FailureCause.UNKNOWN: "all that AWS Batch says of it is in the error's attribute job",
 }

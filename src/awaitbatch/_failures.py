@@ -123,7 +123,10 @@ _SERVICES: Final = {
 _PERMISSIONS: Final = {"CancelJobs": "CancelJob", "TerminateJobs": "TerminateJob"}
 """Operations whose permission has another name."""
 
-_BATCH_OPERATIONS: Final = ("DescribeJobs", "SubmitJob", "CancelJob", "TerminateJob", *_PERMISSIONS)
+_BATCH_OPERATIONS: Final = (
+    *("DescribeJobs", "SubmitJob", "CancelJob", "TerminateJob", *_PERMISSIONS),
+    *("ListJobs", "DescribeComputeEnvironments", "DescribeJobQueues"),
+)
 """What we call ourselves: none of it is a call for credentials, even if a test double confuses them."""
 
 _THROTTLING_CODES: Final = (

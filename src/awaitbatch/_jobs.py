@@ -47,8 +47,8 @@ _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}(?:[:#][0-9]{1,9})?", re.ASCII)
 _JOB_ARN = re.compile(r"arn:[a-z0-9-]+:batch:[a-z0-9-]+:[0-9]{12}:job/(?P<job_id>.+)", re.ASCII)
 
 
-def parse_statuses(match_status: object) -> frozenset[str]:
-    """The states to wait for, given as a collection of them, or as a single one.
+def parse_statuses(match_status: object, name: str = "match_status") -> frozenset[str]:
+    """The states to wait for, given as a collection of them, or as a single one; errors call the argument ``name``.
 
     Raises:
         ValueError: There is none, or AWS has no such status.
@@ -56,21 +56,21 @@ def parse_statuses(match_status: object) -> frozenset[str]:
     """
     given = [match_status] if isinstance(match_status, str) else match_status
     if not isinstance(given, Iterable):
-        message = f"match_status must be a collection of statuses, not {shown(match_status)}"
+        message = f"{name} must be a collection of statuses, not {shown(match_status)}"
         raise TypeError(message)
     statuses = list(given)
     for status in statuses:
         if not isinstance(status, str):
-            message = f"match_status must have nothing but str in it, not {shown(status)}"
+            message = f"{name} must have nothing but str in it, not {shown(status)}"
             raise TypeError(message)
     if not statuses:
-        message = f"match_status must be at least one status, not {shown(match_status)}"
+        message = f"{name} must be at least one status, not {shown(match_status)}"
         raise ValueError(message)
     parsed = [str.__str__(status) for status in statuses]
     for status in parsed:
         if status not in JobStatus.__members__:
             message = (
-                f"match_status has {shown(status)}, which is no status of AWS Batch{_status_meant(status)}; "
+                f"{name} has {shown(status)}, which is no status of AWS Batch{_status_meant(status)}; "
                 f"the statuses are {', '.join(JobStatus)}"
             )
             raise ValueError(message)

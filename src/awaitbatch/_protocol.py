@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Sequence
     from typing import Unpack
 
     from types_aiobotocore_batch.type_defs import (
         JobDetailTypeDef,
+        JobSummaryTypeDef,
+        KeyValuesPairTypeDef,
         SubmitJobRequestTypeDef,
         SubmitJobResponseTypeDef,
     )
@@ -113,6 +115,17 @@ class BatchProtocol(Protocol):
 
     async def job_progress(self, job_id: str) -> JobProgress:
         """How many children of an array are in which state."""
+
+    def list_jobs(
+        self,
+        queue: str | None = None,
+        *,
+        array_job_id: str | None = None,
+        multi_node_job_id: str | None = None,
+        statuses: MatchStatus | None = None,
+        filters: Sequence[KeyValuesPairTypeDef] | None = None,
+    ) -> AsyncIterator[JobSummaryTypeDef]:
+        """The jobs of a queue, or the children of a parent."""
 
     async def check_job_success(self, job_id: str, *, status_retries: float | None = None) -> bool:
         """True if the job succeeded."""

@@ -26,6 +26,7 @@ from awaitbatch.instrumentation._log import shared_log
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from awaitbatch._call_queue import CallQueue
     from awaitbatch._coalescer import DescribeCoalescer
     from awaitbatch._config import ClientConfig
     from awaitbatch._core.backoff import Window
@@ -137,6 +138,11 @@ class Lease:
     def terminations(self) -> Terminations:
         """All users' TerminateJob and CancelJob calls."""
         return self._joined.supervisor.terminations
+
+    @property
+    def lists(self) -> CallQueue:
+        """All users' ListJobs calls."""
+        return self._joined.supervisor.lists
 
     @property
     def log_fetchers(self) -> LogFetchers:
@@ -393,7 +399,7 @@ class SharedClient:
     def reconcile(self, config: ClientConfig) -> None:
         """Make one client of what its users want of it, and say what that cannot be for all."""
         limits = (
-            self.supervisor.coalescer.limit,
+            self.supervisor.limit_calls,
             self.supervisor.submissions.limit,
             self.supervisor.terminations.limit,
         )

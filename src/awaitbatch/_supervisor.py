@@ -70,6 +70,7 @@ class Supervisor:
         coalescer: Makes DescribeJobs calls; like all that follows, it exists from `open` on.
         submissions: Makes SubmitJob calls.
         terminations: Makes TerminateJob and CancelJob calls.
+        lists: Makes ListJobs calls.
         log_fetchers: Those of waits.
         streams: Those that are open.
         observers: Who hears of what happens.
@@ -79,6 +80,7 @@ class Supervisor:
     coalescer: DescribeCoalescer
     submissions: Submissions
     terminations: Terminations
+    lists: CallQueue
     log_fetchers: LogFetchers
     streams: OpenStreams
 
@@ -169,6 +171,14 @@ class Supervisor:
         self.submissions = Submissions(submits, self.observers)
         others = CallQueue(*common, use=Use.OTHER, max_rate=config.max_terminates_per_second)
         self.terminations = Terminations(others, self.observers)
+        self.lists = CallQueue(
+            *common, use=Use.LIST, max_rate=config.max_calls_per_second, call_timeout=config.call_timeout
+        )
+
+    def limit_calls(self, max_rate: float) -> None:
+        """Make at most so many calls a second of each operation that only reads."""
+        self.coalescer.limit(max_rate)
+        self.lists.limit(max_rate)
 
     async def aclose(self) -> None:
         """End all waits and close the transport; to close twice is fine."""
@@ -278,6 +288,7 @@ class Supervisor:
                 async with anyio.create_task_group() as ending:
                     ending.start_soon(self.submissions.aclose, self._config.close_timeout)
                     ending.start_soon(self._end_streams)
+                    ending.start_soon(self.lists.aclose, 0)
                     ending.start_soon(self.log_fetchers.aclose)
             finally:
                 # Also if somebody cancels this task once more.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, cast
 
 from awaitbatch._client import BatchClient
 from awaitbatch._config import is_duration, number
@@ -14,7 +14,7 @@ from awaitbatch._loop_thread import LoopThread, result_of
 from awaitbatch._supervisor import running_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Hashable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable
     from concurrent.futures import Future
     from types import TracebackType
     from typing import Unpack
@@ -184,6 +184,77 @@ def _blocking(
     return call
 
 
+class AwaitableItems(Generic[T]):
+    """What the client gives one after the other, such as `BatchClient.list_jobs`: ``async for item in …``.
+
+    Args:
+        client: Where it is given.
+        items: It, on the loop of the client.
+    """
+
+    def __init__(self, client: AwaitableClient, items: AsyncIterator[T]) -> None:
+        self._client = client
+        self._items = items
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        item = await self._client.run(lambda _: anext(self._items, _END))
+        if item is _END:
+            raise StopAsyncIteration
+        return cast("T", item)
+
+
+class BlockingItems(Generic[T]):
+    """The same for code without an event loop: ``for item in …``.
+
+    Args:
+        client: Where it is given.
+        items: It, on the loop of the client.
+    """
+
+    def __init__(self, client: BlockingClient, items: AsyncIterator[T]) -> None:
+        self._client = client
+        self._items = items
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        item = self._client.run(lambda _: anext(self._items, _END))
+        if item is _END:
+            raise StopIteration
+        return cast("T", item)
+
+
+_END: Final = object()
+
+
+def _iterated(
+    method: Callable[Concatenate[BatchClient, P], AsyncIterator[T]],
+) -> Callable[Concatenate[AwaitableClient, P], AwaitableItems[T]]:
+    """A method of BatchClient that gives one item after the other, for other event loops."""
+
+    @wraps(method)
+    def call(self: AwaitableClient, /, *args: P.args, **kwargs: P.kwargs) -> AwaitableItems[T]:
+        return AwaitableItems(self, method(self._client, *args, **kwargs))
+
+    return call
+
+
+def _iterated_blocking(
+    method: Callable[Concatenate[BatchClient, P], AsyncIterator[T]],
+) -> Callable[Concatenate[BlockingClient, P], BlockingItems[T]]:
+    """The same, for a ``for`` without an event loop."""
+
+    @wraps(method)
+    def call(self: BlockingClient, /, *args: P.args, **kwargs: P.kwargs) -> BlockingItems[T]:
+        return BlockingItems(self, method(self._client, *args, **kwargs))
+
+    return call
+
+
 class AwaitableClient(_Face):
     """The shared client for any asyncio event loop: its methods are those of `BatchClient`, and are awaited.
 
@@ -199,6 +270,8 @@ class AwaitableClient(_Face):
     poll_for_job_complete = _awaited(BatchClient.poll_for_job_complete)
     wait_for_job = _awaited(BatchClient.wait_for_job)
     wait_for_jobs = _awaited(BatchClient.wait_for_jobs)
+    as_completed = _iterated(BatchClient.as_completed)
+    list_jobs = _iterated(BatchClient.list_jobs)
     child_job_ids = _awaited(BatchClient.child_job_ids)
     job_progress = _awaited(BatchClient.job_progress)
     check_job_success = _awaited(BatchClient.check_job_success)
@@ -237,6 +310,8 @@ class BlockingClient(_Face):
     get_job_description = _blocking(BatchClient.get_job_description)
     describe_jobs = _blocking(BatchClient.describe_jobs)
     wait_for_jobs = _blocking(BatchClient.wait_for_jobs)
+    as_completed = _iterated_blocking(BatchClient.as_completed)
+    list_jobs = _iterated_blocking(BatchClient.list_jobs)
     child_job_ids = _blocking(BatchClient.child_job_ids)
     job_progress = _blocking(BatchClient.job_progress)
     check_job_success = _blocking(BatchClient.check_job_success)

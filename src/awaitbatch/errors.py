@@ -8,6 +8,9 @@
     ├── StatusUnreachableError                   the job has ended, and not in an awaited state
     ├── MaxRetriesExceededError                  the status did not come within max_retries checks
     ├── DescribeError                            DescribeJobs failed for good
+    ├── CallError                                another call that only reads did
+    ├── ResourceInvalidError                     a compute environment or job queue is INVALID
+    ├── ResourceNotFoundError                    AWS Batch does not know it, or no longer
     ├── JobFailedError                           the job's status is FAILED
     ├── JobsFailedError (also an ExceptionGroup) several jobs of a wait failed
     ├── JobNotCompleteError                      the job has not ended yet
@@ -25,6 +28,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
+from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._core.text import one_line, quantity
 from awaitbatch._failure_causes import attempts_of, cause_in_short, explain_failure
 
@@ -121,7 +125,24 @@ class MaxRetriesExceededError(AwaitBatchError):
         self.last_reason = last_reason
 
 
-class DescribeError(AwaitBatchError):
+class _CallError(AwaitBatchError):
+    """An error of a call that failed."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        code: str = "",
+        http_status: int | None = None,
+        needs_new_credentials: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.http_status = http_status
+        self.needs_new_credentials = needs_new_credentials
+
+
+class DescribeError(_CallError):
     """DescribeJobs failed, and asking again would not help or did not.
 
     ``__cause__`` is the error of botocore (or the time-out) behind it.
@@ -143,11 +164,88 @@ class DescribeError(AwaitBatchError):
         http_status: int | None = None,
         needs_new_credentials: bool = False,
     ) -> None:
-        super().__init__(message)
+        super().__init__(
+            message, code=code, http_status=http_status, needs_new_credentials=needs_new_credentials
+        )
         self.job_id = job_id
-        self.code = code
-        self.http_status = http_status
-        self.needs_new_credentials = needs_new_credentials
+
+
+class CallError(_CallError):
+    """Another call that only reads, such as ListJobs, failed, and asking again would not help or did not.
+
+    Attributes:
+        operation: AWS's name of the operation, such as ``"ListJobs"``.
+        code: As for `DescribeError`, with the next two and ``__cause__``.
+        http_status: The HTTP status of the answer.
+        needs_new_credentials: Whether the credentials are at fault.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        operation: str = "",
+        code: str = "",
+        http_status: int | None = None,
+        needs_new_credentials: bool = False,
+    ) -> None:
+        super().__init__(
+            message, code=code, http_status=http_status, needs_new_credentials=needs_new_credentials
+        )
+        self.operation = operation
+
+    @classmethod
+    def of(cls, what_failed: str, operation: str, failure: Failure, advice: str) -> Self:
+        """The error of a failure; ``advice`` is what to do if AWS refuses what the call asks for."""
+        if failure.kind is not FailureKind.REFUSED:
+            advice = failure.advice
+        error = cls(
+            f"{what_failed}: {failure.message.rstrip('. ')}; {advice}",
+            operation=operation,
+            code=failure.code,
+            http_status=failure.http_status,
+            needs_new_credentials=failure.needs_new_credentials,
+        )
+        error.__cause__ = failure.error
+        return error
+
+
+class _ResourceError(AwaitBatchError):
+    """An error about a compute environment or a job queue.
+
+    Attributes:
+        name: Its name or ARN, as it was asked for.
+    """
+
+    def __init__(self, message: str = "", *, name: str = "") -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class ResourceInvalidError(_ResourceError):
+    """A compute environment or job queue is INVALID, and stays so until somebody mends or deletes it.
+
+    Attributes:
+        name: Its name or ARN, as it was asked for.
+        reason: What AWS Batch says, the ``statusReason``, in one line; None if it says nothing.
+    """
+
+    def __init__(self, message: str = "", *, name: str = "", reason: str | None = None) -> None:
+        super().__init__(message, name=name)
+        self.reason = reason
+
+
+class ResourceNotFoundError(_ResourceError):
+    """AWS Batch does not know a compute environment or job queue, or no longer.
+
+    Attributes:
+        name: Its name or ARN, as it was asked for.
+        seen: True if this wait had seen it before it vanished.
+    """
+
+    def __init__(self, message: str = "", *, name: str = "", seen: bool = False) -> None:
+        super().__init__(message, name=name)
+        self.seen = seen
 
 
 class _JobError(AwaitBatchError):

@@ -36,6 +36,9 @@ EXAMPLES: list[errors.AwaitBatchError] = [
     errors.MaxRetriesExceededError(
         "text", job_id="a", checks=7, failed_checks=2, last_status="RUNNING", last_reason="x"
     ),
+    errors.CallError("text", operation="ListJobs", code="ServerException", http_status=500),
+    errors.ResourceInvalidError("text", name="queue", reason="no role"),
+    errors.ResourceNotFoundError("text", name="queue", seen=True),
     errors.DescribeError("text", job_id="a", code="AccessDeniedException", http_status=403),
     errors.DescribeError(
         "text", job_id="a", code="ExpiredToken", http_status=403, needs_new_credentials=True

@@ -508,7 +508,7 @@ CASES: list[tuple[str, dict[str, Any], FailureCause, int | None, str | None, str
         None,
         "Array Child Job failed",
         (
-            ": 3 of 200 children failed; ListJobs with its id as arrayJobId names them, "
+            ": 3 of 200 children failed; list_jobs(array_job_id=…, statuses=['FAILED']) names them, "
             "and check_job_success says why each failed"
         ),
     ),
@@ -519,7 +519,7 @@ CASES: list[tuple[str, dict[str, Any], FailureCause, int | None, str | None, str
         None,
         None,
         (
-            ": some of its 200 children failed; ListJobs with its id as arrayJobId names them, "
+            ": some of its 200 children failed; list_jobs(array_job_id=…, statuses=['FAILED']) names them, "
             "and check_job_success says why each failed"
         ),
     ),
@@ -563,7 +563,7 @@ CASES: list[tuple[str, dict[str, Any], FailureCause, int | None, str | None, str
         None,
         "Array Child Job failed",
         (
-            ": children of it failed; ListJobs with its id as arrayJobId names them, "
+            ": children of it failed; list_jobs(array_job_id=…, statuses=['FAILED']) names them, "
             "and check_job_success says why each failed"
         ),
     ),

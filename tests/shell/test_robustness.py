@@ -27,7 +27,7 @@ from .support import QUICK, FaultyTransport
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from awaitbatch import BatchClient, JobChanges, JobOutcomes
+    from awaitbatch import BatchClient, JobChanges, JobOutcomes, JobSummaries
 
 
 async def test_a_stray_cancellation_is_a_failed_call() -> None:
@@ -286,7 +286,7 @@ async def test_a_backoff_must_be_an_object() -> None:
         make_client(make_server(), backoff=backoff)
 
 
-async def _until_the_end(stream: JobChanges | JobOutcomes) -> None:
+async def _until_the_end(stream: JobChanges | JobOutcomes | JobSummaries) -> None:
     async with stream:
         async for _ in stream:
             pass
@@ -306,6 +306,7 @@ METHODS: dict[str, Callable[[BatchClient, str], Awaitable[object]]] = {
     "wait_for_jobs": lambda client, job_id: client.wait_for_jobs([job_id]),
     "child_job_ids": lambda client, job_id: client.child_job_ids(job_id),
     "job_progress": lambda client, job_id: client.job_progress(job_id),
+    "list_jobs": lambda client, _: _until_the_end(client.list_jobs("queue")),
     "submit_job": lambda client, _: client.submit_job(jobName="n", jobQueue="q", jobDefinition="d"),
     "cancel_job": lambda client, job_id: client.cancel_job(job_id, "no"),
     "terminate_job": lambda client, job_id: client.terminate_job(job_id, "no"),

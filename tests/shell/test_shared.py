@@ -993,7 +993,9 @@ async def test_a_factory_that_takes_long_is_named(
     with pytest.raises(ConnectionError):
         async with BatchClient.shared(key="k", factory=factory):
             pass
-    text = "the factory has given no aiobotocore client for 8 s, and all who open the shared client wait for it"
+    text = (
+        "the factory has given no aiobotocore client for 8 s, and all who open the shared client wait for it"
+    )
     assert caplog.messages == [text] * lines
 
 

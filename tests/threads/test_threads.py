@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from concurrent.futures import Future
 
-METHODS = sorted(name for name, value in vars(BatchProtocol).items() if inspect.iscoroutinefunction(value))
+ASKED = {
+    name: value for name, value in vars(BatchProtocol).items() if inspect.isfunction(value) and name[0] != "_"
+}
+METHODS = sorted(name for name, value in ASKED.items() if inspect.iscoroutinefunction(value))
+# What these give can do more than be iterated over: they are for `run`.
+ITERATORS = sorted(ASKED.keys() - {*METHODS, "submit_jobs", "watch"})
 
 
 @pytest.fixture
@@ -224,6 +229,8 @@ async def test_all_methods(server: BatchServer) -> None:
         job_id = (await client.submit_job(jobName="n", jobQueue="q", jobDefinition="d"))["jobId"]
         assert (await client.get_job_description(job_id))["jobId"] == job_id
         assert "ResponseMetadata" in await client.cancel_job(job_id, "enough")
+        assert [outcome.status async for outcome in client.as_completed([job_id])] == ["FAILED"]
+        assert [job["jobId"] async for job in client.list_jobs("q")] == [job_id]
         assert repr(client).startswith("<AwaitableClient of <BatchClient us-east-1, shared by 1, open")
 
     def block() -> None:
@@ -231,10 +238,15 @@ async def test_all_methods(server: BatchServer) -> None:
             job_id = client.submit_job(jobName="n", jobQueue="q", jobDefinition="d", timeout={})["jobId"]
             assert client.describe_jobs([job_id])["jobs"][0]["jobId"] == job_id
             assert "ResponseMetadata" in client.terminate_job(job_id, "enough")
+            assert [outcome.job_id for outcome in client.as_completed([job_id])] == [job_id]
+            assert job_id in {job["jobId"] for job in client.list_jobs("q")}
+            with pytest.raises(ValueError, match="exactly one of queue"):
+                client.list_jobs()
 
     await asyncio.to_thread(block)
     assert "wait_for_job" in METHODS
-    for name in METHODS:
+    assert {"as_completed", "list_jobs"} <= {*ITERATORS}
+    for name in METHODS + ITERATORS:
         theirs = inspect.signature(getattr(BatchClient, name)).parameters
         assert inspect.signature(getattr(AwaitableClient, name)).parameters == theirs
         blocking = dict(inspect.signature(getattr(BlockingClient, name)).parameters)

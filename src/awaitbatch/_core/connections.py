@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 DESCRIBES_KEEP: Final = 8
 """Connections that DescribeJobs can always have, if the pool is large enough."""
 OTHERS_KEEP: Final = 2
-"""Connections that operations other than DescribeJobs and SubmitJob can always have, likewise."""
+"""Connections that calls which terminate or cancel jobs can always have, likewise."""
 
 
 class Use(IntEnum):
@@ -20,20 +20,22 @@ class Use(IntEnum):
     DESCRIBE = 0
     SUBMIT = 1
     OTHER = 2
+    LIST = 3
+    RESOURCE = 4
 
 
 class Connections:
     """The connections of a pool, of which each kind of call can always have some, and may take what others leave.
 
-    Submissions come by the thousand, and take at most half.
+    Submissions come by the thousand, and take at most half; lists, and describes of what is no job, a quarter each.
 
     Args:
         size: How many connections there are.
     """
 
     def __init__(self, size: int = 1) -> None:
-        self._taken = [0, 0, 0]
-        self._held = [0, 0, 0]
+        self._taken = [0] * len(Use)
+        self._held = [0] * len(Use)
         self._listeners: list[tuple[Use, Callable[[], None]]] = []
         self._is_paused = False
         self.resize(size)
@@ -45,15 +47,16 @@ class Connections:
     def resize(self, size: int) -> None:
         """From now on there are so many connections, at least one."""
         self._size = max(1, size)
-        self._least = (min(DESCRIBES_KEEP, size // 3), 0, min(OTHERS_KEEP, size // 4))
-        self._most = (self._size, max(1, size // 2), self._size)
+        quarter = max(1, size // 4)
+        self._least = (min(DESCRIBES_KEEP, size // 3), 0, min(OTHERS_KEEP, size // 4), 0, 0)
+        self._most = (self._size, max(1, size // 2), self._size, quarter, quarter)
 
     def has_room(self, use: Use) -> bool:
         """Whether a call of this kind may take one."""
         if self._is_paused or self._taken[use] >= self._most[use]:
             return False
         spoken_for = 0
-        for other in range(3):
+        for other in range(len(self._taken)):
             taken = self._taken[other]
             if other != use:
                 taken = max(taken + self._held[other], self._least[other])

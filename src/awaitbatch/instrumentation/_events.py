@@ -64,7 +64,7 @@ class CallEnded(Event, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         operation: AWS's name for it, such as ``"DescribeJobs"``.
-        ids: The number of job ids that it carried; 0 for SubmitJob.
+        ids: The number of job ids that it carried; 0 for SubmitJob and ListJobs.
         seconds: How long it took, from when it had a connection.
         outcome: ``"answered"``; ``"cancelled"`` (nobody wanted the answer any more); or how it failed:
             ``"throttled"``, ``"transient"`` (it may go away), ``"refused"`` (for what it asked for) or
