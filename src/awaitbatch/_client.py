@@ -27,6 +27,14 @@ from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
 from awaitbatch._jobs import JobStatus, parse_job_id, parse_statuses
 from awaitbatch._listing import JobSummaries, ListRequest
 from awaitbatch._log_locations import find_log_locations
+from awaitbatch._resources import (
+    COMPUTE_ENVIRONMENT,
+    JOB_QUEUE,
+    Kind,
+    parse_resource,
+    require_until,
+    wait_for_resource,
+)
 from awaitbatch._results import require_success
 from awaitbatch._shared import Lease
 from awaitbatch._stream_handles import (
@@ -69,6 +77,7 @@ if TYPE_CHECKING:
     from awaitbatch._job_results import JobResults
     from awaitbatch._jobs import JobDescriptions, MatchStatus
     from awaitbatch._log_fetchers import GetBatchLogFetcher
+    from awaitbatch._resources import ResourceStatus
     from awaitbatch._results import WaitResult
     from awaitbatch._stream_handles import ReturnWhen
     from awaitbatch._streams import JobIds
@@ -78,7 +87,7 @@ if TYPE_CHECKING:
 
 
 _WHILE_ABSENT: Final = (Window(0.2, 0.4), Window(0.5, 0.8), Window(1.0, 1.4))
-"""When a describe asks again for a job that an answer lacks, in seconds after it.
+"""When a describe asks again for a job that an answer lacks, in seconds after it; a wait for a job queue, too.
 
 A job that was just submitted can be absent for a moment, but who mistyped an id wants to know within three seconds.
 """
@@ -739,7 +748,7 @@ class BatchClient:
         """
         return JobProgress.of(await self.describe(job_id))
 
-    # Lists.
+    # Lists, compute environments and job queues.
 
     def list_jobs(
         self,
@@ -785,6 +794,39 @@ class BatchClient:
         """
         request = ListRequest.of(queue, array_job_id, multi_node_job_id, statuses, filters)
         return JobSummaries(self._supervisor, request, self.exponential_delay)
+
+    async def wait_for_compute_environment(
+        self, name: str, *, until: ResourceStatus = "VALID", **limits: Unpack[WaitLimits]
+    ) -> dict[str, Any]:
+        """Wait until a compute environment is VALID, or until it is gone.
+
+        All waits for compute environments share calls, with up to 100 names in each. The first check is made at once.
+        One that was just created can be absent for a moment, so one that AWS Batch does not know is asked for again,
+        three times within three seconds, unless ``status_retries`` is given.
+
+        Args:
+            name: Its name or ARN.
+            until: ``"VALID"``, or ``"DELETED"``, which it is, too, once AWS Batch does not know it.
+            limits: ``backoff``, ``max_retries`` and ``status_retries`` as for the client, for this wait alone.
+
+        Returns:
+            Its description, as boto3's ``describe_compute_environments`` has it; empty if it is gone.
+
+        Raises:
+            ResourceInvalidError: It is INVALID, whatever is awaited.
+            ResourceNotFoundError: It should become VALID, and AWS Batch does not know it, or no longer.
+            MaxRetriesExceededError: ``max_retries`` + 1 checks did not see it so.
+            CallError: DescribeComputeEnvironments failed for good, by the rules for polls of jobs.
+            ValueError: It cannot be its name, or another argument makes no sense.
+            ClientClosedError: The client is not open, or was closed meanwhile.
+        """
+        return await self._wait_for_resource(COMPUTE_ENVIRONMENT, name, until, limits)
+
+    async def wait_for_job_queue(
+        self, name: str, *, until: ResourceStatus = "VALID", **limits: Unpack[WaitLimits]
+    ) -> dict[str, Any]:
+        """Wait until a job queue is VALID, or until it is gone; all else is as for `wait_for_compute_environment`."""
+        return await self._wait_for_resource(JOB_QUEUE, name, until, limits)
 
     # Submitting and ending jobs.
 
@@ -1030,6 +1072,20 @@ class BatchClient:
         reason = parse_reason(reason)
         end_all = self._supervisor.terminations.end_all
         return await end_all(operation, list_of_ids(job_ids), reason, pause=self.exponential_delay)
+
+    async def _wait_for_resource(
+        self, kind: Kind, name: str, until: ResourceStatus, limits: WaitLimits
+    ) -> dict[str, Any]:
+        name = parse_resource(kind, name)
+        require_until(until)
+        rules = self._rules((until,), limits)
+        if until == "DELETED":
+            rules["absent_windows"] = ()
+        elif limits.get("status_retries") is None:
+            rules["absent_windows"] = _WHILE_ABSENT
+        self._supervisor.check_open()
+        window = self._config.window_of_describes()
+        return await wait_for_resource(self._supervisor, kind, name, until, window, **rules)
 
     def _outcomes(self, job_ids: JobIds, reason: str | None, limits: WaitLimits) -> OutcomeStream:
         require_job_ids(job_ids)

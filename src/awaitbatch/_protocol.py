@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from awaitbatch._job_results import JobOutcome, JobResults
     from awaitbatch._jobs import JobDescriptions, MatchStatus
     from awaitbatch._log_fetchers import GetBatchLogFetcher
+    from awaitbatch._resources import ResourceStatus
     from awaitbatch._stream_handles import JobChanges, ReturnWhen
     from awaitbatch._streams import JobIds
     from awaitbatch._submission_stream import Requests, Submission
@@ -126,6 +127,16 @@ class BatchProtocol(Protocol):
         filters: Sequence[KeyValuesPairTypeDef] | None = None,
     ) -> AsyncIterator[JobSummaryTypeDef]:
         """The jobs of a queue, or the children of a parent."""
+
+    async def wait_for_compute_environment(
+        self, name: str, *, until: ResourceStatus = "VALID", **limits: Unpack[WaitLimits]
+    ) -> dict[str, Any]:
+        """The description of a compute environment once it is VALID, or gone."""
+
+    async def wait_for_job_queue(
+        self, name: str, *, until: ResourceStatus = "VALID", **limits: Unpack[WaitLimits]
+    ) -> dict[str, Any]:
+        """The description of a job queue once it is VALID, or gone."""
 
     async def check_job_success(self, job_id: str, *, status_retries: float | None = None) -> bool:
         """True if the job succeeded."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from awaitbatch._core.watch import Watch
     from awaitbatch._factory_transport import Factory
     from awaitbatch._log_fetchers import LogFetchers
+    from awaitbatch._resources import Resources
     from awaitbatch._submission import Submissions
     from awaitbatch._termination import Terminations
     from awaitbatch._transport import BatchTransport
@@ -143,6 +144,11 @@ class Lease:
     def lists(self) -> CallQueue:
         """All users' ListJobs calls."""
         return self._joined.supervisor.lists
+
+    @property
+    def resources(self) -> Resources:
+        """Describes compute environments and job queues for all users."""
+        return self._joined.supervisor.resources
 
     @property
     def log_fetchers(self) -> LogFetchers:

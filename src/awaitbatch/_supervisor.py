@@ -21,6 +21,7 @@ from awaitbatch._first_answer import FirstAnswer
 from awaitbatch._log_fetchers import LogFetchers, wait_despite_cancellation
 from awaitbatch._open_streams import OpenStreams
 from awaitbatch._renewal import Renewal
+from awaitbatch._resources import Resources
 from awaitbatch._submission import Submissions
 from awaitbatch._termination import Terminations
 from awaitbatch._transport import told_by
@@ -71,6 +72,7 @@ class Supervisor:
         submissions: Makes SubmitJob calls.
         terminations: Makes TerminateJob and CancelJob calls.
         lists: Makes ListJobs calls.
+        resources: Describes compute environments and job queues.
         log_fetchers: Those of waits.
         streams: Those that are open.
         observers: Who hears of what happens.
@@ -81,6 +83,7 @@ class Supervisor:
     submissions: Submissions
     terminations: Terminations
     lists: CallQueue
+    resources: Resources
     log_fetchers: LogFetchers
     streams: OpenStreams
 
@@ -171,14 +174,19 @@ class Supervisor:
         self.submissions = Submissions(submits, self.observers)
         others = CallQueue(*common, use=Use.OTHER, max_rate=config.max_terminates_per_second)
         self.terminations = Terminations(others, self.observers)
-        self.lists = CallQueue(
-            *common, use=Use.LIST, max_rate=config.max_calls_per_second, call_timeout=config.call_timeout
+        self.lists, describes = (
+            CallQueue(
+                *common, use=use, max_rate=config.max_calls_per_second, call_timeout=config.call_timeout
+            )
+            for use in (Use.LIST, Use.RESOURCE)
         )
+        self.resources = Resources(describes, self.transport, config.call_timeout)
 
     def limit_calls(self, max_rate: float) -> None:
         """Make at most so many calls a second of each operation that only reads."""
         self.coalescer.limit(max_rate)
         self.lists.limit(max_rate)
+        self.resources.limit(max_rate)
 
     async def aclose(self) -> None:
         """End all waits and close the transport; to close twice is fine."""
@@ -289,6 +297,7 @@ class Supervisor:
                     ending.start_soon(self.submissions.aclose, self._config.close_timeout)
                     ending.start_soon(self._end_streams)
                     ending.start_soon(self.lists.aclose, 0)
+                    ending.start_soon(self.resources.aclose)
                     ending.start_soon(self.log_fetchers.aclose)
             finally:
                 # Also if somebody cancels this task once more.

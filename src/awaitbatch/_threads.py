@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from awaitbatch._factory_transport import Factory
     from awaitbatch._jobs import MatchStatus
     from awaitbatch._log_fetchers import GetBatchLogFetcher
+    from awaitbatch._resources import ResourceStatus
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -272,6 +273,8 @@ class AwaitableClient(_Face):
     wait_for_jobs = _awaited(BatchClient.wait_for_jobs)
     as_completed = _iterated(BatchClient.as_completed)
     list_jobs = _iterated(BatchClient.list_jobs)
+    wait_for_compute_environment = _awaited(BatchClient.wait_for_compute_environment)
+    wait_for_job_queue = _awaited(BatchClient.wait_for_job_queue)
     child_job_ids = _awaited(BatchClient.child_job_ids)
     job_progress = _awaited(BatchClient.job_progress)
     check_job_success = _awaited(BatchClient.check_job_success)
@@ -404,6 +407,36 @@ class BlockingClient(_Face):
             lambda client: client.wait_for_job(
                 job_id, delay, get_batch_log_fetcher, on_change=on_change, **limits
             ),
+            timeout,
+        )
+
+    def wait_for_compute_environment(
+        self,
+        name: str,
+        *,
+        until: ResourceStatus = "VALID",
+        timeout: float | None = None,
+        **limits: Unpack[WaitLimits],
+    ) -> dict[str, Any]:
+        """`BatchClient.wait_for_compute_environment`, with ``timeout`` as for `wait_for_job`."""
+        return self._result(
+            f"AWS Batch compute environment ({one_line(str(name))}): the wait",
+            lambda client: client.wait_for_compute_environment(name, until=until, **limits),
+            timeout,
+        )
+
+    def wait_for_job_queue(
+        self,
+        name: str,
+        *,
+        until: ResourceStatus = "VALID",
+        timeout: float | None = None,
+        **limits: Unpack[WaitLimits],
+    ) -> dict[str, Any]:
+        """`BatchClient.wait_for_job_queue`, with ``timeout`` as for `wait_for_job`."""
+        return self._result(
+            f"AWS Batch job queue ({one_line(str(name))}): the wait",
+            lambda client: client.wait_for_job_queue(name, until=until, **limits),
             timeout,
         )
 

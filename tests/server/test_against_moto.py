@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from awaitbatch import FixedInterval, JobFailedError, JobNotCompleteError, JobNotFoundError
+from awaitbatch import (
+    CallError,
+    FixedInterval,
+    JobFailedError,
+    JobNotCompleteError,
+    JobNotFoundError,
+    ResourceNotFoundError,
+)
 from awaitbatch.testing import LifeCycle, MotoServer
 from tests.support import Fetcher, PromptClient
 
@@ -48,7 +55,11 @@ def moto() -> Iterator[MotoServer]:
 async def client(moto: MotoServer, session: AioSession) -> AsyncIterator[BatchClient]:
     """A client of it that checks often."""
     async with PromptClient(
-        session=session, **moto.client_arguments, backoff=FixedInterval(0.3), status_retries=2
+        session=session,
+        **moto.client_arguments,
+        backoff=FixedInterval(0.3),
+        status_retries=2,
+        max_calls_per_second=100,
     ) as opened:
         yield opened
 
@@ -170,3 +181,31 @@ async def test_many_jobs(moto: MotoServer, client: BatchClient, caplog: pytest.L
     results = await client.wait_for_jobs(job_ids)
     assert len(results.failed) == 8
     assert warnings(caplog) == []
+
+
+async def test_lists_and_queues(moto: MotoServer, client: BatchClient) -> None:
+    """Jobs are listed whatever their state, also by name and by their parent; a queue that is there is VALID."""
+    jobs = [await submit(client, moto, life_cycle) for life_cycle in (WAITING, ENDLESS)]
+    array = await submit(client, moto, ENDLESS, arrayProperties={"size": 3})
+    await client.poll_job_status(jobs[1], ["RUNNING"])
+    listed = {job["jobId"]: job["status"] async for job in client.list_jobs(moto.job_queue)}
+    assert listed.keys() >= {*jobs, array}
+    assert {listed[job_id] for job_id in jobs} <= {"SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING"}
+    running = [job["jobId"] async for job in client.list_jobs(moto.job_queue, statuses=["RUNNING"])]
+    assert jobs[1] in running
+    assert jobs[0] not in running
+    named = client.list_jobs(moto.job_queue, filters=[{"name": "JOB_NAME", "values": ["nobody*"]}])
+    assert [job async for job in named] == []
+    children = [job["jobId"] async for job in client.list_jobs(array_job_id=array)]
+    assert sorted(children) == [f"{array}:{index}" for index in range(3)]
+    with pytest.raises(CallError, match=r"\(no-queue\): its jobs could not be listed: .*; check its name"):
+        await anext(client.list_jobs("no-queue"))
+    queue = await client.wait_for_job_queue(moto.job_queue)
+    assert queue["status"] == "VALID"
+    (environment,) = queue["computeEnvironmentOrder"]
+    assert (await client.wait_for_compute_environment(environment["computeEnvironment"]))["status"] == "VALID"
+    with pytest.raises(ResourceNotFoundError):
+        await client.wait_for_job_queue("no-queue", status_retries=1)
+    assert await client.wait_for_job_queue("no-queue", until="DELETED") == {}
+    for job_id in [*jobs, array]:
+        await client.terminate_job(job_id, "enough")
