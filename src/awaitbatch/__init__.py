@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from awaitbatch._stream_handles import JobChanges, JobOutcomes, JobSubmissions, ReturnWhen
     from awaitbatch._submission_stream import Submission
     from awaitbatch._transport import BatchTransport
+    from awaitbatch._waiters import JobWaiter
     from awaitbatch.errors import (
         AwaitBatchError,
         BulkError,
@@ -74,6 +75,7 @@ __all__ = [
     "JobSubmissions",
     "JobSummaries",
     "JobTrouble",
+    "JobWaiter",
     "JobsFailedError",
     "MatchStatus",
     "MaxRetriesExceededError",
@@ -118,6 +120,7 @@ _MODULES = {
     "JobSubmissions": "_stream_handles",
     "JobSummaries": "_listing",
     "JobTrouble": "_job_results",
+    "JobWaiter": "_waiters",
     "MatchStatus": "_jobs",
     "ReturnWhen": "_stream_handles",
     "Statistics": "_coalescer",

@@ -50,6 +50,7 @@ from awaitbatch._streams import ChangeStream, OutcomeStream, Settings
 from awaitbatch._submission_stream import SubmissionStream
 from awaitbatch._supervisor import Supervisor
 from awaitbatch._termination import parse_reason
+from awaitbatch._waiters import WAITERS, JobWaiter, find_waiter
 from awaitbatch._waits import describe_all, list_of_ids, parse_job_ids, wait_for
 from awaitbatch.errors import JobNotFoundError
 
@@ -747,6 +748,30 @@ class BatchClient:
             JobNotFoundError: And the other errors of `describe`.
         """
         return JobProgress.of(await self.describe(job_id))
+
+    def get_waiter(self, waiter_name: str) -> JobWaiter:
+        """A waiter for jobs, in botocore's manner, which has none for AWS Batch.
+
+        ::
+
+            await client.get_waiter("job_complete").wait(jobs=job_ids, WaiterConfig={"Delay": 60})
+
+        Names and meaning are those of Airflow's ``BatchWaitersHook``. Its checks travel in the calls of all waits.
+
+        Args:
+            waiter_name: ``"job_exists"`` (every 2 s, 100 times), ``"job_running"`` (every 5 s, 100 times) or
+                ``"job_complete"`` (every 300 s, 288 times); or ``"JobExists"`` and so on.
+
+        Raises:
+            ValueError: There is no such waiter.
+        """
+        model, window = find_waiter(waiter_name), self._config.window_of_describes()
+        return JobWaiter(self._supervisor, model, window, self._rules(None, {}))
+
+    @property
+    def waiter_names(self) -> list[str]:
+        """What `get_waiter` takes."""
+        return [*WAITERS]
 
     # Lists, compute environments and job queues.
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, WaiterError
 
 from awaitbatch import (
     CallError,
@@ -183,7 +183,7 @@ async def test_many_jobs(moto: MotoServer, client: BatchClient, caplog: pytest.L
     assert warnings(caplog) == []
 
 
-async def test_lists_and_queues(moto: MotoServer, client: BatchClient) -> None:
+async def test_lists_queues_and_waiters(moto: MotoServer, client: BatchClient) -> None:
     """Jobs are listed whatever their state, also by name and by their parent; a queue that is there is VALID."""
     jobs = [await submit(client, moto, life_cycle) for life_cycle in (WAITING, ENDLESS)]
     array = await submit(client, moto, ENDLESS, arrayProperties={"size": 3})
@@ -207,5 +207,11 @@ async def test_lists_and_queues(moto: MotoServer, client: BatchClient) -> None:
     with pytest.raises(ResourceNotFoundError):
         await client.wait_for_job_queue("no-queue", status_retries=1)
     assert await client.wait_for_job_queue("no-queue", until="DELETED") == {}
+    waiter = client.get_waiter("job_complete")
+    good, bad = await submit(client, moto, SHORT), await submit(client, moto, replace(SHORT, outcome="FAILED"))
+    (job,) = (await waiter.wait(jobs=[good], WaiterConfig={"Delay": 0.5}))["jobs"]
+    assert job["status"] == "SUCCEEDED"
+    with pytest.raises(WaiterError, match="terminal failure state"):
+        await waiter.wait(jobs=[good, bad], WaiterConfig={"Delay": 0.5})
     for job_id in [*jobs, array]:
         await client.terminate_job(job_id, "enough")

@@ -43,6 +43,7 @@ def all_methods(client: BatchClient) -> dict[str, Callable[[], Awaitable[Any]]]:
         "wait_for_jobs": lambda: client.wait_for_jobs(["j"]),
         "child_job_ids": lambda: client.child_job_ids("j"),
         "job_progress": lambda: client.job_progress("j"),
+        "waiter.wait": lambda: client.get_waiter("job_exists").wait(jobs=["j"]),
         "wait_for_compute_environment": lambda: client.wait_for_compute_environment("e"),
         "wait_for_job_queue": lambda: client.wait_for_job_queue("q"),
         "list_jobs": lambda: anext(client.list_jobs("q")),

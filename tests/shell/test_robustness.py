@@ -307,6 +307,7 @@ METHODS: dict[str, Callable[[BatchClient, str], Awaitable[object]]] = {
     "child_job_ids": lambda client, job_id: client.child_job_ids(job_id),
     "job_progress": lambda client, job_id: client.job_progress(job_id),
     "wait_for_job_queue": lambda client, _: client.wait_for_job_queue("queue", until="DELETED"),
+    "waiter.wait": lambda client, job_id: client.get_waiter("job_complete").wait(jobs=[job_id]),
     "list_jobs": lambda client, _: _until_the_end(client.list_jobs("queue")),
     "submit_job": lambda client, _: client.submit_job(jobName="n", jobQueue="q", jobDefinition="d"),
     "cancel_job": lambda client, job_id: client.cancel_job(job_id, "no"),
