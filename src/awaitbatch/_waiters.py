@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict
+from typing import TYPE_CHECKING, Final, Protocol, TypedDict
 
 from botocore.exceptions import ClientError, WaiterError
 
@@ -22,7 +22,10 @@ from awaitbatch.errors import DescribeError, JobFailedError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from types_aiobotocore_batch.type_defs import JobDetailTypeDef
+
     from awaitbatch._core.watch import Rules
+    from awaitbatch._jobs import JobDescriptions
     from awaitbatch._waits import Coalescer
 
 
@@ -56,7 +59,7 @@ class WaiterModel:
     done: frozenset[str]
     failed: frozenset[str] = frozenset()
 
-    def is_done(self, job: Mapping[str, Any]) -> bool:
+    def is_done(self, job: JobDetailTypeDef) -> bool:
         """Whether a job, given its description, is as awaited.
 
         The parent of an array, which is PENDING while its children run, counts as RUNNING once a child runs or has run,
@@ -124,7 +127,7 @@ class JobWaiter:
     def __repr__(self) -> str:
         return f"<JobWaiter {self.name}>"
 
-    async def wait(self, *, jobs: Iterable[str], WaiterConfig: WaiterConfig | None = None) -> dict[str, Any]:  # noqa: N803
+    async def wait(self, *, jobs: Iterable[str], WaiterConfig: WaiterConfig | None = None) -> JobDescriptions:  # noqa: N803
         """Wait until all jobs are as awaited.
 
         JobExists waits until AWS Batch knows all of them, JobRunning until all run or have ended, and JobComplete until
@@ -153,7 +156,7 @@ class JobWaiter:
             raise ValueError(message)
         loop = asyncio.get_running_loop()
         began, window = loop.time(), self._first_window
-        seen: dict[str, dict[str, Any]] = {}
+        seen: dict[str, JobDetailTypeDef] = {}
         left, trouble = job_ids, ""
         for attempt in itertools.count(1):
             try:
@@ -189,7 +192,7 @@ class JobWaiter:
         )
 
     def _check_passing(
-        self, error: DescribeError, job_ids: Iterable[str], seen: Mapping[str, dict[str, Any]]
+        self, error: DescribeError, job_ids: Iterable[str], seen: Mapping[str, JobDetailTypeDef]
     ) -> None:
         """Raise unless the failure may pass."""
         cause = error.__cause__
@@ -200,7 +203,7 @@ class JobWaiter:
             raise self._error(reason, answer) from error
 
     def _check_failed(
-        self, found: Iterable[dict[str, Any]], job_ids: Iterable[str], seen: Mapping[str, dict[str, Any]]
+        self, found: Iterable[JobDetailTypeDef], job_ids: Iterable[str], seen: Mapping[str, JobDetailTypeDef]
     ) -> None:
         """Raise if a job is as no job may be."""
         for job in found:
@@ -209,15 +212,15 @@ class JobWaiter:
                 reason = f"Waiter encountered a terminal failure state: {cause}"
                 raise self._error(reason, _response(job_ids, seen)) from cause
 
-    def _error(self, reason: str, last_response: dict[str, Any]) -> WaiterError:
+    def _error(self, reason: str, last_response: object) -> WaiterError:
         return WaiterError(name=self.name, reason=reason, last_response=last_response)
 
 
-def _response(job_ids: Iterable[str], seen: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def _response(job_ids: Iterable[str], seen: Mapping[str, JobDetailTypeDef]) -> JobDescriptions:
     return {"jobs": [seen[job_id] for job_id in job_ids if job_id in seen]}
 
 
-def _so_far(job_ids: list[str], left: list[str], seen: Mapping[str, dict[str, Any]]) -> str:
+def _so_far(job_ids: list[str], left: list[str], seen: Mapping[str, JobDetailTypeDef]) -> str:
     first = left[0]
     status = f"is {seen[first]['status']}" if first in seen else "was not found"
     jobs = quantity(len(job_ids), "job is", "jobs are")

@@ -208,7 +208,10 @@ async def test_lists_queues_and_waiters(moto: MotoServer, client: BatchClient) -
         await client.wait_for_job_queue("no-queue", status_retries=1)
     assert await client.wait_for_job_queue("no-queue", until="DELETED") == {}
     waiter = client.get_waiter("job_complete")
-    good, bad = await submit(client, moto, SHORT), await submit(client, moto, replace(SHORT, outcome="FAILED"))
+    good, bad = (
+        await submit(client, moto, SHORT),
+        await submit(client, moto, replace(SHORT, outcome="FAILED")),
+    )
     (job,) = (await waiter.wait(jobs=[good], WaiterConfig={"Delay": 0.5}))["jobs"]
     assert job["status"] == "SUCCEEDED"
     with pytest.raises(WaiterError, match="terminal failure state"):
