@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypedDict
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self, TypedDict
 
 import anyio
 
@@ -561,7 +562,7 @@ class BatchClient:
         async with fetching:
             if job is not None:
                 return job
-            pause, awaited = self._pause(delay), self._terminal_states
+            pause, awaited = self._pauses.asked_for(delay), self._terminal_states
             # PENDING if it is the parent of an array job.
             last_status = JobStatus.__members__.get(status)
             result = await self._wait(job_id, pause, awaited, limits, on_change, last_status=last_status)
@@ -613,7 +614,7 @@ class BatchClient:
                 this error.
             TypeError: ``job_ids`` is a single id.
         """
-        return JobOutcomes(self._outcomes(job_ids, None, limits))
+        return JobOutcomes(self._outcomes(job_ids, None, limits), self)
 
     def watch(
         self,
@@ -679,7 +680,7 @@ class BatchClient:
             keep_open=keep_open,
             terminate_on_exit=reason,
         )
-        return JobChanges(stream)
+        return JobChanges(stream, self)
 
     async def wait_for_jobs(
         self,
@@ -718,7 +719,7 @@ class BatchClient:
         if timeout is not None:
             timeout = number(is_duration, "timeout", timeout, "a number of seconds, or None")
         outcomes = self._outcomes(job_ids, _reason_on_exit(terminate_on_exit), limits)
-        return await wait_for_outcomes(outcomes, return_when, timeout)
+        return await wait_for_outcomes(outcomes, self, return_when, timeout)
 
     async def child_job_ids(self, job_id: str) -> list[str]:
         """The ids of an array job's children, or of a multi-node parallel job's nodes, from one description.
@@ -923,7 +924,7 @@ class BatchClient:
             pause=self.exponential_delay,
             close_timeout=self._config.close_timeout,
         )
-        return JobSubmissions(stream)
+        return JobSubmissions(stream, self)
 
     async def cancel_job(self, job_id: str, reason: str) -> dict[str, Any]:
         """Cancel a job that has not started; a job that has started goes on, which is no error.
@@ -1120,7 +1121,8 @@ class BatchClient:
         return Settings(
             host=self._supervisor,
             rules=self._rules(self._terminal_states, limits),
-            first_window=self._first_window,
+            # Not a method of this client: see `_Handle`.
+            first_window=partial(_window_of_first_check, self._supervisor, self._pauses),
             pause=self.exponential_delay,
             close_timeout=self._config.close_timeout,
         )
@@ -1134,20 +1136,12 @@ class BatchClient:
         on_change: OnChange | None,
     ) -> Coroutine[Any, Any, WaitResult]:
         self._supervisor.check_open(job_id)
-        return self._wait(job_id, self._first_window(delay), match_status, limits, on_change)
+        window = _window_of_first_check(self._supervisor, self._pauses, delay)
+        return self._wait(job_id, window, match_status, limits, on_change)
 
-    def _first_window(self, delay: float | None = None) -> Window:
-        """The window of the first check of a wait."""
-        window = self._pause(delay)
-        if window is not None:
-            return window
-        drawn = _drawn_pause(None, self.DEFAULT_DELAY_MIN, self.DEFAULT_DELAY_MAX)
-        return self._supervisor.coalescer.window_of_first_check(drawn.latest)
-
-    def _pause(self, delay: float | None) -> Window | None:
-        """The pause before a first check, as a window so that jobs can share calls; None if none was asked for."""
-        delay = self._config.delay if delay is None else delay
-        return None if delay is None else _drawn_pause(delay, math.nan, math.nan)
+    @property
+    def _pauses(self) -> _Pauses:
+        return _Pauses(self._config.delay, self.DEFAULT_DELAY_MIN, self.DEFAULT_DELAY_MAX)
 
     async def _describe(
         self, job_id: str, status_retries: float | None, absent_windows: Sequence[Window] | None
@@ -1185,6 +1179,34 @@ class BatchClient:
 
 def _reason_on_exit(reason: str | None) -> str | None:
     return None if reason is None else parse_reason(reason, "terminate_on_exit")
+
+
+class _Pauses(NamedTuple):
+    """What a client's first checks wait for, in seconds.
+
+    Attributes:
+        delay: What the client was given; None if nothing.
+        least: The earliest moment that a client without a delay draws.
+        most: The latest.
+    """
+
+    delay: float | None
+    least: float
+    most: float
+
+    def asked_for(self, delay: float | None = None) -> Window | None:
+        """The pause before a first check, as a window so that jobs can share calls; None if none was asked for."""
+        delay = self.delay if delay is None else delay
+        return None if delay is None else _drawn_pause(delay, math.nan, math.nan)
+
+
+def _window_of_first_check(host: Supervisor | Lease, pauses: _Pauses, delay: float | None = None) -> Window:
+    """The window of the first check of a wait."""
+    window = pauses.asked_for(delay)
+    if window is not None:
+        return window
+    drawn = _drawn_pause(None, pauses.least, pauses.most)
+    return host.coalescer.window_of_first_check(drawn.latest)
 
 
 def _drawn_pause(delay: float | None, least: float, most: float) -> Window:

@@ -210,6 +210,8 @@ class DescribeCoalescer:
                     calls.start_soon(self._send, call)
                 else:
                     self._connections.let_go(Use.DESCRIBE)
+                # It would keep whoever waited alive until the next one leaves.
+                del call
 
     def discard_all(self, watches: Sequence[Watch], begin: int = 0) -> None:
         """Take back watches of one owner: many of them in slices, the first at once."""

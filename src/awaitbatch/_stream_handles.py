@@ -76,10 +76,16 @@ class _Handle(Generic[Item]):
 
     ``async with`` is optional. Without it, whoever leaves the loop, in whatever way, leaves nothing behind one turn of
     the event loop later.
+
+    Args:
+        stream: The stream.
+        client: The client that it belongs to. It stays for as long as the stream: a use of a shared client ends once
+            nobody has it any more, and its user may have kept nothing but this.
     """
 
-    def __init__(self, stream: _State[Item]) -> None:
+    def __init__(self, stream: _State[Item], client: object) -> None:
         self._stream = stream
+        self._client: object = client
         self._finalizer: weakref.finalize[..., _Handle[Item]] | None = None
         self._in_a_row = 0
 
@@ -123,13 +129,15 @@ class _Handle(Generic[Item]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._let_go()
-        await self._stream.aclose(error)
+        try:
+            await self._stream.aclose(error)
+        finally:
+            self._let_go()
 
     def close(self) -> None:
         """End it, as leaving ``async with`` does, but without waiting for jobs to be terminated."""
-        self._let_go()
         self._stream.close()
+        self._let_go()
 
     def _begin(self) -> None:
         stream = self._stream
@@ -140,6 +148,7 @@ class _Handle(Generic[Item]):
             self._finalizer.atexit = False
 
     def _let_go(self) -> None:
+        self._client = None
         if self._finalizer is not None:
             self._finalizer.detach()
 
@@ -229,12 +238,12 @@ def require_return_when(return_when: object) -> None:
 
 
 async def wait_for_outcomes(
-    stream: OutcomeStream, return_when: ReturnWhen, seconds: float | None
+    stream: OutcomeStream, client: object, return_when: ReturnWhen, seconds: float | None
 ) -> JobResults:
     """Wait until all jobs have ended, or enough of them, or the time is up."""
     found: dict[str, JobOutcome] = {}
     is_enough = _IS_ENOUGH[return_when]
-    async with JobOutcomes(stream) as outcomes:
+    async with JobOutcomes(stream, client) as outcomes:
         with anyio.move_on_after(seconds):
             async for outcome in outcomes:
                 found[outcome.job_id] = outcome

@@ -19,7 +19,7 @@ import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
-from awaitbatch import BatchClient, ClientClosedError, DescribeError, FixedInterval
+from awaitbatch import BatchClient, ClientClosedError, DescribeError, FixedInterval, JobChange
 from awaitbatch._config import ClientArguments
 from awaitbatch._shared import _clients, _hashable
 from awaitbatch._supervisor import State
@@ -784,6 +784,54 @@ async def test_who_waits_is_not_lost(server: BatchServer, transport: SlowTranspo
     with pytest.warns(ResourceWarning, match="was not closed"):
         await wait
     assert wait.result()["status"] == "SUCCEEDED"
+
+
+async def test_a_stream_keeps_its_client(server: BatchServer, transport: SlowTransport) -> None:
+    """Whose client is only in the hands of a stream has it for as long as the stream goes on, and no longer."""
+    client = BatchClient.shared(transport=transport, backoff=FixedInterval(1), linger=2)
+    await client.open()
+    shared = shared_of(client)
+    changes = client.watch([server.add_job(life_cycle=QUICK), server.add_job(life_cycle=LONG)])
+    del client
+    gc.collect()
+    statuses = []
+    async for item in changes:
+        assert isinstance(item, JobChange)
+        statuses.append(item.status)
+        if item.status == "SUCCEEDED":
+            break
+    await asyncio.sleep(10)
+    assert (len(shared.users), transport.is_open) == (1, True)
+    with pytest.warns(ResourceWarning, match="was not closed"):
+        del changes
+    await asyncio.sleep(1)
+    assert (len(shared.users), shared.supervisor.coalescer.statistics().pending) == (0, 0)
+    await asyncio.sleep(3)
+    assert not transport.is_open
+
+
+async def test_a_stream_that_has_ended_keeps_no_client(server: BatchServer, transport: SlowTransport) -> None:
+    """Once it has told all, its client may go, whoever has the stream."""
+    client = BatchClient.shared(transport=transport, backoff=FixedInterval(1), linger=0)
+    await client.open()
+    outcomes = client.as_completed([server.add_job(life_cycle=QUICK)])
+    del client
+    with pytest.warns(ResourceWarning, match="was not closed"):
+        assert [outcome.status async for outcome in outcomes] == ["SUCCEEDED"]
+    await asyncio.sleep(3)
+    assert not transport.is_open
+
+
+async def test_a_client_keeps_no_stream(server: BatchServer, transport: SlowTransport) -> None:
+    """Also while nothing else is to be done, nothing is left of a stream that has ended."""
+    async with BatchClient.shared(transport=transport, backoff=FixedInterval(1)) as client:
+        outcomes = client.as_completed([server.add_job(life_cycle=QUICK)])
+        state = weakref.ref(outcomes._stream)
+        assert len([outcome async for outcome in outcomes]) == 1
+        await asyncio.sleep(1)
+        del outcomes
+        gc.collect()
+        assert state() is None
 
 
 # What is for all.
