@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook, BaseSessionFactory
 from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectTimeoutError, NoRegionError
@@ -160,6 +161,23 @@ async def test_a_lookup_that_fails_at_first(real: BatchServer, monkeypatch: pyte
     assert (await fired(make_trigger(job_id)))["status"] == "success"
 
 
+@pytest.mark.usefixtures("real")
+async def test_a_lookup_that_fails_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The provider looks once more, and would go on with an empty connection if that fails."""
+    monkeypatch.setattr(hooks, "_PAUSES", (0.01,))
+    look_up = AwaitBatchHook.get_connection
+    fails = iter([False, True])
+
+    def get_connection(conn_id: str) -> Any:
+        if next(fails, False):
+            raise AirflowNotFoundException
+        return look_up(conn_id)
+
+    monkeypatch.setattr(AwsBaseHook, "get_connection", staticmethod(get_connection))
+    async with AwaitBatchHook("aws")._open() as client:
+        assert client._request_signer._credentials.access_key == "testing"
+
+
 def refused(operation: str) -> ClientError:
     """What STS says."""
     return ClientError({"Error": {"Code": "AccessDenied", "Message": "not now"}}, operation)
@@ -214,8 +232,6 @@ async def test_an_assumed_role_is_refreshed_in_a_thread(monkeypatch: pytest.Monk
             "token": "z",
             "expiry_time": "2000-01-01T00:00:00+00:00",
         }
-
-    from airflow.providers.amazon.aws.hooks.base_aws import BaseSessionFactory  # noqa: PLC0415
 
     monkeypatch.setattr(BaseSessionFactory, "_refresh_credentials", refresh)
     extra = {"role_arn": "arn:aws:iam::123456789012:role/role", "region_name": "us-east-1"}

@@ -226,6 +226,24 @@ async def test_what_cannot_be_a_job(server: BatchServer, job_id: Any) -> None:
     assert server.statistics.calls.total() == 0
 
 
+async def test_the_lines_of_its_log(server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each state of the job has one, and each change in the counts of an array."""
+    life_cycle = LifeCycle(submitted=3, pending=3, runnable=3, starting=3, running=3)
+    array_id = server.add_job(life_cycle=life_cycle, array_size=3)
+    triggers = [make_trigger(job_id) for job_id in (server.add_job(life_cycle=life_cycle), array_id)]
+    lines: list[str] = []
+    for trigger in triggers:
+        monkeypatch.setattr(trigger.log, "info", lines.append)
+    await asyncio.gather(*map(fired, triggers))
+    states = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED")
+    own = [line for line in lines if array_id not in line]
+    assert [line.split(" is ")[1].split(",")[0].split(":")[0] for line in own] == list(states)
+    assert own[1].endswith("is PENDING, was SUBMITTED")
+    counts = [line.partition("; children: ")[2] for line in lines if array_id in line]
+    assert "3 RUNNING" in counts
+    assert counts[-1] == "3 SUCCEEDED"
+
+
 async def test_a_thousand(server: BatchServer) -> None:
     """They share calls: a hundred jobs in each."""
     job_ids = [server.add_job(life_cycle=LifeCycle(running=55)) for _ in range(1000)]

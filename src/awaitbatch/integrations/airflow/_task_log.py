@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from awaitbatch._core.text import one_line, quantity
+from awaitbatch.instrumentation._pace import MOST_A_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from awaitbatch.instrumentation import JobChanged
 
-_PACE: Final = 0.05
-"""Seconds between two lines of all triggers together.
-
-Their lines go through a socket that the triggerer's supervisor empties, and that holds fewer than 300. If 1,000
-triggers write at once, the triggerer may stop for good.
-"""
-
 
 class TaskLog:
     """Writes what becomes of one job, in the context of whoever makes this.
 
-    If lines come faster than they may be written, only the latest of each job waits.
+    All logs of a loop together have 20 lines in any second. They go through a socket that the triggerer's supervisor
+    empties, and that holds fewer than 300: if 1,000 triggers write at once, the triggerer may stop for good. If lines
+    come faster, the latest one of each job waits for its turn.
 
     Args:
         write: Writes a line.
@@ -65,7 +62,7 @@ class TaskLog:
         self._queue.write()
 
     def close(self) -> None:
-        """Drop what has not been written: the end of the job is told elsewhere."""
+        """Drop what has not been written: a worker tells of the job's end, and this log is closed."""
         self._is_closed = True
         self._line = None
 
@@ -87,21 +84,23 @@ class _Queue:
     def __init__(self) -> None:
         self._logs: deque[TaskLog] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._next = 0.0
+        self._written_at: deque[float] = deque(maxlen=MOST_A_SECOND)
 
     def add(self, log: TaskLog) -> None:
         self._logs.append(log)
 
     def write(self) -> None:
-        """Write the next line if it is time, and see to the others."""
+        """Write what may be written now, and see to the rest."""
         if self._timer is not None:
             return
         loop = asyncio.get_running_loop()
-        while self._logs and loop.time() >= self._next:
+        while self._logs:
+            due = self._written_at[0] + 1 if len(self._written_at) == MOST_A_SECOND else -math.inf
+            if loop.time() < due:
+                self._timer = loop.call_at(due, self._on_time, context=contextvars.Context())
+                return
             if self._logs.popleft().write():
-                self._next = loop.time() + _PACE
-        if self._logs:
-            self._timer = loop.call_at(self._next, self._on_time, context=contextvars.Context())
+                self._written_at.append(loop.time())
 
     def _on_time(self) -> None:
         self._timer = None

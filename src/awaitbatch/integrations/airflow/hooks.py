@@ -123,10 +123,8 @@ class AwaitBatchHook(AwsBaseHook):
         while True:
             hook = type(self)(**self._arguments)
             try:
-                await asyncio.to_thread(require_connection, hook.aws_conn_id)
-                client = await hook.get_async_conn()
-                # It was read once more.
-                _require_found(hook)
+                await asyncio.to_thread(_read_connection, hook)
+                return await hook.get_async_conn()
             except Exception as error:
                 left = began + _patience_with(error) - loop.time()
                 if left <= 0:
@@ -135,8 +133,6 @@ class AwaitBatchHook(AwsBaseHook):
                     text = "Airflow connection %r: %s; trying again for up to %.0f s"
                     arguments = (self.aws_conn_id, error_line(error), left)
                     write_log(logging.WARNING, text, *arguments, logger=shared_log)
-            else:
-                return client
             pause = next(pauses, pause)
             await asyncio.sleep(min(pause, left))
 
@@ -173,9 +169,11 @@ def require_connection(conn_id: str | None) -> None:
         raise _not_found(conn_id) from None
 
 
-def _require_found(hook: AwsBaseHook) -> None:
-    """The same of a hook that has read its connection."""
+def _read_connection(hook: AwsBaseHook) -> None:
+    """Have a hook read its connection, which it does once, and take care that it was found."""
+    require_connection(hook.aws_conn_id)
     if hook.aws_conn_id is not None and not hook.conn_config:
+        # It was there a moment ago.
         raise _not_found(hook.aws_conn_id)
 
 
