@@ -47,6 +47,8 @@ EXAMPLES: list[errors.AwaitBatchError] = [
     errors.JobsFailedError("text", [errors.JobFailedError("one", job=JOB)]),
     errors.JobNotCompleteError("text", job=JOB),
     errors.UnknownJobStatusError("text", job=JOB),
+    errors.TerminationError("text", job_id="a", operation="TerminateJob", code="AccessDenied"),
+    errors.BulkError("text", [errors.TerminationError("one", job_id="a")]),
     errors.SubmitUncertainError("text", job_name="nightly"),
     errors.ClientClosedError("text"),
 ]

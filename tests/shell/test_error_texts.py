@@ -317,9 +317,10 @@ def filled_in(outcome: Outcome, job_id: str) -> Outcome:
 def test_no_error_is_left_out() -> None:
     """The table above has every error that there is."""
     errors = {name for name in awaitbatch.__all__ if name.endswith("Error")}
-    # That of many jobs is in test_wait_for_jobs.py; the others are in test_listing.py and test_resources.py.
-    elsewhere = {"JobsFailedError", "CallError", "ResourceInvalidError", "ResourceNotFoundError"}
-    assert {name for name, *_ in TEXTS} == errors - {"AwaitBatchError"} - elsewhere
+    # Those of many jobs are in test_wait_for_jobs.py and test_bulk.py, others in test_listing.py and test_resources.py.
+    of_many = {"JobsFailedError", "TerminationError", "BulkError"}
+    others = {"AwaitBatchError", "CallError", "ResourceInvalidError", "ResourceNotFoundError"}
+    assert {name for name, *_ in TEXTS} == errors - of_many - others
 
 
 async def test_a_wait_that_is_closed_before_its_first_check() -> None:
