@@ -15,6 +15,7 @@ import awaitbatch
 from awaitbatch import (
     BatchClient,
     BatchProtocol,
+    BulkResult,
     DescribeError,
     FixedInterval,
     JobChange,
@@ -103,6 +104,17 @@ async def many_jobs(client: BatchClient) -> None:
         print(error, len(error.exceptions))
     except awaitbatch.errors.JobNotFoundError as error:
         print(error.job_id)
+
+
+async def in_bulk(client: BatchClient, requests: list[SubmitJobRequestTypeDef]) -> None:
+    """Submit and end many jobs."""
+    async for submission in client.submit_jobs(requests):
+        print(submission.index, submission.request["jobName"], submission.error)
+        assert_type(submission.result(), str)
+    ended = await client.terminate_jobs(["id"], "enough")
+    assert_type(ended, BulkResult)
+    print(ended.accepted, ended.errors)
+    ended.raise_for_errors()
 
 
 async def of_mine(

@@ -26,6 +26,7 @@ async def many_jobs(client: BatchClient) -> None:
     await client.wait_for_jobs(["id"], return_when="FIRST_FAIL")  # typo
     client.as_completed(["id"], status_retry=3)  # typo
     client.watch(["id"], stuck_for=60)  # typo
+    print((await client.cancel_jobs(["id"], reason="enough")).acepted)  # typo
     async for outcome in client.as_completed(["id"]):
         print(outcome.result()["state"])  # typo
     async for item in client.watch(["id"]):
