@@ -892,6 +892,20 @@ async def test_observers_hear_while_their_user_is_there(
     assert of_kind(ClientClosed, second_events) == []
 
 
+async def test_observers_that_fail_are_forgotten_with_their_users(
+    server: BatchServer, transport: SlowTransport
+) -> None:
+    """What was logged once of each of them is not remembered for as long as the client lives."""
+    async with BatchClient.shared(transport=transport) as client:
+        for _ in range(10):
+            async with BatchClient.shared(
+                transport=transport, observers=[lambda event: event.nothing]
+            ) as user:
+                await user.describe(server.add_job())
+                assert len(shared_of(client).supervisor.observers._reported) == 1
+        assert not shared_of(client).supervisor.observers._reported
+
+
 async def test_the_observers_of_the_first_hear_of_the_opening(transport: SlowTransport) -> None:
     """Whoever opens the client is told so."""
     events: list[Event] = []

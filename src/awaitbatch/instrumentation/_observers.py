@@ -53,7 +53,10 @@ class Observers:
             self._named[identity] -= 1
             if not self._named[identity]:
                 del self._named[identity]
-                self.others = tuple(other for other in self.others if _identity(other[1]) != identity)
+                gone = {number for number, other in self.others if _identity(other) == identity}
+                self.others = tuple(other for other in self.others if other[0] not in gone)
+                # Users of a shared client may come by the million.
+                self._reported = {kind for kind in self._reported if kind[0] not in gone}
         self.hear_of_waits = self.want(WaitEnded)
 
     def want(self, kind: type[Event]) -> bool:
