@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook, BaseSessionFactory
 from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
+from asgiref.sync import async_to_sync
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectTimeoutError, NoRegionError
 
@@ -178,6 +179,21 @@ async def test_a_lookup_that_fails_in_between(monkeypatch: pytest.MonkeyPatch) -
         assert client._request_signer._credentials.access_key == "testing"
 
 
+@pytest.mark.usefixtures("real")
+async def test_a_lookup_that_needs_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The triggerer of Airflow 3.0 and 3.1 has the event loop itself ask for a connection."""
+    look_up = AwaitBatchHook.get_connection
+    triggerers = asyncio.get_running_loop()
+
+    async def ask(conn_id: str) -> Any:
+        assert asyncio.get_running_loop() is triggerers
+        return look_up(conn_id)
+
+    monkeypatch.setattr(AwsBaseHook, "get_connection", staticmethod(async_to_sync(ask)))
+    async with AwaitBatchHook("aws")._open() as client:
+        assert client._request_signer._credentials.access_key == "testing"
+
+
 def refused(operation: str) -> ClientError:
     """What STS says."""
     return ClientError({"Error": {"Code": "AccessDenied", "Message": "not now"}}, operation)
@@ -209,7 +225,7 @@ async def test_how_long_a_connection_may_fail(
 
     monkeypatch.setattr(AwaitBatchHook, "get_async_conn", fail)
     # Threads have no part in virtual time.
-    monkeypatch.setattr(asyncio, "to_thread", lambda *_: asyncio.sleep(0))
+    monkeypatch.setattr(hooks, "look_up", lambda *_: asyncio.sleep(0))
     caplog.set_level(logging.WARNING, "awaitbatch")
     began = asyncio.get_running_loop().time()
     hook = AwaitBatchHook(None)

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from asgiref.sync import async_to_sync
 
 from awaitbatch.integrations.airflow import triggers
 from awaitbatch.testing import Fault
@@ -123,6 +124,27 @@ async def test_before_airflow_3_3(
         await task
     await asyncio.sleep(5)
     assert server.status_of(job_id) == status
+
+
+@pytest.mark.parametrize("map_index", [-1, 3])
+@pytest.mark.parametrize("state", ["deferred", "failed", None])
+async def test_the_state_of_a_task(
+    map_index: int, state: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow names a mapped task with its index, and has the event loop itself ask in 3.0 and 3.1."""
+    # Airflow 2 reads its database.
+    runner = pytest.importorskip("airflow.sdk.execution_time.task_runner")
+    triggerers = asyncio.get_running_loop()
+
+    async def get_task_states(*, map_index: int, **_: Any) -> Any:
+        assert asyncio.get_running_loop() is triggerers
+        return {"run": {"task" if map_index < 0 else f"task_{map_index}": state}}
+
+    states = staticmethod(async_to_sync(get_task_states))
+    monkeypatch.setattr(runner.RuntimeTaskInstance, "get_task_states", states)
+    trigger = make_trigger("job")
+    trigger.task_instance.map_index = map_index
+    assert await trigger.safe_to_cancel() is (state != "deferred")
 
 
 @pytest.mark.usefixtures("_is_old")

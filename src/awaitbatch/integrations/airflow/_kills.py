@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow.providers.amazon.version_compat import AIRFLOW_V_3_0_PLUS
 from airflow.triggers.base import BaseTrigger
 
+from awaitbatch.integrations.airflow._lookups import look_up
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
@@ -36,16 +38,17 @@ async def is_killed(task_instance: Any) -> bool:  # noqa: ANN401
         Exception: Airflow cannot tell.
     """
     read = _state_by_api if AIRFLOW_V_3_0_PLUS else _state_in_database
-    return bool(await asyncio.to_thread(read, task_instance) != _DEFERRED)
+    return bool(await look_up(read, task_instance) != _DEFERRED)
 
 
-def _state_by_api(task: Any) -> str | None:  # noqa: ANN401
+def _state_by_api(task: Any) -> Any:  # noqa: ANN401
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
     states = RuntimeTaskInstance.get_task_states(
         dag_id=task.dag_id, task_ids=[task.task_id], run_ids=[task.run_id], map_index=task.map_index
     )
-    state: str | None = states[task.run_id][task.task_id]
+    # The key of a mapped task has its index, too.
+    (state,) = states[task.run_id].values()
     return state
 
 

@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._core.text import error_line
 from awaitbatch.instrumentation._log import shared_log, write_log
+from awaitbatch.integrations.airflow._lookups import look_up
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable
@@ -123,7 +124,7 @@ class AwaitBatchHook(AwsBaseHook):
         while True:
             hook = type(self)(**self._arguments)
             try:
-                await asyncio.to_thread(_read_connection, hook)
+                await look_up(_read_connection, hook)
                 return await hook.get_async_conn()
             except Exception as error:
                 left = began + _patience_with(error) - loop.time()
