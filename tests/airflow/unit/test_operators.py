@@ -140,6 +140,23 @@ def test_a_failure_is_not_asked_for_again(client: Mock) -> None:
     assert client.describe_jobs.call_count == client.terminate_job.call_count == 0
 
 
+@pytest.mark.parametrize("awslogs_enabled", [True, False])
+@pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED"])
+def test_a_job_that_never_had_a_log(client: Mock, status: str, *, awslogs_enabled: bool) -> None:
+    """The parent of an array has none, nor has what was terminated before it ran; the task ends as it did."""
+    job = description(status)
+    job["container"] = {"image": "busybox", "command": ["true"], "environment": []}
+    event = {"status": "success", "job_id": JOB_ID, "job": brief_of(job)}
+    operator = make_operator(awslogs_enabled=awslogs_enabled)
+    if status == "SUCCEEDED":
+        assert operator.execute_complete(context_of(), event) == JOB_ID
+    else:
+        event |= {"status": "error", "message": "it was terminated"}
+        with pytest.raises(AirflowException, match="it was terminated"):
+            operator.execute_complete(context_of(), event)
+    assert client.describe_jobs.call_count == 0
+
+
 @pytest.mark.parametrize("status", ["success", "error"])
 def test_an_event_of_the_providers_trigger(client: Mock, status: str) -> None:
     """A task that was deferred before the move goes on as it would have."""

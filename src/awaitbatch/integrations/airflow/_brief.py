@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 _KEPT: Final[dict[str, Any]] = {
     **dict.fromkeys(("jobId", "status", "statusReason", "jobDefinition", "jobQueue"), True),
     "container": {
+        # The provider takes a job for one of a kind that has no log if there is nothing in it.
+        "image": True,
         "exitCode": True,
         "reason": True,
         "logStreamName": True,
