@@ -107,7 +107,13 @@ PUBLIC: Final = [
 NOT_FOR_USERS: Final = {
     ("BatchService.call: return", "Response"),
     ("CallEnded.of: how", "Failure"),
+    ("CallError.of: failure", "Failure"),
     ("InProcessTransport.__init__: service", "BatchService"),
+    ("JobSummaries.__init__: host", "Host"),
+    ("JobSummaries.__init__: request", "ListRequest"),
+    ("JobWaiter.__init__: host", "Host"),
+    ("JobWaiter.__init__: model", "WaiterModel"),
+    ("JobWaiter.__init__: rules", "Rules"),
     ("SubmitUncertainError.of: failure", "Failure"),
     ("TerminationError.of: failure", "Failure"),
     ("_Face.__init__: loop_thread", "LoopThread"),

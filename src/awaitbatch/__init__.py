@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from awaitbatch._stream_handles import JobChanges, JobOutcomes, JobSubmissions, ReturnWhen
     from awaitbatch._submission_stream import Submission
     from awaitbatch._transport import BatchTransport
-    from awaitbatch._waiters import JobWaiter
+    from awaitbatch._waiters import JobWaiter, WaiterConfig
     from awaitbatch.errors import (
         AwaitBatchError,
         BulkError,
@@ -89,6 +89,7 @@ __all__ = [
     "TerminationError",
     "UnknownJobStatusError",
     "WaitLimits",
+    "WaiterConfig",
     "WatchItem",
     "Window",
     "__version__",
@@ -126,6 +127,7 @@ _MODULES = {
     "Statistics": "_coalescer",
     "Submission": "_submission_stream",
     "WaitLimits": "_client",
+    "WaiterConfig": "_waiters",
     "WatchItem": "_job_results",
     "Window": "_core.backoff",
 }
