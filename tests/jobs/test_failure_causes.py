@@ -690,7 +690,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(job=st.dictionaries(MEMBERS, VALUES, max_size=8))
 def test_no_shape_raises(job: dict[str, Any]) -> None:
     """Whatever AWS sends, there is an error with a text of one line, and a cause."""

@@ -15,13 +15,13 @@ from .support import SURVIVED, check_truth, count_ends, inject_faults, lives_at_
 if TYPE_CHECKING:
     import pytest
 
-JOBS = 5000
+JOBS = 3000
 
 
 async def test_every_wait_ends_with_the_truth(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of 5,000 jobs, retries among them, each wait ends once, with the outcome on record, and not before it."""
+    """Of 3,000 jobs, retries among them, each wait ends once, with the outcome on record, and not before it."""
     random = Random(1)
     server = make_server(default_life_cycle=lambda _: lives_at_random(random, 5, 120), description_bytes=0)
     job_ids = [server.add_job() for _ in range(JOBS)]
