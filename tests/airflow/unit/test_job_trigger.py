@@ -147,6 +147,17 @@ async def test_an_outage_from_the_first_check_on(server: BatchServer) -> None:
     assert 3600 < asyncio.get_running_loop().time() - began < 3800
 
 
+async def test_an_outage_of_hours(server: BatchServer) -> None:
+    """It ends no wait for a job that was seen before, however few the attempts: an error would terminate the job."""
+    job_id = server.add_job(life_cycle=LifeCycle(running=4 * 3600))
+    task = asyncio.create_task(fired(make_trigger(job_id, waiter_delay=30, waiter_max_attempts=20)))
+    await until(lambda: server.statistics.answered["DescribeJobs"] > 2)
+    server.inject(Fault.CONNECTION_REFUSED, end=3 * 3600)
+    event = await task
+    assert (event["status"], event["job_status"]) == ("error", "RUNNING")
+    assert asyncio.get_running_loop().time() > 3 * 3600
+
+
 @pytest.mark.parametrize("fault", [Fault.EXPIRED_TOKEN, Fault.ACCESS_DENIED])
 async def test_minutes_without_good_credentials(server: BatchServer, fault: Fault) -> None:
     """They pass, as long as AWS has answered before."""

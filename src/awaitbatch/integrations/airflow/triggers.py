@@ -163,7 +163,8 @@ class BatchJobTrigger(provider.BatchJobTrigger):
                     status_retries=max(_LEAST_ABSENCES, math.ceil(_GRACE / delay)),
                 )
             except MaxRetriesExceededError as error:
-                was_never_seen = error.last_status is None and loop.time() > patient_until
+                # This round of checks may have seen nothing, but an earlier one may have.
+                was_never_seen = not log.is_begun and loop.time() > patient_until
                 if was_never_seen or not error.failed_checks:
                     raise
                 # They were not the job's fault, so it is given as many more.
