@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.amazon.aws.triggers import batch as provider
 
 from awaitbatch._shared import close_shared_clients
-from awaitbatch.integrations.airflow import BatchJobTrigger
+from awaitbatch.integrations.airflow import BatchJobTrigger, triggers
 from awaitbatch.testing import Fault, LifeCycle
 from tests.support import ENDED, LONG, make_client, until
 
@@ -298,6 +301,22 @@ async def test_started_again_elsewhere(server: BatchServer) -> None:
     await asyncio.sleep(5)
     first.cancel()
     assert (await fired(make_trigger(job_id)))["status"] == "success"
+
+
+async def test_a_client_whose_module_is_being_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes while another thread imports it waits in a thread, too; the loop would stand still."""
+    name, threads = "awaitbatch._client", []
+    module = sys.modules[name]
+
+    def import_module(name: str) -> None:
+        threads.append(threading.get_ident())
+        sys.modules[name] = module
+
+    monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setattr(triggers, "import_module", import_module)
+    await triggers._client_of(make_trigger("job"))
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
 
 
 def server_client(server: BatchServer) -> Any:

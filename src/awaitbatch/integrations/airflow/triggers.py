@@ -329,7 +329,8 @@ def _hook_of(trigger: Any) -> AwaitBatchHook:  # noqa: ANN401
 
 
 async def _client_of(trigger: Any) -> BatchClient:  # noqa: ANN401
-    if _CLIENT not in sys.modules:
+    # It is among the modules, but has nothing yet, while another thread imports it.
+    if not hasattr(sys.modules.get(_CLIENT), "BatchClient"):
         # It takes a third of a second, for which a triggerer must not stand still.
         await asyncio.to_thread(import_module, _CLIENT)
     return _hook_of(trigger).client()
