@@ -76,7 +76,7 @@ def test_the_page_explains_every_cause() -> None:
         ("howto/lists.md", 0, "nightly-1 RUNNING\njob FAILED\n['7', '400']"),
         ("howto/many-jobs.md", 0, "no-such-job None JobNotFoundError"),
         ("howto/many-jobs.md", 1, "20 of 20 are done"),
-        ("howto/many-jobs.md", 2, "job-0 is stuck: no reason given"),
+        ("howto/many-jobs.md", 2, "job-0 is stuck, at position 1: no reason given"),
         ("howto/many-jobs.md", 3, "1 failed, 10 pending>\nexit code 3\n{'FAILED'}"),
     ],
 )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from awaitbatch._config import ClientArguments
     from awaitbatch._core.backoff import Backoff, ExponentialBackoff, FixedInterval, Window
     from awaitbatch._failure_causes import FailureCause
-    from awaitbatch._job_results import JobChange, JobOutcome, JobResults, JobStuck, JobTrouble, WatchItem
+    from awaitbatch._job_results import JobChange, JobOutcome, JobResults, JobTrouble, WatchItem
     from awaitbatch._jobs import JobDescriptions, JobStatus, MatchStatus
     from awaitbatch._listing import JobSummaries
     from awaitbatch._log_fetchers import BatchLogFetcher
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         TerminationError,
         UnknownJobStatusError,
     )
+    from awaitbatch.instrumentation._events import JobStuck
 
 __all__ = [
     "AwaitBatchError",
@@ -117,7 +118,7 @@ _MODULES = {
     "JobProgress": "_arrays",
     "JobResults": "_job_results",
     "JobStatus": "_jobs",
-    "JobStuck": "_job_results",
+    "JobStuck": "instrumentation._events",
     "JobSubmissions": "_stream_handles",
     "JobSummaries": "_listing",
     "JobTrouble": "_job_results",

@@ -48,6 +48,7 @@ from awaitbatch._stream_handles import (
     wait_for_outcomes,
 )
 from awaitbatch._streams import ChangeStream, OutcomeStream, Settings
+from awaitbatch._stuck_jobs import StuckJobs
 from awaitbatch._submission_stream import SubmissionStream
 from awaitbatch._supervisor import Supervisor
 from awaitbatch._termination import parse_reason
@@ -433,6 +434,7 @@ class BatchClient:
         match_status: MatchStatus,
         *,
         on_change: OnChange | None = None,
+        stuck_after: float | None = None,
         **limits: Unpack[WaitLimits],
     ) -> bool:
         """Wait until the job has one of the given states; the first check is made at once.
@@ -448,6 +450,9 @@ class BatchClient:
                 ``event.job`` is the description. It is called on the event loop, in the context of who waits, so it
                 must return soon, and it cannot be a coroutine function. If it raises, each kind of error is logged
                 once, and the wait goes on.
+            stuck_after: Seconds from when this wait first sees the job as RUNNABLE. If it still is then, a WARNING in
+                the log and a `JobStuck` event say so, once; nothing else happens to it. None for never. The event has
+                the job's position in its queue if the credentials allow ``batch:GetJobQueueSnapshot``.
             limits: ``backoff``, ``max_retries`` and ``status_retries`` as for the client, for this wait alone.
 
         Returns:
@@ -464,7 +469,8 @@ class BatchClient:
         """
         awaited = parse_statuses(match_status)
         window = self._config.window_of_describes()
-        result = await self._wait(job_id, window, awaited, limits, on_change)
+        stuck = self._stuck_jobs(stuck_after)
+        result = await self._wait(job_id, window, awaited, limits, on_change, stuck=stuck)
         result.description()
         return True
 
@@ -474,6 +480,7 @@ class BatchClient:
         delay: float | None = None,
         *,
         on_change: OnChange | None = None,
+        stuck_after: float | None = None,
         **limits: Unpack[WaitLimits],
     ) -> JobDetailTypeDef:
         """Wait until the job runs or has already ended.
@@ -486,6 +493,7 @@ class BatchClient:
             delay: Seconds before the first check, give or take one; None for the client's, which is as soon as that
                 can be without a call for each of many waits.
             on_change: As for `poll_job_status`.
+            stuck_after: As for `poll_job_status`.
             limits: ``backoff``, ``max_retries`` and ``status_retries`` as for the client, for this wait alone.
 
         Returns:
@@ -494,8 +502,10 @@ class BatchClient:
         Raises:
             MaxRetriesExceededError: ``max_retries`` + 1 checks did not see it run; and the errors of `poll_job_status`.
         """
-        awaited = (self.RUNNING_STATE, *self._terminal_states)
-        return (await self._poll(job_id, delay, awaited, limits, on_change)).description()
+        stuck = self._stuck_jobs(stuck_after)
+        return (
+            await self._poll(job_id, delay, self._started_states, limits, on_change, stuck=stuck)
+        ).description()
 
     async def poll_for_job_complete(
         self,
@@ -503,6 +513,7 @@ class BatchClient:
         delay: float | None = None,
         *,
         on_change: OnChange | None = None,
+        stuck_after: float | None = None,
         **limits: Unpack[WaitLimits],
     ) -> JobDetailTypeDef:
         """Wait until the job has ended, as SUCCEEDED or FAILED.
@@ -512,7 +523,10 @@ class BatchClient:
         Returns:
             The final description.
         """
-        return (await self._poll(job_id, delay, self._terminal_states, limits, on_change)).description()
+        stuck = self._stuck_jobs(stuck_after)
+        return (
+            await self._poll(job_id, delay, self._terminal_states, limits, on_change, stuck=stuck)
+        ).description()
 
     async def wait_for_job(
         self,
@@ -521,6 +535,7 @@ class BatchClient:
         get_batch_log_fetcher: GetBatchLogFetcher | None = None,
         *,
         on_change: OnChange | None = None,
+        stuck_after: float | None = None,
         **limits: Unpack[WaitLimits],
     ) -> JobDetailTypeDef:
         """Wait until the job runs, then until it has ended.
@@ -536,6 +551,7 @@ class BatchClient:
                 ends. It and they may be coroutine functions; a ``join`` that blocks does so in a thread, and keeps the
                 process from exiting if it never returns.
             on_change: As for `poll_job_status`.
+            stuck_after: As for `poll_job_status`.
             limits: ``backoff``, ``max_retries`` (for each of the two) and ``status_retries`` as for the client, for
                 this wait alone.
 
@@ -547,9 +563,11 @@ class BatchClient:
                 `poll_job_status`.
         """
         # One for both, so that the second does not begin anew.
-        on_change = self._changes(on_change)
+        on_change, stuck = self._changes(on_change), self._stuck_jobs(stuck_after)
         job: JobDetailTypeDef | None
-        job = await self.poll_for_job_running(job_id, delay, on_change=on_change, **limits)
+        job = (
+            await self._poll(job_id, delay, self._started_states, limits, on_change, stuck=stuck)
+        ).description()
         job_id, status = job["jobId"], job["status"]
         if status not in self._terminal_states:
             # The wait may last for days, and a description takes more memory than all else of it.
@@ -565,7 +583,9 @@ class BatchClient:
             pause, awaited = self._pauses.asked_for(delay), self._terminal_states
             # PENDING if it is the parent of an array job.
             last_status = JobStatus.__members__.get(status)
-            result = await self._wait(job_id, pause, awaited, limits, on_change, last_status=last_status)
+            result = await self._wait(
+                job_id, pause, awaited, limits, on_change, stuck=stuck, last_status=last_status
+            )
             return result.description()
 
     async def check_job_success(self, job_id: str, *, status_retries: float | None = None) -> bool:
@@ -648,7 +668,8 @@ class BatchClient:
             keep_open: Go on without jobs, until it is left or its `JobChanges.close` is called. Jobs that have ended
                 are forgotten then, so that one that is added again is told again.
             stuck_after: Seconds from when a job is first seen as RUNNABLE, after which it is told of as `JobStuck` if
-                it still is; None for never. Nothing else happens to it.
+                it still is; None for never. Nothing else happens to it. `JobStuck` has its position in its queue if the
+                credentials allow ``batch:GetJobQueueSnapshot``.
             terminate_on_exit: A reason, of at most 1,024 characters, to terminate the jobs that have not ended,
                 however it is left: by an error, a cancellation, ``break`` or in the end. It happens in the client's own
                 task, and leaving ``async with`` waits for it, for as long as it comes on. Nothing is terminated if it
@@ -669,14 +690,12 @@ class BatchClient:
         """
         require_job_ids(job_ids)
         reason = _reason_on_exit(terminate_on_exit)
-        if stuck_after is not None:
-            stuck_after = number(is_duration, "stuck_after", stuck_after, "a number of seconds, or None")
         settings = self._stream_settings(limits)
         stream = ChangeStream(
             settings,
             job_ids,
             children=children,
-            stuck_after=stuck_after,
+            stuck_after=_stuck_after(stuck_after),
             keep_open=keep_open,
             terminate_on_exit=reason,
         )
@@ -1069,6 +1088,10 @@ class BatchClient:
     def _terminal_states(self) -> tuple[str, str]:
         return (self.SUCCESS_STATE, self.FAILURE_STATE)
 
+    @property
+    def _started_states(self) -> tuple[str, ...]:
+        return (self.RUNNING_STATE, *self._terminal_states)
+
     def _rules(self, match_status: Collection[str] | None, limits: WaitLimits) -> Rules:
         unknown = limits.keys() - WaitLimits.__annotations__
         if unknown:
@@ -1134,10 +1157,12 @@ class BatchClient:
         match_status: Collection[str],
         limits: WaitLimits,
         on_change: OnChange | None,
+        *,
+        stuck: StuckJobs | None,
     ) -> Coroutine[Any, Any, WaitResult]:
         self._supervisor.check_open(job_id)
         window = _window_of_first_check(self._supervisor, self._pauses, delay)
-        return self._wait(job_id, window, match_status, limits, on_change)
+        return self._wait(job_id, window, match_status, limits, on_change, stuck=stuck)
 
     @property
     def _pauses(self) -> _Pauses:
@@ -1158,6 +1183,7 @@ class BatchClient:
         limits: WaitLimits,
         on_change: OnChange | None = None,
         *,
+        stuck: StuckJobs | None = None,
         absent_windows: Sequence[Window] | None = None,
         last_status: str | None = None,
     ) -> Coroutine[Any, Any, WaitResult]:
@@ -1166,7 +1192,7 @@ class BatchClient:
         rules["absent_windows"], rules["last_status"] = absent_windows, last_status
         self._supervisor.check_open(job_id)
         changes = self._changes(on_change)
-        return wait_for(self._supervisor.coalescer, parse_job_id(job_id), window, changes, **rules)
+        return wait_for(self._supervisor.coalescer, parse_job_id(job_id), window, changes, stuck, **rules)
 
     def _changes(self, on_change: OnChange | None) -> Changes | None:
         """What tells ``on_change`` of changes, if there is one; another wait may have made it already."""
@@ -1176,9 +1202,20 @@ class BatchClient:
         self._supervisor.check_open()
         return Changes(on_change, self._supervisor.coalescer.report)
 
+    def _stuck_jobs(self, stuck_after: float | None) -> StuckJobs | None:
+        """What reports the job of a wait if it is stuck, if that is asked for."""
+        seconds = _stuck_after(stuck_after)
+        return None if seconds is None else StuckJobs(seconds, self._supervisor.notify, self._supervisor)
+
 
 def _reason_on_exit(reason: str | None) -> str | None:
     return None if reason is None else parse_reason(reason, "terminate_on_exit")
+
+
+def _stuck_after(seconds: float | None) -> float | None:
+    if seconds is None:
+        return None
+    return number(is_duration, "stuck_after", seconds, "a number of seconds, or None")
 
 
 class _Pauses(NamedTuple):

@@ -125,7 +125,7 @@ _PERMISSIONS: Final = {"CancelJobs": "CancelJob", "TerminateJobs": "TerminateJob
 
 _BATCH_OPERATIONS: Final = (
     *("DescribeJobs", "SubmitJob", "CancelJob", "TerminateJob", *_PERMISSIONS),
-    *("ListJobs", "DescribeComputeEnvironments", "DescribeJobQueues"),
+    *("ListJobs", "DescribeComputeEnvironments", "DescribeJobQueues", "GetJobQueueSnapshot"),
 )
 """What we call ourselves: none of it is a call for credentials, even if a test double confuses them."""
 

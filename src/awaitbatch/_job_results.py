@@ -10,6 +10,7 @@ from awaitbatch._core.text import error_line, one_line, quantity
 from awaitbatch._jobs import JobStatus
 from awaitbatch._results import read_description
 from awaitbatch.errors import JobFailedError, JobNotCompleteError, JobsFailedError
+from awaitbatch.instrumentation._events import JobStuck
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -175,34 +176,6 @@ class JobTrouble:
 
     def __repr__(self) -> str:
         return f"<JobTrouble {self.job_id}: {error_line(self.error)}>"
-
-
-class JobStuck:
-    """A job has been RUNNABLE for as long as ``stuck_after`` says; it is told once of each job.
-
-    Attributes:
-        job_id: The job.
-        seconds: How long it was, from when the watch first saw it so.
-        reason: What AWS Batch last said of it, such as ``"MISCONFIGURATION:…"``, in one line; None if it says nothing,
-            as it does of all jobs but the first of their queue.
-        position: Its place in its queue, from 1; None if that is not known.
-    """
-
-    __slots__ = ("job_id", "position", "reason", "seconds")
-    __match_args__: ClassVar = ("job_id", "seconds", "reason", "position")
-
-    def __init__(
-        self, job_id: str, seconds: float, reason: str | None = None, position: int | None = None
-    ) -> None:
-        self.job_id = job_id
-        self.seconds = seconds
-        self.reason = reason
-        self.position = position
-
-    def __repr__(self) -> str:
-        return (
-            f"<JobStuck {self.job_id}: RUNNABLE for {self.seconds:.0f} s, {self.reason or 'no reason given'}>"
-        )
 
 
 WatchItem: TypeAlias = JobChange | JobTrouble | JobStuck

@@ -50,6 +50,7 @@ class BatchProtocol(Protocol):
         match_status: MatchStatus,
         *,
         on_change: OnChange | None = None,
+        stuck_after: float | None = None,
         **limits: Unpack[WaitLimits],
     ) -> bool:
         """True once the job has one of the states."""
@@ -60,6 +61,7 @@ class BatchProtocol(Protocol):
         delay: float | None = None,
         *,
         on_change: OnChange | None = None,
+        stuck_after: float | None = None,
         **limits: Unpack[WaitLimits],
     ) -> JobDetailTypeDef:
         """The job's description once it, or a child of it, runs or has ended."""
@@ -70,6 +72,7 @@ class BatchProtocol(Protocol):
         delay: float | None = None,
         *,
         on_change: OnChange | None = None,
+        stuck_after: float | None = None,
         **limits: Unpack[WaitLimits],
     ) -> JobDetailTypeDef:
         """The job's description once it has ended."""
@@ -81,6 +84,7 @@ class BatchProtocol(Protocol):
         get_batch_log_fetcher: GetBatchLogFetcher | None = None,
         *,
         on_change: OnChange | None = None,
+        stuck_after: float | None = None,
         **limits: Unpack[WaitLimits],
     ) -> JobDetailTypeDef:
         """The job's final description, once it has run and ended."""

@@ -34,10 +34,12 @@ if TYPE_CHECKING:
     from awaitbatch._core.watch import Watch
     from awaitbatch._factory_transport import Factory
     from awaitbatch._log_fetchers import LogFetchers
+    from awaitbatch._queue_fronts import QueueFronts
     from awaitbatch._resources import Resources
     from awaitbatch._submission import Submissions
     from awaitbatch._termination import Terminations
     from awaitbatch._transport import BatchTransport
+    from awaitbatch.instrumentation._events import Event
 
     Deliver = Callable[[Watch, Outcome | None, bytes | None], None]
 
@@ -146,6 +148,11 @@ class Lease:
         return self._joined.supervisor.lists
 
     @property
+    def fronts(self) -> QueueFronts:
+        """What is known of job queues, for all users."""
+        return self._joined.supervisor.fronts
+
+    @property
     def resources(self) -> Resources:
         """Describes compute environments and job queues for all users."""
         return self._joined.supervisor.resources
@@ -240,6 +247,10 @@ class Lease:
             self.state = State.CLOSED
             self.wake()
             self._joined.leave(self)
+
+    def notify(self, event: Event) -> None:
+        """See `Observers.notify`; those of all users hear of it."""
+        self._joined.supervisor.notify(event)
 
     def check_open(self, job_id: object = None) -> None:
         """Raise unless this user has it, and it is open; see `Supervisor.check_open`."""

@@ -28,7 +28,6 @@ from awaitbatch._exit_terminations import ExitTerminations, is_untrustworthy
 from awaitbatch._job_results import (
     JobChange,
     JobOutcome,
-    JobStuck,
     JobTrouble,
     WatchItem,
     not_terminated_text,
@@ -47,9 +46,11 @@ if TYPE_CHECKING:
     from awaitbatch._core.outcomes import Outcome
     from awaitbatch._core.watch import Rules
     from awaitbatch._open_streams import OpenStreams
+    from awaitbatch._stuck_jobs import Fronts
     from awaitbatch._termination import Terminations
     from awaitbatch._waits import Coalescer
     from awaitbatch.errors import ClientClosedError
+    from awaitbatch.instrumentation._events import JobStuck
 
 JobIds: TypeAlias = "Iterable[str] | AsyncIterable[str]"
 
@@ -66,6 +67,10 @@ class Host(Protocol):
     @property
     def streams(self) -> OpenStreams:
         """Where open streams are known, and what works for them runs."""
+
+    @property
+    def fronts(self) -> Fronts:
+        """Knows the fronts of job queues."""
 
     @property
     def terminations(self) -> Terminations:
@@ -423,7 +428,7 @@ class ChangeStream(Stream[WatchItem]):
         keep_open: bool = False,
         terminate_on_exit: str | None = None,
     ) -> None:
-        self._stuck = None if stuck_after is None else StuckJobs(stuck_after, self._note_stuck)
+        self._stuck = None if stuck_after is None else StuckJobs(stuck_after, self._note_stuck, settings.host)
         # Parents to their children, as soon as those can be described.
         self._children: dict[str, Children] | None = {} if children else None
         super().__init__(settings, job_ids, keep_open=keep_open, terminate_on_exit=terminate_on_exit)
@@ -461,7 +466,7 @@ class ChangeStream(Stream[WatchItem]):
         watch.told, watch.told_status = order, status
         attempt = head.attempts_ended + (status not in TERMINAL)
         if self._stuck is not None:
-            self._stuck.note(job_id, status)
+            self._stuck.note(watch, head, item)
         # It keeps the place in the queue of what it makes outdated.
         waiting.clear()
         change = JobChange(
@@ -471,9 +476,8 @@ class ChangeStream(Stream[WatchItem]):
         if self._children is not None and job_id not in self._children and not is_child(job_id):
             self._add_children(change, self._children)
 
-    def _note_stuck(self, job_id: str, seconds: float) -> None:
-        watch = self.job_ids.get(job_id)
-        self._tell(job_id, JobStuck(job_id, seconds, watch.last_reason if isinstance(watch, Watch) else None))
+    def _note_stuck(self, stuck: JobStuck) -> None:
+        self._tell(stuck.job_id, stuck)
 
     def _stop(self, *, is_trusted: bool = True) -> None:
         super()._stop(is_trusted=is_trusted)

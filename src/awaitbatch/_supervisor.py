@@ -20,6 +20,7 @@ from awaitbatch._core.text import error_line, one_line
 from awaitbatch._first_answer import FirstAnswer
 from awaitbatch._log_fetchers import LogFetchers, wait_despite_cancellation
 from awaitbatch._open_streams import OpenStreams
+from awaitbatch._queue_fronts import QueueFronts
 from awaitbatch._renewal import Renewal
 from awaitbatch._resources import Resources
 from awaitbatch._submission import Submissions
@@ -71,11 +72,13 @@ class Supervisor:
         coalescer: Makes DescribeJobs calls; like all that follows, it exists from `open` on.
         submissions: Makes SubmitJob calls.
         terminations: Makes TerminateJob and CancelJob calls.
-        lists: Makes ListJobs calls.
+        lists: Makes ListJobs and GetJobQueueSnapshot calls.
+        fronts: Knows what is at the front of job queues.
         resources: Describes compute environments and job queues.
         log_fetchers: Those of waits.
         streams: Those that are open.
         observers: Who hears of what happens.
+        notify: See `Observers.notify`.
         write_log: See `LogObserver.write`.
     """
 
@@ -83,6 +86,7 @@ class Supervisor:
     submissions: Submissions
     terminations: Terminations
     lists: CallQueue
+    fronts: QueueFronts
     resources: Resources
     log_fetchers: LogFetchers
     streams: OpenStreams
@@ -95,6 +99,7 @@ class Supervisor:
         self._log = LogObserver(_loop_time, logger)
         self.write_log = self._log.write
         self.observers = Observers(self._log, config.observers)
+        self.notify = self.observers.notify
 
     @property
     def state_text(self) -> str:
@@ -181,6 +186,7 @@ class Supervisor:
             for use in (Use.LIST, Use.RESOURCE)
         )
         self.resources = Resources(describes, self.transport, config.call_timeout)
+        self.fronts = QueueFronts(self.lists, self.coalescer, self.streams, self.transport, self.write_log)
 
     def limit_calls(self, max_rate: float) -> None:
         """Make at most so many calls a second of each operation that only reads."""

@@ -332,13 +332,16 @@ class BlockingClient(_Face):
         match_status: MatchStatus,
         *,
         on_change: OnChange | None = None,
+        stuck_after: float | None = None,
         timeout: float | None = None,
         **limits: Unpack[WaitLimits],
     ) -> bool:
         """`BatchClient.poll_job_status`, with ``timeout`` as for `wait_for_job`."""
         return self._wait(
             job_id,
-            lambda client: client.poll_job_status(job_id, match_status, on_change=on_change, **limits),
+            lambda client: client.poll_job_status(
+                job_id, match_status, on_change=on_change, stuck_after=stuck_after, **limits
+            ),
             timeout,
         )
 
@@ -348,13 +351,16 @@ class BlockingClient(_Face):
         delay: float | None = None,
         *,
         on_change: OnChange | None = None,
+        stuck_after: float | None = None,
         timeout: float | None = None,
         **limits: Unpack[WaitLimits],
     ) -> JobDetailTypeDef:
         """`BatchClient.poll_for_job_running`, with ``timeout`` as for `wait_for_job`."""
         return self._wait(
             job_id,
-            lambda client: client.poll_for_job_running(job_id, delay, on_change=on_change, **limits),
+            lambda client: client.poll_for_job_running(
+                job_id, delay, on_change=on_change, stuck_after=stuck_after, **limits
+            ),
             timeout,
         )
 
@@ -364,13 +370,16 @@ class BlockingClient(_Face):
         delay: float | None = None,
         *,
         on_change: OnChange | None = None,
+        stuck_after: float | None = None,
         timeout: float | None = None,
         **limits: Unpack[WaitLimits],
     ) -> JobDetailTypeDef:
         """`BatchClient.poll_for_job_complete`, with ``timeout`` as for `wait_for_job`."""
         return self._wait(
             job_id,
-            lambda client: client.poll_for_job_complete(job_id, delay, on_change=on_change, **limits),
+            lambda client: client.poll_for_job_complete(
+                job_id, delay, on_change=on_change, stuck_after=stuck_after, **limits
+            ),
             timeout,
         )
 
@@ -381,6 +390,7 @@ class BlockingClient(_Face):
         get_batch_log_fetcher: GetBatchLogFetcher | None = None,
         *,
         on_change: OnChange | None = None,
+        stuck_after: float | None = None,
         timeout: float | None = None,
         **limits: Unpack[WaitLimits],
     ) -> JobDetailTypeDef:
@@ -392,6 +402,7 @@ class BlockingClient(_Face):
             get_batch_log_fetcher: As for `BatchClient.wait_for_job`; it and its ``start`` and ``stop`` are called in
                 the thread of the client's event loop.
             on_change: As for `BatchClient.wait_for_job`; it is called in that thread, too.
+            stuck_after: As for `BatchClient.wait_for_job`.
             timeout: Seconds to wait at most; None for as long as it takes.
             limits: As for `BatchClient.wait_for_job`.
 
@@ -405,7 +416,7 @@ class BlockingClient(_Face):
         return self._wait(
             job_id,
             lambda client: client.wait_for_job(
-                job_id, delay, get_batch_log_fetcher, on_change=on_change, **limits
+                job_id, delay, get_batch_log_fetcher, on_change=on_change, stuck_after=stuck_after, **limits
             ),
             timeout,
         )

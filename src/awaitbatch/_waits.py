@@ -10,6 +10,7 @@ from awaitbatch._core.outcomes import MATCHED, Outcome
 from awaitbatch._core.text import shown
 from awaitbatch._core.watch import AttentiveWatch, Watch
 from awaitbatch._jobs import parse_job_id
+from awaitbatch._responses import decode_head
 from awaitbatch._results import WaitResult
 from awaitbatch._slices import for_each
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from awaitbatch._changes import Changes
     from awaitbatch._core.backoff import Window
     from awaitbatch._core.watch import Rules
+    from awaitbatch._stuck_jobs import StuckJobs
 
 _DECODED_AT_ONCE: Final = 100
 """Descriptions to decode before others on the event loop get their turn; 100 take about a millisecond."""
@@ -69,6 +71,7 @@ async def wait_for(
     job_id: str,
     window: Window | None,
     changes: Changes | None = None,
+    stuck: StuckJobs | None = None,
     **rules: Unpack[Rules],
 ) -> WaitResult:
     """Wait until a job is seen as awaited, or will not be.
@@ -78,13 +81,14 @@ async def wait_for(
         job_id: The job.
         window: When to check first, in seconds from now; None if another wait has just checked, and this one goes on.
         changes: Hears of each change of the job on the way and at the end.
+        stuck: Reports the job if it is RUNNABLE for too long.
         rules: See `Rules`.
     """
     ended: asyncio.Future[tuple[Outcome, bytes | None]] = asyncio.get_running_loop().create_future()
-    if changes is None:
+    if changes is None and stuck is None:
         watch = Watch(job_id, partial(_set_ended, ended), **rules)
     else:
-        watch = AttentiveWatch(job_id, partial(_note_and_set_ended, changes, ended), **rules)
+        watch = AttentiveWatch(job_id, partial(_note_and_set_ended, (changes, stuck), ended), **rules)
     # The frame lives as long as the wait, and there may be a hundred thousand.
     del rules
     first = watch.scheduled() if window is None else window
@@ -97,6 +101,8 @@ async def wait_for(
         # It is asked here, too, since most have ended by themselves.
         if watch.held_by is not None:
             coalescer.discard(watch)
+        if stuck is not None:
+            stuck.close()
 
 
 def _set_ended(
@@ -111,7 +117,7 @@ def _set_ended(
 
 
 def _note_and_set_ended(
-    changes: Changes,
+    hearers: tuple[Changes | None, StuckJobs | None],
     ended: asyncio.Future[tuple[Outcome, bytes | None]],
     watch: Watch,
     outcome: Outcome | None,
@@ -119,7 +125,11 @@ def _note_and_set_ended(
 ) -> None:
     # Who is being cancelled hears of nothing more.
     if item is not None and not ended.done():
-        changes.note(item)
+        changes, stuck = hearers
+        if changes is not None:
+            changes.note(item)
+        if stuck is not None:
+            stuck.note(watch, decode_head(item), item)
     _set_ended(ended, watch, outcome, item if outcome is MATCHED else None)
 
 

@@ -16,6 +16,7 @@ from awaitbatch import (
     JobFailedError,
     JobNotCompleteError,
     JobNotFoundError,
+    JobStuck,
     ResourceNotFoundError,
 )
 from awaitbatch.testing import LifeCycle, MotoServer
@@ -153,6 +154,18 @@ async def test_a_retried_job_with_a_fetcher(moto: MotoServer, client: BatchClien
         ("/aws/batch/job", moto.client_arguments["region_name"])
     }
     assert await client.get_job_awslogs_info(job_id) == infos[-1]
+
+
+async def test_a_stuck_job(moto: MotoServer, client: BatchClient, caplog: pytest.LogCaptureFixture) -> None:
+    """A job that is stuck is told of without a position, and without a WARNING: moto has no GetJobQueueSnapshot."""
+    waiting = await submit(client, moto, WAITING)
+    async with client.watch([waiting], stuck_after=0.1) as changes:
+        async for item in changes:
+            if isinstance(item, JobStuck):
+                assert (item.job_id, item.position) == (waiting, None)
+                break
+    assert warnings(caplog) == []
+    await client.terminate_job(waiting, "enough")
 
 
 async def test_an_array(moto: MotoServer, client: BatchClient, caplog: pytest.LogCaptureFixture) -> None:

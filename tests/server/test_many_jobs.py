@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from awaitbatch import BatchClient, FixedInterval, JobChange, JobStatus
+from awaitbatch import BatchClient, FixedInterval, JobChange, JobStatus, JobStuck
 from awaitbatch.testing import BatchServer, LifeCycle
 
 if TYPE_CHECKING:
@@ -53,3 +53,19 @@ async def test_changes_of_an_array(session: AioSession) -> None:
         assert len(last) == 151
         assert set(last.values()) == {"SUCCEEDED"}
         assert server.statistics.calls["DescribeJobs"] < 60
+
+
+async def test_stuck_jobs(session: AioSession) -> None:
+    """A real client's GetJobQueueSnapshot gives positions, and the first job of the queue the reason."""
+    async with BatchServer(default_life_cycle=LifeCycle(submitted=0, pending=0, runnable=1e6)) as server:
+        _, second = server.add_job(), server.add_job()
+        server.block_queue("queue", "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT")
+        async with (
+            BatchClient(session=session, **server.client_arguments, backoff=FixedInterval(0.2)) as client,
+            client.watch([second], stuck_after=0.3) as changes,
+        ):
+            assert isinstance(await anext(changes), JobChange)
+            stuck = await anext(changes)
+        assert isinstance(stuck, JobStuck)
+        assert (stuck.job_id, stuck.position) == (second, 2)
+        assert stuck.reason == "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"

@@ -280,6 +280,31 @@ def _job_changed(item: bytes | None, members: dict[str, Any]) -> JobChanged:
     return JobChanged.of(item, **members)
 
 
+class JobStuck(Event, frozen=True, gc=False):
+    """A job has been RUNNABLE for as long as ``stuck_after`` says; it is told once of each job.
+
+    A watch gives it to its user; a wait that has `stuck_after` gives it to observers, and the log has a WARNING. Both
+    only report.
+
+    Attributes:
+        job_id: The job.
+        seconds: How long it has been so, from when the watch or the wait first saw it so.
+        reason: What AWS Batch last said of it, such as ``"MISCONFIGURATION:…"``, in one line. It says that only of the
+            first job of a queue, so for another job it is what it says of that one. None if nothing is known.
+        position: Its place in its queue, from 1; None if it is not among the first hundred, or if that is not known.
+    """
+
+    job_id: str
+    seconds: float
+    reason: str | None = None
+    position: int | None = None
+
+    def __repr__(self) -> str:
+        place = "" if self.position is None else f" at position {self.position} of its queue"
+        why = self.reason or "no reason given"
+        return f"<JobStuck {self.job_id}: RUNNABLE for {self.seconds:.0f} s{place}, {why}>"
+
+
 class JobMissing(Event, frozen=True, kw_only=True, gc=False):
     """A good answer came without a job that was asked for: AWS does not know it yet, or no longer, or never did.
 

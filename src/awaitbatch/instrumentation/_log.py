@@ -16,6 +16,7 @@ from awaitbatch.instrumentation._events import (
     ClientOpened,
     CredentialsRenewed,
     JobChanged,
+    JobStuck,
     NoAnswer,
     SignatureOutdated,
     SubmissionUnclaimed,
@@ -122,7 +123,7 @@ class LogObserver:
         is_quiet = self._logger is shared_log and not self._logger.level and level < logging.WARNING
         return not is_quiet and self._logger.isEnabledFor(level)
 
-    def __call__(self, event: Event, /) -> None:
+    def __call__(self, event: Event, /) -> None:  # noqa: C901
         """Write what the event is worth."""
         match event:
             case JobChanged():
@@ -131,6 +132,8 @@ class LogObserver:
                 self._on_call_ended(event)
             case ClientOpened():
                 self._endpoint_url = event.endpoint_url
+            case JobStuck():
+                self._on_stuck(event)
             case NoAnswer():
                 self._on_no_answer(event)
             case CredentialsRenewed():
@@ -231,6 +234,18 @@ class LogObserver:
         if throttling.went_well(now):
             text = "AWS no longer throttles %s, after %d rejected calls; now %.2f calls/s"
             self._write_call(logging.INFO, event, text, event.operation, throttling.count, event.rate)
+
+    def _on_stuck(self, event: JobStuck) -> None:
+        extra = {
+            "job_id": event.job_id,
+            "seconds": event.seconds,
+            "reason": event.reason,
+            "position": event.position,
+        }
+        place = "" if event.position is None else f", at position {event.position} of its queue"
+        why = event.reason or "AWS Batch says nothing of the reason"
+        text = "AWS Batch job (%s) has been RUNNABLE for %.0f s%s: %s"
+        self.write(logging.WARNING, text, event.job_id, event.seconds, place, why, extra=extra)
 
     def _on_unclaimed(self, event: SubmissionUnclaimed) -> None:
         extra = {"job_name": event.job_name, "job_id": event.job_id}
