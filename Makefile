@@ -25,7 +25,7 @@ test: lint  ## everything that CI runs, on one Python
 test-airflow: $(AIRFLOW)/installed $(AIRFLOW2)/installed  ## the adapter to Airflow: on 2.11, and end to end in a real 3.3: four minutes
 	@echo "== Airflow 2.11: unit tests"
 	@$(AIRFLOW2)/bin/python -m pytest tests/airflow/unit $(ARGS)
-	@echo "== Airflow 3.3: unit tests, and the provider's own"
+	@echo "== Airflow 3.3: unit tests, and the Amazon provider's own tests against ours"
 	@$(AIRFLOW)/bin/python -m pytest tests/airflow/unit tests/airflow/provider $(ARGS)
 	@echo "== Airflow 3.3: end to end"
 	@$(AIRFLOW)/bin/python -m pytest tests/airflow/e2e --override-ini faulthandler_timeout=300 $(ARGS)

@@ -60,6 +60,14 @@ _STYLE: Final = {
     "ytick.color": GREY,
 }
 
+_TRIGGERS: Final = {
+    "stock": ("the Amazon provider's trigger", RED),
+    "ours": ("awaitbatch", GREEN),
+    "idle": ("a trigger that does nothing", GREY),
+}
+_EACH: Final = 20
+"""Of so many first checks of jobs, one is drawn."""
+
 _FREE: Final = "1000"
 _LIMITED: Final = "1000-limited"
 _PACE: Final = "5s"
@@ -150,6 +158,19 @@ def lines(results: Mapping[str, Any]) -> dict[float, dict[int, float]]:
 def sizes(results: Mapping[str, Any]) -> list[tuple[int, float]]:
     """Numbers of jobs, and the CPU time of a check of one in microseconds."""
     return sorted((row["jobs"], row["cpu_us_per_job_seen"]) for row in results["details"]["sizes"])
+
+
+def starts(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Ours and the provider's trigger, and one that does nothing: what is drawn of them, thinned out."""
+    shown = {}
+    for name in _TRIGGERS:
+        row = results["details"]["steady"][name]
+        shown[name] = {
+            "first_checks": [*enumerate(row["first_checks"], 1)][::_EACH],
+            "calls": row["calls"],
+            "memory": row["memory"],
+        }
+    return shown
 
 
 def _peers(found: list[tuple[str, dict[str, dict[str, float]]]], plt: Any) -> Any:  # noqa: ANN401
@@ -250,6 +271,31 @@ def _scale(found: list[tuple[int, float]], plt: Any) -> Any:  # noqa: ANN401
     return figure
 
 
+def _airflow(found: Mapping[str, Mapping[str, Any]], plt: Any) -> Any:  # noqa: ANN401
+    figure, (checked, calls, memory) = plt.subplots(1, 3, figsize=(8.6, 2.8))
+    for name, (about, colour) in _TRIGGERS.items():
+        row = found[name]
+        style = {"color": colour, "linewidth": 1.4, "label": about}
+        if row["first_checks"]:
+            counts, seconds = zip(*row["first_checks"], strict=True)
+            checked.plot(seconds, counts, **style)
+            by_second = dict(row["calls"])
+            shown = range(max(by_second))
+            calls.plot(shown, [by_second.get(second, 0) for second in shown], **style)
+        memory.plot(*zip(*row["memory"], strict=True), **style)
+    for axes, title in (
+        (checked, "jobs checked at least once"),
+        (calls, "DescribeJobs, calls/s"),
+        (memory, "memory of the runner, MB"),
+    ):
+        axes.set_title(title)
+        axes.set_xlabel("time since the first trigger's start, s")
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="y")
+    figure.legend(*memory.get_legend_handles_labels(), loc="outside lower center", ncols=len(_TRIGGERS))
+    return figure
+
+
 def _log_axis(axis: Any, ticks: Mapping[float, str]) -> None:  # noqa: ANN401
     """A logarithmic axis with ticks that have names, and no others."""
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
@@ -281,6 +327,12 @@ PLOTS: Final = {
         "CPU time per check of a job, by the number of jobs that one event loop waits for",
         sizes,
         _scale,
+    ),
+    "airflow": Plot(
+        "airflow.json",
+        "First checks of 1,000 jobs, DescribeJobs calls and memory of an Airflow triggerer, from its start on",
+        starts,
+        _airflow,
     ),
 }
 

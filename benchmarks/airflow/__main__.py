@@ -6,20 +6,21 @@ It takes about half an hour. CPU time and memory are those of the process in whi
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.airflow import steady, trouble
 from benchmarks.airflow.stage import stages
-from benchmarks.report import Result, conclude
+from benchmarks.report import RESULTS, Figure, Result, conclude
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from benchmarks.airflow.stage import Stages
-    from benchmarks.report import Figure
 
 _PARTS: Final[dict[str, Callable[[Stages], tuple[list[Figure], dict[str, Any]]]]] = {
     "steady": steady.measure,
@@ -35,29 +36,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the parts that the command line asks for; the exit code is 1 if a target was missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.airflow", description=__doc__)
     parser.add_argument(
-        "parts", nargs="*", choices=[[], *_PARTS], metavar="PART", help=f"of {', '.join(_PARTS)}"
+        "parts",
+        nargs="*",
+        choices=[[], *_PARTS],
+        metavar="PART",
+        help=f"of {', '.join(_PARTS)}; all by default",
     )
-    parser.add_argument(
-        "--save", action="store_true", help="write benchmarks/results/airflow.json, of all parts only"
-    )
+    text = "write benchmarks/results/airflow.json; the parts that are not run are kept as they are there"
+    parser.add_argument("--save", action="store_true", help=text)
     options = parser.parse_args(arguments)
-    parts = options.parts or [*_PARTS]
-    if options.save and set(parts) != {*_PARTS}:
-        parser.error("results are kept of all parts together, so that they are of one run")
-    figures: list[Figure] = []
-    details: dict[str, Any] = {"versions": {package: version(package) for package in _PACKAGES}}
+    parts = _kept() if options.save else {}
     with stages() as made:
-        for part in parts:
+        for part in options.parts or _PARTS:
             begin = time.monotonic()
-            found, details[part] = _PARTS[part](made)
-            figures += found
-            print(f"[{part}] done after {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
-    about = (
-        f"{steady.JOBS:,} deferred tasks on one triggerer of Airflow {details['versions']['apache-airflow']}"
+            figures, found = _PARTS[part](made)
+            parts[part] = {"figures": [asdict(figure) for figure in figures], **found}
+            # It is long until the end, and what is there already may be enough.
+            if options.save:
+                _result(parts).save()
+            lines = [f"[{part}] after {time.monotonic() - begin:.0f} s:"]
+            lines += [f"  {figure.name}: {figure.value:.4g} {figure.unit}".rstrip() for figure in figures]
+            print("\n".join(lines), file=sys.stderr, flush=True)
+    return conclude(_result(parts), save=options.save)
+
+
+def _result(parts: Mapping[str, Any]) -> Result:
+    versions = {package: version(package) for package in _PACKAGES}
+    return Result(
+        name="airflow",
+        about=f"{steady.JOBS:,} deferred tasks on one triggerer of Airflow {versions[_PACKAGES[0]]}",
+        figures=[Figure(**figure) for name in _PARTS if name in parts for figure in parts[name]["figures"]],
+        quick=False,
+        details={"versions": versions, **parts},
     )
-    return conclude(
-        Result(name="airflow", about=about, figures=figures, quick=False, details=details), save=options.save
-    )
+
+
+def _kept() -> dict[str, Any]:
+    """The parts of the results that are kept."""
+    path = RESULTS / "airflow.json"
+    details = json.loads(path.read_text(encoding="utf-8"))["details"] if path.exists() else {}
+    return {name: part for name, part in details.items() if name in _PARTS}
 
 
 if __name__ == "__main__":

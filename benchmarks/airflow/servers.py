@@ -77,17 +77,10 @@ class Server:
         if self.is_running:
             self._process.terminate()
 
-    def stop(self) -> bool:
-        """End it and its children, and return whether it did so when asked."""
-        self.ask_to_stop()
-        try:
-            self._process.wait(_SECONDS_TO_STOP)
-        except subprocess.TimeoutExpired:
-            ended = False
-        else:
-            ended = True
-        self.kill()
-        return ended
+    def wait(self, seconds: float) -> None:
+        """Wait for it to end by itself, for so many seconds at most."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
 
     def kill(self) -> None:
         """End it and its children at once, as ``kill -9`` does."""
@@ -159,11 +152,12 @@ class Servers:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # All are asked first, and then waited for: the patience is for one of them, not for each in turn.
         for server in self._all:
             server.ask_to_stop()
+        end = time.monotonic() + _SECONDS_TO_STOP
         for server in self._all:
-            server.stop()
+            server.wait(max(end - time.monotonic(), 0))
+            server.kill()
 
 
 def last_lines(text: str) -> str:
