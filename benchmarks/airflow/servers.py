@@ -40,12 +40,18 @@ class Server:
         kind: One of `COMMANDS`.
         name: What its log is called.
         arguments: Further ones of its command.
+
+    Attributes:
+        name: What its log is called.
+        log: The file with all that it prints.
+        is_wanted: Whether it was not killed by us.
     """
 
     def __init__(self, home: AirflowHome, kind: str, name: str, arguments: tuple[str, ...] = ()) -> None:
         self.name = name
         self.log = home.directory / f"{name}.log"
         port = ("--port", str(home.port)) if kind == "api-server" else ()
+        self.is_wanted = True
         self._output: IO[bytes] = self.log.open("ab")
         self._process = subprocess.Popen(  # noqa: S603
             (sys.executable, "-m", "airflow", *COMMANDS[kind], *port, *arguments),
@@ -84,6 +90,7 @@ class Server:
 
     def kill(self) -> None:
         """End it and its children at once, as ``kill -9`` does."""
+        self.is_wanted = False
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
@@ -122,12 +129,15 @@ class Servers:
             seconds: The longest wait.
 
         Raises:
-            TimeoutError: It did not come to be so; the message has the ends of all logs.
+            TimeoutError: It did not come to be so, or a server has ended by itself; the message has the ends of all
+                logs.
         """
         end = time.monotonic() + seconds
         while not (found := condition()):
-            if time.monotonic() > end:
-                message = f"not within {seconds:g} s: {what}\n{self.last_lines()}"
+            gone = [server.name for server in self._all if server.is_wanted and not server.is_running]
+            if gone or time.monotonic() > end:
+                why = f"{' and '.join(gone)} ended by itself" if gone else f"not within {seconds:g} s"
+                message = f"{why}: {what}\n{self.last_lines()}"
                 raise TimeoutError(message)
             time.sleep(_SECONDS_BETWEEN_CHECKS)
         return found
