@@ -147,7 +147,9 @@ class Stages:
     def new(self, contestant: Contestant) -> Iterator[Stage]:
         """A home without tasks, and AWS Batch without faults, inside ``with``."""
         self._batch.reset()
-        with TemporaryDirectory(prefix=contestant.name, dir=self._directory) as name:
+        with TemporaryDirectory(
+            prefix=contestant.name, dir=self._directory, ignore_cleanup_errors=True
+        ) as name:
             home = replace(self._template, directory=Path(name) / "home")
             shutil.copytree(self._template.directory, home.directory)
             with Servers(home) as servers:

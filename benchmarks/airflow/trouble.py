@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from benchmarks.airflow.stage import Stage, Stages
 
 JOBS: Final = 1000
-_PATIENCE: Final = 240
+_PATIENCE: Final = 120
+"""Seconds until every job was checked once; the provider's triggers may take longer, and trouble then finds some of
+them before their first check."""
 
 _OUTAGE: Final = 20
 _AFTERWARDS: Final = 25
