@@ -241,12 +241,14 @@ class Herd(RuleBasedStateMachine):
         """AWS does not like the content of a call."""
         flight = self.flights.pop(place % len(self.flights))
         self.refusals += 1
-        involved = {*self.carried(flight.call), *self.between_parts()}
+        carried = self.carried(flight.call)
+        involved = {*carried, *self.between_parts()}
         refused = failure(FailureKind.REFUSED, text or f"call {flight.call.number}")
         ended = self.windows.refuse(flight.call, refused, self.now)
         assert {watch for watch, _ in ended} <= involved
         assert all(outcome and outcome.reason is Reason.FAILED for _, outcome in ended)
-        self.leave([], ended)
+        # In an outage a call asks for one id on behalf of others, which are no part of what was refused.
+        self.leave([watch for watch in carried if watch.job_id not in flight.call.job_ids], ended)
 
     @precondition(lambda self: self.windows.next_deadline() < math.inf)
     @rule()
