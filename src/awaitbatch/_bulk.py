@@ -243,7 +243,7 @@ class BulkEnding:
     def _on_answer(self, part: _Part, answer: object) -> None:
         self._answers += 1
         self._bisection.has_answer, self._is_doubtful = True, False
-        errors = {item.get("job"): item for item in _list_in(answer, "errors") if isinstance(item, dict)}
+        errors = {str(item.get("job")): item for item in _list_in(answer, "errors") if isinstance(item, dict)}
         successful = _list_in(answer, "successful")
         throttled, alone = [], []
         for job_id in part.job_ids:

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from awaitbatch import ClientClosedError
 from awaitbatch.instrumentation import CallEnded, Event, SignatureOutdated
 from awaitbatch.testing import Fault
-from tests.support import LONG, make_client, make_server, of_kind, until
+from tests.support import ENDED, LONG, make_client, make_server, of_kind, until
 
 if TYPE_CHECKING:
     from types_aiobotocore_batch.type_defs import SubmitJobRequestTypeDef
@@ -34,18 +34,21 @@ async def act(client: BatchClient, method: str, job_id: str) -> None:
             await client.submit_job(**JOB)
         case "describe":
             await client.describe(job_id)
+        case "poll":
+            # It uses up no check.
+            await client.poll_for_job_complete(job_id, delay=0, max_retries=1)
         case _:
             await getattr(client, method)(job_id, "no longer needed")
 
 
-@pytest.mark.parametrize("method", ["submit_job", "terminate_job", "cancel_job", "describe"])
+@pytest.mark.parametrize("method", ["submit_job", "terminate_job", "cancel_job", "describe", "poll"])
 async def test_it_is_never_final(method: str, caplog: pytest.LogCaptureFixture) -> None:
     """A clock that is wrong for long fails nothing; one call a half minute finds out when it is right again."""
     server = make_server(default_life_cycle=LONG)
-    job_id = server.add_job()
+    job_id = server.add_job(life_cycle=ENDED if method == "poll" else LONG)
     events: list[Event] = []
     # A describe asks every few seconds.
-    lasts = 300 if method == "describe" else 3600
+    lasts = 300 if method in {"describe", "poll"} else 3600
     fault = server.inject(Fault.CLOCK_SKEW, end=lasts)
     loop = asyncio.get_running_loop()
     with caplog.at_level(logging.INFO, "awaitbatch"):
@@ -54,7 +57,7 @@ async def test_it_is_never_final(method: str, caplog: pytest.LogCaptureFixture) 
             await act(client, method, job_id)
             # The first that comes after the clock is right.
             assert lasts <= loop.time() - begin <= lasts + 31
-    if method == "describe":
+    if method in {"describe", "poll"}:
         return
     assert 120 <= fault.hits <= 127
     assert [event.in_a_row for event in of_kind(SignatureOutdated, events)] == list(range(1, fault.hits + 1))

@@ -178,11 +178,12 @@ class Watch(Request):
             else:
                 self.checks += 1
             return Outcome(Reason.FAILED, failure)
+        if not failure.costs_attempt:
+            # It only has to be sent again.
+            return self._window(max(1, self.checks))
         if not self.one_shot:
             self.failures += 1
             return self._checked()
-        if not failure.costs_attempt:
-            return self._window(1)
         self.failures += 1
         if failure.may_pass:
             return Outcome(Reason.FAILED, failure) if self.failures >= _TRIES else _SOON
