@@ -331,6 +331,14 @@ TABLE: Final = (
         leaves_open=True,
     ),
     Row(
+        what="The CA bundle, or the client's own certificate, is no file on this machine",
+        kind=FailureKind.PERMANENT,
+        advice="check verify=, AWS_CA_BUNDLE and client_cert: on this machine there is no such file",
+        errors=(botocore_errors.HTTPClientError,),
+        around=(FileNotFoundError,),
+        not_taken=True,
+    ),
+    Row(
         what="TLS fails: the certificate is not trusted, or the two sides share no protocol version or cipher",
         kind=FailureKind.TRANSIENT,
         advice="check verify=, the CA bundle and the proxy",

@@ -193,6 +193,7 @@ ERRORS: list[tuple[Exception, FailureKind]] = [
     (botocore_errors.ProxyConnectionError(proxy_url="http://proxy"), TRANSIENT),
     (botocore_errors.SSLError(endpoint_url=URL, error=ssl.SSLError("handshake")), TRANSIENT),
     (botocore_errors.HTTPClientError(error="reset in the middle of a body"), TRANSIENT),
+    (botocore_errors.HTTPClientError(error=FileNotFoundError("the CA bundle")), PERMANENT),
     (botocore_errors.ResponseStreamingError(error="cut"), TRANSIENT),
     (botocore_errors.CredentialRetrievalError(provider="sso", error_msg="down"), TRANSIENT),
     (botocore_errors.MetadataRetrievalError(error_msg="slow"), TRANSIENT),
