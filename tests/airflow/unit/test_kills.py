@@ -6,9 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from asgiref.sync import async_to_sync
 
-from awaitbatch.integrations.airflow import triggers
+from awaitbatch.integrations.airflow import AwaitBatchHook, triggers
 from awaitbatch.testing import Fault
 from tests.support import LONG, until
 
@@ -90,11 +91,31 @@ async def test_a_termination_that_fails(server: BatchServer, monkeypatch: pytest
     server.inject(Fault.ACCESS_DENIED, operations={"TerminateJob"})
     trigger = make_trigger(job_id)
     lines: list[str] = []
-    monkeypatch.setattr(trigger.log, "error", lambda text, *args: lines.append(text % args))
+    monkeypatch.setattr(trigger.log, "error", lines.append)
     await trigger.on_kill()
     (line,) = lines
     assert job_id in line
     assert "may go on" in line
+
+
+async def test_many_terminations_that_fail_at_once(
+    server: BatchServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a connection that is gone: their lines keep to the pace at which a triggerer does not choke."""
+    killed = [make_trigger(server.add_job(life_cycle=LONG)) for _ in range(100)]
+    clock = asyncio.get_running_loop().time
+    written: list[float] = []
+
+    def client(_: object) -> Any:
+        raise AirflowNotFoundException
+
+    monkeypatch.setattr(AwaitBatchHook, "client", client)
+    for trigger in killed:
+        monkeypatch.setattr(trigger.log, "error", lambda _: written.append(clock()))
+    await asyncio.gather(*(trigger.on_kill() for trigger in killed))
+    await asyncio.sleep(10)
+    assert len(written) == 100
+    assert written[20] >= written[0] + 1
 
 
 @pytest.fixture
@@ -158,7 +179,7 @@ async def test_a_state_that_cannot_be_read(server: BatchServer, monkeypatch: pyt
     job_id = server.add_job(life_cycle=LONG)
     trigger = make_trigger(job_id)
     lines: list[str] = []
-    monkeypatch.setattr(trigger.log, "warning", lambda text, *args: lines.append(text % args))
+    monkeypatch.setattr(trigger.log, "warning", lines.append)
     task = asyncio.create_task(fired(trigger))
     await until(lambda: server.statistics.answered["DescribeJobs"] > 0)
     task.cancel()

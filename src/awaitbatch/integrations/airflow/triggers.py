@@ -177,8 +177,8 @@ class BatchJobTrigger(provider.BatchJobTrigger):
         try:
             is_killed = await self.safe_to_cancel()
         except Exception as error:  # noqa: BLE001
-            text = "Whether the task was killed is not known, so AWS Batch job (%s) goes on: %s"
-            self.log.warning(text, self.job_id, error_line(error))
+            text = f"Whether the task was killed is not known, so {self._shown} goes on: {error_line(error)}"
+            TaskLog(self.log.warning).add(text)
             return
         if is_killed:
             await self._terminate()
@@ -189,10 +189,14 @@ class BatchJobTrigger(provider.BatchJobTrigger):
             async with await _client_of(self) as client:
                 await client.terminate_job(self.job_id or "", self._reason())
         except Exception as error:  # noqa: BLE001
-            text = "AWS Batch job (%s) could not be terminated and may go on: %s"
-            self.log.error(text, self.job_id, error_line(error))  # noqa: TRY400
+            text = f"{self._shown} could not be terminated and may go on: {error_line(error)}"
+            TaskLog(self.log.error).add(text)
         else:
-            self.log.info("AWS Batch job (%s) terminated, as its task was ended by a user", self.job_id)
+            TaskLog(self.log.info).add(f"{self._shown} terminated, as its task was ended by a user")
+
+    @property
+    def _shown(self) -> str:
+        return f"AWS Batch job ({self.job_id})"
 
     def _reason(self) -> str:
         task = self.task_instance
