@@ -134,6 +134,8 @@ async def test_a_connection_that_does_not_exist(real: BatchServer, monkeypatch: 
     for event in await asyncio.gather(*map(fired, triggers)):
         assert (event["status"], event["job_id"]) == ("error", job_id)
         assert "connection 'late' is not defined" in event["message"]
+        # By this the worker knows that the job may go on, and ends it.
+        assert event["job_status"] is None
     assert real.statistics.calls.total() == 0
     define(monkeypatch, real, "late")
     assert (await fired(make_trigger(job_id, aws_conn_id="late")))["status"] == "success"

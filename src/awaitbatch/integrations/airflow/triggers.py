@@ -117,7 +117,11 @@ class BatchJobTrigger(provider.BatchJobTrigger):
         try:
             job = await self._wait_patiently(log)
         except _TROUBLE as error:
-            return self._error(_text_of(error), **_known(error))
+            return self._error(
+                _text_of(error),
+                job_status=getattr(error, "last_status", None),
+                reason=getattr(error, "last_reason", None),
+            )
         finally:
             log.close()
         job_in_brief = brief_of(job)
@@ -350,10 +354,3 @@ def _may_pass(error: ClientClosedError | DescribeError) -> bool:
 def _text_of(error: Exception) -> str:
     """What an error says; texts of ours say it all, and those of others may be empty."""
     return str(error) if isinstance(error, AwaitBatchError | AirflowException) else error_line(error)
-
-
-def _known(error: Exception) -> dict[str, Any]:
-    """What an error tells of a job that has not been seen ended; nothing if Airflow could give no connection."""
-    if isinstance(error, AirflowException):
-        return {}
-    return {"job_status": getattr(error, "last_status", None), "reason": getattr(error, "last_reason", None)}
