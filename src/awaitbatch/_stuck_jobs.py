@@ -175,9 +175,7 @@ class StuckJobs:
             front = await self._host.fronts.of(queue)
             # Some of them may have moved on meanwhile.
             await for_each(list(due), partial(self._tell_due, due, front))
-        del self._due[queue]
-        # Not when the task has ended, which is later: a job may be due by then.
-        self._tasks.pop(queue, None)
+        self._due.pop(queue, None)
 
     def _tell_due(self, due: dict[str, _Runnable], front: Front, job_id: str) -> None:
         job = due.pop(job_id, None)

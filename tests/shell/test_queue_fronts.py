@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,7 @@ from awaitbatch import BatchClient, FixedInterval, JobChange, JobStuck
 from awaitbatch.instrumentation import CallEnded, Event
 from awaitbatch.testing import Fault, LifeCycle
 from awaitbatch.testing._in_process import InProcessTransport
-from tests.support import make_client, make_server, of_kind, supervisor_of, until
+from tests.support import ENDED, make_client, make_server, of_kind, supervisor_of, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
@@ -71,7 +72,8 @@ async def test_the_reason_is_of_a_job_that_nobody_waits_for(server: BatchServer,
     """The first job of the queue is described, in a call of others'."""
     _, second = server.add_job(), server.add_job()
     server.block_queue("queue", CAPACITY)
-    (told,) = await stuck_among(client, [second])
+    # Between two checks.
+    (told,) = await stuck_among(client, [second], after=10.5)
     assert (told.job_id, told.reason, told.position) == (second, CAPACITY, 2)
     # The watch itself asks for one job at a time.
     assert client.statistics().jobs_described == client.statistics().calls + 1
@@ -227,14 +229,12 @@ async def test_answers_without_jobs(
     assert caplog.records == []
 
 
-@pytest.mark.parametrize("first", ["gone", "started"])
+@pytest.mark.parametrize("first", ["gone", "ended"])
 async def test_a_first_job_that_has_left(server: BatchServer, first: str) -> None:
-    """Who is first in the snapshot, and is gone or RUNNING when it is described, gives no reason."""
+    """Who is first in the snapshot, and is gone or has ended when it is described, gives no reason."""
     gone = "gone"
-    if first == "started":
-        gone = server.add_job(
-            life_cycle=LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=99)
-        )
+    if first == "ended":
+        gone = server.add_job(life_cycle=replace(ENDED, outcome="FAILED", status_reason="it broke"))
     transport, job_id = Answers(server, latency=0.02), server.add_job()
     arns = [f"arn:aws:batch:us-east-1:123456789012:job/{each}" for each in (gone, job_id)]
     transport.answer = {"frontOfQueue": {"jobs": [{"jobArn": arn} for arn in arns]}}
