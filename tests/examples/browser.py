@@ -51,9 +51,10 @@ class Tab:
         return answer["result"].get("value")
 
     async def until(self, condition: str) -> None:
-        """Wait until a JavaScript expression is true."""
+        """Wait until a JavaScript expression is true, for a minute at most."""
         check = f"const check = () => ({condition}) ? done() : setTimeout(check, 20); check()"
-        await self.run(f"new Promise(done => {{ {check} }})")
+        async with asyncio.timeout(60):
+            await self.run(f"new Promise(done => {{ {check} }})")
 
     async def picture(self) -> bytes:
         """A PNG of what it shows."""
@@ -63,8 +64,9 @@ class Tab:
 @asynccontextmanager
 async def tab(profile: Path) -> AsyncIterator[Tab]:
     """A browser with one page, and nothing in its profile."""
-    assert CHROMIUM is not None
-    options = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
+    assert CHROMIUM is not None, f"none of {', '.join(NAMES)} is installed"
+    off = ("gpu", "dev-shm-usage", "quic", "background-networking", "component-update", "sync")
+    options = ("--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in off))
     process = await asyncio.create_subprocess_exec(
         *(CHROMIUM, *options, f"--user-data-dir={profile}", "--remote-debugging-port=0", "about:blank"),
         stdout=asyncio.subprocess.DEVNULL,
