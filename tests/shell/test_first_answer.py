@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from awaitbatch import FixedInterval
 from awaitbatch.instrumentation import Event, NoAnswer
@@ -263,3 +264,18 @@ async def test_a_transport_may_have_no_address(caplog: pytest.LogCaptureFixture)
     assert warnings(caplog)[0][1].startswith(
         "no answer from AWS Batch in the 8 s since the first call: a call"
     )
+
+
+async def test_submissions_that_reach_nobody_are_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    """While connections are refused, and nothing was ever answered, a WARNING a minute names the endpoint."""
+    server = make_server()
+    server.inject(Fault.CONNECTION_REFUSED, end=200)
+    async with make_client(server) as client:
+        begin = asyncio.get_running_loop().time()
+        with pytest.raises(EndpointConnectionError):
+            await client.submit_job(jobName="n", jobQueue="q", jobDefinition="d")
+        lasted = asyncio.get_running_loop().time() - begin
+    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert 1 <= len(warnings) <= 1 + lasted / 60
+    assert "SubmitJob failed, and is tried again" in warnings[0].getMessage()
+    assert "https://batch.example" in warnings[0].getMessage()

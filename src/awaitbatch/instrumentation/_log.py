@@ -204,7 +204,28 @@ class LogObserver:
                     logging.INFO, event, "AWS accepts the signatures of %s again", event.operation
                 )
         elif event.error_message is not None and event.outcome != "throttled":
+            self._on_other_failed(event)
+
+    def _on_other_failed(self, event: CallEnded) -> None:
+        """Whoever asked for it hears of the failure, but not while it is tried again: so before the first answer."""
+        line = None
+        if self._endpoint_url and event.outcome == "transient":
+            line = self._outage.occurred(self._clock(), counts=False)
+        if line is None:
             self._write_call(logging.DEBUG, event, "%s failed: %s", event.operation, event.error_message)
+        else:
+            text = "%s failed, and is tried again if it may be: %s"
+            self._write_call(logging.WARNING, event, text, event.operation, self._with_endpoint(event))
+
+    def _with_endpoint(self, event: CallEnded) -> str:
+        """What the error says, and until a call was answered the endpoint."""
+        text = event.error_message or ""
+        if not self._endpoint_url or self._endpoint_url in text:
+            return text
+        # An error with an HTTP status is an answer, if not a good one, perhaps of the wrong server.
+        if event.http_status is not None:
+            return f"{text}; the endpoint is {self._endpoint_url}"
+        return f"{text}; no answer from {self._endpoint_url} so far"
 
     def _on_describe_ended(self, event: CallEnded) -> None:
         now = self._clock()
@@ -281,14 +302,7 @@ class LogObserver:
 
     def _on_failed(self, event: CallEnded, now: float) -> None:
         line = self._outage.occurred(now)
-        text_of_error = event.error_message or ""
-        if self._endpoint_url and self._endpoint_url not in text_of_error:
-            # An error with an HTTP status is an answer, if not a good one, perhaps of the wrong server.
-            text_of_error += (
-                f"; no answer from {self._endpoint_url} so far"
-                if event.http_status is None
-                else f"; the endpoint is {self._endpoint_url}"
-            )
+        text_of_error = self._with_endpoint(event)
         if line is Line.BEGIN:
             is_over = event.outcome == "permanent" and event.ended
             fate = "so the waits for its jobs end" if is_over else "polls go on"
