@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, NoRegionError
 
 from awaitbatch._shared import _clients, close_shared_clients
 from awaitbatch.instrumentation._log import shared_log
-from awaitbatch.integrations.airflow import AwaitBatchHook, BatchJobTrigger, hooks
+from awaitbatch.integrations.airflow import AwaitBatchHook, BatchJobQueueTrigger, BatchJobTrigger, hooks
 from awaitbatch.testing import BatchServer, Fault, LifeCycle
 from tests.support import LONG
 
@@ -272,6 +272,25 @@ async def test_a_connection_that_was_rotated(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("AIRFLOW_CONN_AWS", "aws://fresh:secret@/?region_name=us-east-1")
     async with hook._open() as client:
         assert client._request_signer._credentials.access_key == "fresh"
+
+
+async def test_a_sensor_alone_has_a_rotated_connection_read(
+    real: BatchServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if no wait for a job notices that the credentials have gone bad."""
+    opened: list[str | None] = []
+    connect = AwaitBatchHook._connect
+
+    async def count(hook: AwaitBatchHook) -> Any:
+        opened.append(hook.aws_conn_id)
+        return await connect(hook)
+
+    monkeypatch.setattr(AwaitBatchHook, "_connect", count)
+    real.set_job_queue("queue", "VALID", after=2)
+    real.inject(Fault.EXPIRED_TOKEN, begin=0.5, end=1)
+    event = await fired(BatchJobQueueTrigger(job_queue="queue", aws_conn_id="aws", waiter_delay=0.2))
+    assert event["status"] == "success"
+    assert len(opened) > 1
 
 
 async def test_an_outage_of_the_network(real: BatchServer) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow.providers.amazon.aws.hooks.batch_client import BatchClientHook
 from airflow.providers.amazon.aws.triggers import batch as provider
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import TriggerEvent
@@ -20,25 +20,20 @@ from awaitbatch._failure_causes import explain_failure
 from awaitbatch._jobs import JobStatus
 from awaitbatch.errors import (
     AwaitBatchError,
+    CallError,
     ClientClosedError,
     DescribeError,
     JobFailedError,
     MaxRetriesExceededError,
+    ResourceNotFoundError,
 )
 from awaitbatch.integrations.airflow._brief import brief_of
 from awaitbatch.integrations.airflow._kills import TELLS_OF_KILLS, carry_out, is_killed
-from awaitbatch.integrations.airflow._resources import (
-    COMPUTE_ENVIRONMENT,
-    JOB_QUEUE,
-    Awaited,
-    Kind,
-    wait_for_resource,
-)
 from awaitbatch.integrations.airflow._task_log import TaskLog
 from awaitbatch.integrations.airflow.hooks import AwaitBatchHook
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from types_aiobotocore_batch.type_defs import JobDetailTypeDef
 
@@ -114,8 +109,15 @@ class BatchJobTrigger(provider.BatchJobTrigger):
     async def _wait(self) -> dict[str, Any]:
         """What became of the job, as the payload of an event."""
         log = TaskLog(self.log.info)
+        delay = max(self.waiter_delay, _SHORTEST_DELAY)
+
+        def poll(client: BatchClient, **limits: Any) -> Awaitable[Any]:  # noqa: ANN401
+            absences = max(_LEAST_ABSENCES, math.ceil(_GRACE / delay))
+            limits |= {"on_change": log.on_change, "status_retries": absences}
+            return client.poll_for_job_complete(self.job_id or "", **limits)
+
         try:
-            job = await self._wait_patiently(log)
+            job: JobDetailTypeDef = await _wait_patiently(self, poll, lambda: log.is_begun)
         except _TROUBLE as error:
             return self._error(
                 _text_of(error),
@@ -132,47 +134,6 @@ class BatchJobTrigger(provider.BatchJobTrigger):
         return self._error(
             message, reason=why.reason, cause=str(why.cause), exit_code=why.exit_code, job=job_in_brief
         )
-
-    async def _wait_patiently(self, log: TaskLog) -> JobDetailTypeDef:
-        """Wait for the job's end, and begin again if the wait ends first, but not for good."""
-        loop = asyncio.get_running_loop()
-        good_until = loop.time()
-        while True:
-            began = loop.time()
-            try:
-                async with await _client_of(self) as client:
-                    return await self._wait_with(client, log)
-            except (ClientClosedError, DescribeError) as error:
-                now = loop.time()
-                if now > began + _PATIENCE_AT_FIRST * 2:
-                    # Nothing takes so long to be given up: it was seen meanwhile.
-                    good_until = now
-                patience = _PATIENCE if log.is_begun else _PATIENCE_AT_FIRST
-                if now > good_until + patience or not _may_pass(error):
-                    raise
-            await asyncio.sleep(_PAUSE)
-
-    async def _wait_with(self, client: BatchClient, log: TaskLog) -> JobDetailTypeDef:
-        delay = max(self.waiter_delay, _SHORTEST_DELAY)
-        checks = math.inf if self.attempts is None else self.attempts
-        loop = asyncio.get_running_loop()
-        patient_until = loop.time() + max(_PATIENCE, delay * checks)
-        while True:
-            try:
-                return await client.poll_for_job_complete(
-                    self.job_id or "",
-                    on_change=log.on_change,
-                    backoff=FixedInterval(delay),
-                    max_retries=max(checks - 1, 0),
-                    status_retries=max(_LEAST_ABSENCES, math.ceil(_GRACE / delay)),
-                )
-            except MaxRetriesExceededError as error:
-                # This round of checks may have seen nothing, but an earlier one may have.
-                was_never_seen = not log.is_begun and loop.time() > patient_until
-                if was_never_seen or not error.failed_checks:
-                    raise
-                # They were not the job's fault, so it is given as many more.
-                checks = error.failed_checks
 
     def _error(self, message: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401
         return {"status": "error", "message": message, self.return_key: self.return_value, **more}
@@ -209,12 +170,17 @@ class BatchJobTrigger(provider.BatchJobTrigger):
 
 
 class _ResourceTrigger(provider.AwsBaseWaiterTrigger):
-    """Waits for something other than a job."""
+    """Waits for something other than a job.
 
-    _kind: Kind
-    _done: Collection[str]
-    _pending: Collection[str]
-    _absent: bool | None
+    Attributes:
+        _method: The client's method that waits for it.
+        _may_be_deleted: Whether the wait ends well, too, if it is deleted meanwhile.
+        _may_be_unknown: The same if it was never there.
+    """
+
+    _method: str
+    _may_be_deleted = True
+    _may_be_unknown = False
 
     def hook(self) -> AwaitBatchHook:
         """What it waits with."""
@@ -222,28 +188,35 @@ class _ResourceTrigger(provider.AwsBaseWaiterTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and say how it ended."""
-        awaited = Awaited(self._done, self._pending, self._absent, self.waiter_delay, self.attempts)
-        log = TaskLog(self.log.info)
         event = {"status": "success", self.return_key: self.return_value}
         try:
-            async with await _client_of(self) as client:
-                await wait_for_resource(client, self._kind, self.return_value, awaited, log.add)
+            await self._wait()
         except _TROUBLE as error:
             event |= {"status": "error", "message": _text_of(error)}
-        finally:
-            log.close()
         yield TriggerEvent(event)
+
+    async def _wait(self) -> None:
+        try:
+            await _wait_patiently(self, self._poll, lambda: False)
+        except ResourceNotFoundError as error:
+            if not (self._may_be_deleted if error.seen else self._may_be_unknown):
+                raise
+
+    def _poll(self, client: BatchClient, **limits: Any) -> Awaitable[Any]:  # noqa: ANN401
+        wait: Callable[..., Awaitable[Any]] = getattr(client, self._method)
+        return wait(self.return_value, **limits)
 
 
 class BatchCreateComputeEnvironmentTrigger(_ResourceTrigger, provider.BatchCreateComputeEnvironmentTrigger):
     """Waits until a compute environment that was just created is VALID; arguments and events are the provider's."""
 
     hook = provider.BatchCreateComputeEnvironmentTrigger.hook
-    _kind = COMPUTE_ENVIRONMENT
-    _done = ("VALID",)
-    _pending = ("CREATING", "UPDATING", "DELETING")
-    # A new one may not be known everywhere yet.
-    _absent = None
+    _method = "wait_for_compute_environment"
+    _may_be_deleted = False
+
+    def _poll(self, client: BatchClient, **limits: Any) -> Awaitable[Any]:  # noqa: ANN401
+        # A new one may not be known everywhere yet, and the provider's waiter asks as often as it may.
+        return super()._poll(client, status_retries=_attempts_of(self), **limits)
 
 
 class BatchComputeEnvironmentTrigger(_ResourceTrigger):
@@ -258,10 +231,7 @@ class BatchComputeEnvironmentTrigger(_ResourceTrigger):
         kwargs: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config``.
     """
 
-    _kind = COMPUTE_ENVIRONMENT
-    _done = BatchClientHook.COMPUTE_ENVIRONMENT_TERMINAL_STATUS
-    _pending = BatchClientHook.COMPUTE_ENVIRONMENT_INTERMEDIATE_STATUS
-    _absent = False
+    _method = "wait_for_compute_environment"
 
     def __init__(
         self,
@@ -292,9 +262,7 @@ class BatchJobQueueTrigger(_ResourceTrigger):
         kwargs: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config``.
     """
 
-    _kind = JOB_QUEUE
-    _done = BatchClientHook.JOB_QUEUE_TERMINAL_STATUS
-    _pending = BatchClientHook.JOB_QUEUE_INTERMEDIATE_STATUS
+    _method = "wait_for_job_queue"
 
     def __init__(
         self,
@@ -314,7 +282,7 @@ class BatchJobQueueTrigger(_ResourceTrigger):
             **_waiter(waiter_delay, waiter_max_attempts),
             **kwargs,
         )
-        self._absent = treat_non_existing_as_deleted
+        self._may_be_unknown = treat_non_existing_as_deleted
 
 
 def _waiter(delay: float, attempts: int | None) -> dict[str, Any]:
@@ -344,7 +312,58 @@ async def _client_of(trigger: Any) -> BatchClient:  # noqa: ANN401
     return _hook_of(trigger).client()
 
 
-def _may_pass(error: ClientClosedError | DescribeError) -> bool:
+async def _wait_patiently(
+    trigger: Any,  # noqa: ANN401
+    poll: Callable[..., Awaitable[Any]],
+    was_seen: Callable[[], bool],
+) -> Any:  # noqa: ANN401
+    """Wait by the shared client, and begin again if the wait ends first, but not for good.
+
+    Args:
+        trigger: Whose connection, delay and attempts count.
+        poll: Called with the client, and with ``backoff`` and ``max_retries``.
+        was_seen: Whether what is awaited was ever seen.
+    """
+    loop = asyncio.get_running_loop()
+    good_until = loop.time()
+    while True:
+        began = loop.time()
+        try:
+            async with await _client_of(trigger) as client:
+                return await _wait_with(trigger, partial(poll, client), was_seen)
+        except (ClientClosedError, DescribeError, CallError) as error:
+            now = loop.time()
+            if now > began + _PATIENCE_AT_FIRST * 2:
+                # Nothing takes so long to be given up: it was seen meanwhile.
+                good_until = now
+            patience = _PATIENCE if was_seen() else _PATIENCE_AT_FIRST
+            if now > good_until + patience or not _may_pass(error):
+                raise
+        await asyncio.sleep(_PAUSE)
+
+
+async def _wait_with(trigger: Any, poll: Callable[..., Awaitable[Any]], was_seen: Callable[[], bool]) -> Any:  # noqa: ANN401
+    """Wait for as many checks as there are attempts, without those that have failed by no fault of what is awaited."""
+    delay = max(trigger.waiter_delay, _SHORTEST_DELAY)
+    checks = _attempts_of(trigger)
+    loop = asyncio.get_running_loop()
+    patient_until = loop.time() + max(_PATIENCE, delay * checks)
+    while True:
+        try:
+            return await poll(backoff=FixedInterval(delay), max_retries=checks - 1)
+        except MaxRetriesExceededError as error:
+            # This round of checks may have seen nothing, but an earlier one may have.
+            is_seen = was_seen() or error.last_status is not None
+            if not error.failed_checks or (loop.time() > patient_until and not is_seen):
+                raise
+            checks = error.failed_checks
+
+
+def _attempts_of(trigger: Any) -> float:  # noqa: ANN401
+    return math.inf if trigger.attempts is None else max(trigger.attempts, 1)
+
+
+def _may_pass(error: ClientClosedError | DescribeError | CallError) -> bool:
     """Whether the next try may be better: if the credentials are at fault, or it was a client that has broken down."""
     if isinstance(error, ClientClosedError):
         return True
