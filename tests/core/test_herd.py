@@ -204,8 +204,8 @@ class Herd(RuleBasedStateMachine):
         ended = self.windows.fail(flight.call, throttled, self.now)
         assert all(watch.one_shot and self.throttle.at_floor for watch, _ in ended)
         assert deadlines == {watch: watch.latest for watch in carried}
-        if flight.call.bisection is None:
-            self.leave(carried, ended)
+        # A part of a refused call stays together, but for those who have no try left.
+        self.leave(carried if flight.call.bisection is None else [], ended)
         for ticket in self.waiting().values():
             ticket.passed_over = max(0, ticket.passed_over - 1)
 
@@ -241,14 +241,15 @@ class Herd(RuleBasedStateMachine):
         """AWS does not like the content of a call."""
         flight = self.flights.pop(place % len(self.flights))
         self.refusals += 1
+        # In an outage a call asks for one job on behalf of all in it; the others are not refused, and wait again.
         carried = self.carried(flight.call)
-        involved = {*carried, *self.between_parts()}
+        unasked = [watch for watch in carried if watch.job_id not in flight.call.job_ids]
+        involved = {*carried, *self.between_parts()} - {*unasked}
         refused = failure(FailureKind.REFUSED, text or f"call {flight.call.number}")
         ended = self.windows.refuse(flight.call, refused, self.now)
         assert {watch for watch, _ in ended} <= involved
         assert all(outcome and outcome.reason is Reason.FAILED for _, outcome in ended)
-        # In an outage a call asks for one id on behalf of others, which are no part of what was refused.
-        self.leave([watch for watch in carried if watch.job_id not in flight.call.job_ids], ended)
+        self.leave(unasked, ended)
 
     @precondition(lambda self: self.windows.next_deadline() < math.inf)
     @rule()
@@ -304,14 +305,14 @@ class Herd(RuleBasedStateMachine):
         assert {kinds[job_id] for job_id in carried} == {call.most}
         left = {job_id for job_id in soonest.keys() - carried if kinds[job_id] == call.most}
         if left:
-            # A call gives up looking for those of its kind when it has met a hundred others.
-            others = {job_id for job_id, kind in kinds.items() if kind != call.most}
+            # A call gives up looking for those of its kind when it has met a hundred others, be they for one job.
+            others = [watch for watch in waiting if kinds[watch.job_id] != call.most]
             assert len(carried) == call.most or len(others) >= MAX_IDS_PER_CALL, "places stayed empty"
             jumped = {job_id for job_id in carried if soonest[job_id] > min(soonest[other] for other in left)}
             assert len(jumped) <= MAX_ONE_SHOTS_FIRST
             assert jumped <= one_shots.keys()
         if overdue := [one_shots[job_id] for job_id in left & one_shots.keys()]:
-            of_other_kinds = [job_id for job_id in one_shots if kinds[job_id] != call.most]
+            of_other_kinds = [watch for watch in others if watch.one_shot and watch.latest <= self.now]
             places = min(MAX_ONE_SHOTS_FIRST, call.most) - len(of_other_kinds)
             assert len(carried & one_shots.keys()) >= places
             if places > 0:
@@ -398,3 +399,85 @@ class Herd(RuleBasedStateMachine):
 
 TestHerd = Herd.TestCase
 TestHerd.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+# What the machine has found once, by hand.
+
+
+@pytest.fixture
+def herd() -> Herd:
+    """A herd that goes where the test drives it."""
+    return Herd()
+
+
+def finish(herd: Herd) -> None:
+    """See that nobody is lost, and that everybody gets an answer."""
+    herd.nobody_is_lost()
+    herd.teardown()
+
+
+def test_who_was_not_asked_for_in_an_outage_is_not_refused(herd: Herd) -> None:
+    """Two calls with an id each have failed, the next asks for one of the two and is refused: the other waits again."""
+    for job_id in FAMOUS_JOBS[:2]:
+        herd.describe_one(job_id, 0)
+        herd.send()
+    herd.lose(place=0, fatal=False)
+    herd.lose(place=0, fatal=False)
+    herd.send()
+    (call,) = [flight.call for flight in herd.flights]
+    assert (len(call.requests), len(call.job_ids)) == (2, 1)
+    herd.refuse(0, "always the same")
+    (left,) = herd.windows
+    assert left.job_id not in call.job_ids
+    assert herd.windows.next_deadline() == left.latest
+    finish(herd)
+
+
+def test_a_part_without_tries_left(herd: Herd) -> None:
+    """At its floor the throttle takes tries from the describes in a part of a refused call, until they end."""
+    for job_id in FAMOUS_JOBS[:3]:
+        herd.describe_one(job_id, 0)
+    herd.send()
+    herd.poll_one("famous-7", 0, 0, 0.5)
+    while not herd.throttle.at_floor:
+        herd.send()
+        herd.reject(1)
+    herd.refuse(0, "always the same")
+    while len(herd.tickets) > 1:
+        herd.send()
+        herd.reject(0)
+        herd.nobody_is_lost()
+    finish(herd)
+
+
+def test_a_hundred_requests_of_other_kinds_are_met(herd: Herd) -> None:
+    """Once a hundred that may not come along are set aside, a call leaves as it is, even if some are for one job."""
+    for job_id in FAMOUS_JOBS[:2]:
+        herd.describe_one(job_id, 0)
+    herd.send()
+    herd.describe_one("famous-2", 0)
+    for _ in range(98):
+        herd.poll_one("famous-0", 0, 0, 4)
+    herd.lose(place=0, fatal=False)
+    herd.poll_one("famous-3", 0, 0, 4)
+    herd.send()
+    assert [flight.call.job_ids for flight in herd.flights] == [("famous-2",)]
+    finish(herd)
+
+
+def test_places_of_describes_that_may_not_come_along(herd: Herd) -> None:
+    """Each of ten describes of a job that may be at fault takes one of the places of those that go first."""
+    for job_id in FAMOUS_JOBS[:2]:
+        herd.describe_one(job_id, 0)
+    herd.send()
+    herd.describe_one("famous-2", 0)
+    herd.crowd(size=110, one_shot=False, begin=0, spread=0)
+    herd.lose(place=0, fatal=False)
+    for _ in range(10):
+        herd.describe_one("famous-0", 0)
+    herd.describe_one("famous-3", 0)
+    herd.send()
+    (call,) = [flight.call for flight in herd.flights]
+    assert "famous-2" in call.requests
+    assert "famous-3" not in call.requests
+    finish(herd)

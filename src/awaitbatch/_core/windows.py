@@ -171,7 +171,8 @@ class Windows(Generic[R]):
         requests: dict[str, R] = {}
         others: list[R] = []
         most = room = MAX_IDS_PER_CALL
-        # Each of them has a job of its own, since whoever may share its place comes along.
+        # Whoever may share a place comes along with the first for its job, so none that goes is met twice. Those that
+        # may not go are met one by one, or very many for a job with failures would take long here at each call.
         for request in chain(
             islice(self._pop_due_one_shots(now), MAX_ONE_SHOTS_FIRST), self._queue.pop_open(now)
         ):
