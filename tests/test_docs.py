@@ -74,6 +74,7 @@ def test_the_page_explains_every_cause() -> None:
             "118 were terminated; not ['job-7', 'job-70']\n2 of 120 jobs could not be ended: 2 AccessDenied",
         ),
         ("howto/lists.md", 0, "nightly-1 RUNNING\njob FAILED\n['7', '400']"),
+        ("howto/lists.md", 1, "there has succeeded\nnew has succeeded"),
         ("howto/many-jobs.md", 0, "no-such-job None JobNotFoundError"),
         ("howto/many-jobs.md", 1, "20 of 20 are done"),
         ("howto/many-jobs.md", 2, "job-0 is stuck, at position 1: no reason given"),
@@ -98,7 +99,7 @@ def test_every_program_is_run() -> None:
         # tests/test_howto.py runs it against a server of its own.
         "howto/bulk.md": 2,
         "howto/embedding.md": 1,
-        "howto/lists.md": 1,
+        "howto/lists.md": 2,
         "howto/many-jobs.md": 4,
     }
 

@@ -28,6 +28,7 @@ from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
 from awaitbatch._jobs import JobStatus, parse_job_id, parse_statuses
 from awaitbatch._listing import JobSummaries, ListRequest
 from awaitbatch._log_locations import find_log_locations
+from awaitbatch._queue_jobs import QueueJobs
 from awaitbatch._resources import (
     COMPUTE_ENVIRONMENT,
     JOB_QUEUE,
@@ -58,6 +59,7 @@ from awaitbatch.errors import JobNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable, Mapping, Sequence
+    from datetime import datetime
     from types import TracebackType
     from typing import Unpack
 
@@ -698,6 +700,57 @@ class BatchClient:
             stuck_after=_stuck_after(stuck_after),
             keep_open=keep_open,
             terminate_on_exit=reason,
+        )
+        return JobChanges(stream, self)
+
+    def watch_queue(
+        self,
+        queue: str,
+        *,
+        since: datetime | int | None = None,
+        every: float = 10.0,
+        children: bool = False,
+        stuck_after: float | None = None,
+        **limits: Unpack[WaitLimits],
+    ) -> JobChanges:
+        """What changes about the jobs of a queue: those that are there, and those that come.
+
+        ::
+
+            async with client.watch_queue("my-queue") as changes:
+                async for item in changes:
+                    print(item)
+
+        It gives what `watch` gives, and goes on until it is left or its `JobChanges.close` is called. New jobs are
+        found by ListJobs, 100 in a call, and each is told once. A list may show a job up to a minute later than jobs
+        that were created after it. AWS Batch's clock alone matters, and ended jobs are forgotten.
+
+        Unlike `watch` it has no ``terminate_on_exit``: the jobs of a queue may be anybody's.
+
+        Args:
+            queue: The name or ARN of a job queue.
+            since: Begin with all jobs that were created from then on, ended ones included, as far as AWS Batch still
+                knows them: a datetime with a time zone, or milliseconds since 1970. None to begin with those that have
+                not ended. As with `list_jobs`, one that is just being retried then may be missed.
+            every: Seconds between two lists, at most. The pause is drawn from the upper half of that.
+            children: As for `watch`.
+            stuck_after: As for `watch`.
+            limits: As for `watch`.
+
+        Returns:
+            As for `watch`. Throttling and outages of ListJobs end nothing. If AWS refuses the first list, it raises
+            `CallError`; if it does so later on, only once that has lasted for five minutes and five tries.
+
+        Raises:
+            ValueError: An argument makes no sense.
+            TypeError: One is of a wrong type.
+        """
+        stream = ChangeStream(
+            self._stream_settings(limits),
+            QueueJobs(self._supervisor, queue, since, every, self.exponential_delay),
+            children=children,
+            stuck_after=_stuck_after(stuck_after),
+            keep_open=True,
         )
         return JobChanges(stream, self)
 

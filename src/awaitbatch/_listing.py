@@ -34,7 +34,7 @@ _MOST_IN_A_ROW: Final = 250
 """Jobs to give in one turn of the event loop; then others have their turns."""
 
 _PAGE: Final = 1000
-_PAGE_WITH_FILTER: Final = 100
+PAGE_WITH_FILTER: Final = 100
 """The most jobs of a page.
 
 https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html
@@ -106,7 +106,7 @@ class ListRequest(NamedTuple):
                     "filters are for the jobs of a queue: AWS Batch does not apply them to children and nodes"
                 )
                 raise ValueError(message)
-            whose |= {"filters": [one], "maxResults": _PAGE_WITH_FILTER}
+            whose |= {"filters": [one], "maxResults": PAGE_WITH_FILTER}
             if one["name"] != _BESIDES_STATUS:
                 # AWS Batch gives jobs of all states whatever status is asked for.
                 return cls(what, [whose], wanted)
@@ -263,7 +263,7 @@ class JobSummaries:
                 raise self._host.closed_error() from None
             except Exception as error:
                 # No failure is kept: it would refer to the error, and the error to this frame.
-                if number >= _TRIES or self._failure(error).kind is not FailureKind.TRANSIENT:
+                if number >= _TRIES or failure_of(self._host, error).kind is not FailureKind.TRANSIENT:
                     raise self._error(error) from error
             await lists.pause(self._pause(number))
         raise AssertionError
@@ -271,8 +271,10 @@ class JobSummaries:
     def _error(self, error: Exception) -> CallError:
         what_failed = f"{self._what}: its jobs could not be listed"
         advice = "check its name, the region and the account"
-        return CallError.of(what_failed, _OPERATION, self._failure(error), advice)
+        return CallError.of(what_failed, _OPERATION, failure_of(self._host, error), advice)
 
-    def _failure(self, error: Exception) -> Failure:
-        renewed = self._host.transport.refreshes_credentials
-        return classify(error, operation=_OPERATION, refreshes_credentials=renewed)
+
+def failure_of(host: Host, error: BaseException) -> Failure:
+    """What it means that ListJobs raised an error."""
+    renewed = host.transport.refreshes_credentials
+    return classify(error, operation=_OPERATION, refreshes_credentials=renewed)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
+    from datetime import datetime
     from typing import Unpack
 
     from types_aiobotocore_batch.type_defs import (
@@ -103,6 +104,18 @@ class BatchProtocol(Protocol):
         **limits: Unpack[WaitLimits],
     ) -> JobChanges:
         """What changes about jobs."""
+
+    def watch_queue(
+        self,
+        queue: str,
+        *,
+        since: datetime | int | None = None,
+        every: float = 10.0,
+        children: bool = False,
+        stuck_after: float | None = None,
+        **limits: Unpack[WaitLimits],
+    ) -> JobChanges:
+        """What changes about all jobs of a queue."""
 
     async def wait_for_jobs(
         self,

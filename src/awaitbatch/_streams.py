@@ -452,6 +452,9 @@ class ChangeStream(Stream[WatchItem]):
             self._note_change(watch, item)
         if outcome is not None and self._stuck is not None:
             self._stuck.forget(job_id)
+        if outcome is not None and self._children is not None and self._keep_open:
+            # As the job itself is: a stream that stays open may see any number of parents.
+            self._children.pop(job_id, None)
         if outcome is not None and outcome is not MATCHED:
             self._tell(job_id, JobTrouble(job_id, _error_of(watch, outcome)))
 

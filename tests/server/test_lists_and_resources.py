@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from awaitbatch import BatchClient, FixedInterval, ResourceInvalidError
-from awaitbatch.testing import BatchServer, Fault
+from awaitbatch import BatchClient, FixedInterval, JobChange, ResourceInvalidError
+from awaitbatch.testing import BatchServer, Fault, LifeCycle
 from tests.support import ENDED, LONG
 
 if TYPE_CHECKING:
@@ -39,6 +39,30 @@ async def test_lists(session: AioSession) -> None:
         assert children == [f"{array}:{index}" for index in range(1200)]
         async for _ in client.list_jobs(array_job_id=array, statuses=["SUCCEEDED"]):
             break
+
+
+async def test_a_queue_is_watched(session: AioSession) -> None:
+    """Jobs of before and jobs that come are told once each, from two pages of a list, through a broken one."""
+    async with (
+        BatchServer() as server,
+        BatchClient(
+            session=session, **server.client_arguments, backoff=FixedInterval(0.2), max_calls_per_second=100
+        ) as client,
+    ):
+        running = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=1.5)
+        job_ids = [server.add_job(life_cycle=running) for _ in range(120)]
+        ended: list[str] = []
+        async with client.watch_queue("queue", since=0, every=0.2) as changes:
+            async for item in changes:
+                if isinstance(item, JobChange) and item.previous is None and len(job_ids) < 240:
+                    job_ids.append(server.add_job(life_cycle=running))
+                    if len(job_ids) == 180:
+                        server.inject(Fault.RESET_IN_BODY, calls=1, operations=["ListJobs"])
+                if isinstance(item, JobChange) and item.status == "SUCCEEDED":
+                    ended.append(item.job_id)
+                if len(ended) == 240:
+                    break
+    assert sorted(ended) == sorted(job_ids)
 
 
 async def test_resources(session: AioSession) -> None:

@@ -31,7 +31,7 @@ ASKED = {
 }
 METHODS = sorted(name for name, value in ASKED.items() if inspect.iscoroutinefunction(value))
 # What these give can do more than be iterated over: they are for `run`.
-ITERATORS = sorted(ASKED.keys() - {*METHODS, "submit_jobs", "watch"})
+ITERATORS = sorted(ASKED.keys() - {*METHODS, "submit_jobs", "watch", "watch_queue"})
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any, Unpack, assert_type
 
 from types_aiobotocore_batch.type_defs import (
@@ -30,6 +31,7 @@ from awaitbatch import (
     MatchStatus,
     ReturnWhen,
     WaitLimits,
+    WatchItem,
 )
 from awaitbatch.instrumentation import Event, JobChanged
 
@@ -92,6 +94,8 @@ async def many_jobs(client: BatchClient) -> None:
                     print(job_id, error)
                 case JobStuck(reason=reason):
                     print(reason)
+    async with client.watch_queue("queue", since=datetime.now(UTC), status_retries=3) as changes:
+        assert_type(await anext(changes), WatchItem)
     results = await client.wait_for_jobs(["id"], return_when="FIRST_FAILED", timeout=60)
     assert_type(results, JobResults)
     print({job_id: outcome.status for job_id, outcome in results.items()}, list(results.pending))
