@@ -19,6 +19,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from benchmarks.airflow.contestants import INTERVAL
 from benchmarks.peers.registry import CONTESTANTS, IDLE, OURS
 from benchmarks.report import RESULTS
 from benchmarks.simulate.jobs import Scenario, soonest
@@ -165,9 +166,14 @@ def starts(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     shown = {}
     for name in _TRIGGERS:
         row = results["details"]["steady"][name]
+        calls = dict(row["calls"])
+        # An interval's calls are taken together: within it, all that begin together leave together.
+        steps = range(0, max(calls, default=0), INTERVAL)
         shown[name] = {
-            "first_checks": [*enumerate(row["first_checks"], 1)][::_EACH],
-            "calls": row["calls"],
+            "first_checks": [*enumerate(row["first_checks"], 1)][_EACH - 1 :: _EACH],
+            "calls": [
+                sum(calls.get(begin + second, 0) for second in range(INTERVAL)) / INTERVAL for begin in steps
+            ],
             "memory": row["memory"],
         }
     return shown
@@ -279,9 +285,7 @@ def _airflow(found: Mapping[str, Mapping[str, Any]], plt: Any) -> Any:  # noqa: 
         if row["first_checks"]:
             counts, seconds = zip(*row["first_checks"], strict=True)
             checked.plot(seconds, counts, **style)
-            by_second = dict(row["calls"])
-            shown = range(max(by_second))
-            calls.plot(shown, [by_second.get(second, 0) for second in shown], **style)
+            calls.plot(range(0, INTERVAL * len(row["calls"]), INTERVAL), row["calls"], **style)
         memory.plot(*zip(*row["memory"], strict=True), **style)
     for axes, title in (
         (checked, "jobs checked at least once"),

@@ -131,6 +131,8 @@ def test_the_picture_has_each_trigger() -> None:
     kept: dict[str, Any] = {name: row() for name in ("idle", "stock", "ours", "idle, one trigger")} | {
         "figures": []
     }
+    kept["ours"] |= {"first_checks": [*range(1, 41)], "calls": [[0, 2], [2, 3], [5, 10], [12, 1]]}
     shown = starts({"details": {"steady": kept}})
     assert shown.keys() == {"idle", "stock", "ours"}
-    assert shown["ours"]["first_checks"] == [(1, 2.0)]
+    assert shown["ours"]["first_checks"] == [(20, 20), (40, 40)]
+    assert shown["ours"]["calls"] == [1.0, 2.0, 0.2]
