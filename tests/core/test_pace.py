@@ -216,6 +216,17 @@ class TestStorms:
         assert departs(windows, 6).due == 5
         assert departs(windows, 6.2).due == 5
 
+    def test_a_plan_that_was_given_up_stays_so(self, windows: Windows[Probe]) -> None:
+        """A describe leaves before the planned call, and that one late: what came after it then is not followed."""
+        waiting(windows, 199, Window(0, 10))
+        waiting(windows, 50, Window(1, 30))
+        assert windows.next_deadline() == 9.5
+        added(windows, one_shot("describe"), now=5)
+        assert len(departs(windows, 5).job_ids) == 100
+        assert windows.next_deadline(10.25) == 10
+        assert len(departs(windows, 10.25).job_ids) == 100
+        assert windows.next_deadline() == 30
+
     def test_throttled_requests_keep_their_deadlines(self, windows: Windows[Probe]) -> None:
         """A call that left early and was throttled leaves again at the pace of all, and in time."""
         waiting(windows, 600, Window(0, 6))

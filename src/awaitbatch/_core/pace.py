@@ -101,8 +101,9 @@ class Pace:
             self.forget()
 
     def forget(self) -> None:
-        """Have the next departure planned anew."""
+        """Have the next departure planned anew, and follow what was planned no further, should a call leave before."""
         self.known = -math.inf
+        self._calls = 1
 
     def _follow(self, found: Plan, soonest: float) -> None:
         self.departure, self._distance, self._calls, requests = found
