@@ -629,6 +629,17 @@ class TestChanges:
         assert self.check(watched, "STARTING") == []
         assert self.check(watched, "SUCCEEDED") == [StatusChange("a", "RUNNING", "SUCCEEDED")]
 
+    def test_no_news_of_the_past_for_a_later_wait(self, windows: Windows[Probe]) -> None:
+        """A call that left before the wait began may be answered with what the job was before an earlier wait's end."""
+        first = added(windows, Probe("a"))
+        slow = departs(windows, 0)
+        windows.discard(first)
+        assert self.wait_once(windows, "a") == [StatusChange("a", None, "FAILED")]
+        later = added(windows, Probe("a", reply=MATCHED))
+        assert windows.answer(slow, everybody(slow, "RUNNING"), 1) == ([], [], [])
+        call = departs(windows, 1)
+        assert windows.answer(call, everybody(call, "FAILED"), 1) == ([(later, MATCHED)], [], [])
+
     def test_what_is_remembered_is_bounded(
         self, windows: Windows[Probe], monkeypatch: pytest.MonkeyPatch
     ) -> None:

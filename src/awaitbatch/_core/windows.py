@@ -224,7 +224,7 @@ class Windows(Generic[R]):
             elif observation.status != job.status or (
                 observation.status_reason and observation.status_reason != job.reason
             ):
-                _record_change(job_id, job, observation, effects.changes)
+                _record_change(job_id, job, observation, number, effects.changes)
             if len(job) == 1 and first.held_by == number:
                 # As most are.
                 decisions[first] = first.on_absent() if observation is None else first.on_seen(observation)
@@ -460,7 +460,11 @@ class Windows(Generic[R]):
 
 
 def _record_change(
-    job_id: str, job: RequestsForJob[R], observation: Observation, changes: list[StatusChange]
+    job_id: str,
+    job: RequestsForJob[R],
+    observation: Observation,
+    number: int,
+    changes: list[StatusChange],
 ) -> None:
     status, order = observation.status, observation.order
     if status is None or order < job.order:
@@ -470,8 +474,9 @@ def _record_change(
     if status == job.status and (reason is None or reason == job.reason):
         return
     for request in job:
-        # Who describes a job sees it himself; news is for those who wait.
-        if not request.one_shot:
+        # Who describes a job sees it himself; news is for those who wait. To those who came after the call had left it
+        # may be the past, if an earlier wait has seen the job.
+        if not request.one_shot and (job.status is None or request.added_after < number):
             changes.append(StatusChange(job_id, job.status, status, reason))
             job.status, job.order, job.reason = status, order, reason
             return
