@@ -111,8 +111,9 @@ class LogObserver:
         self._outage = Incident(_RECOVERY)
         self._bad_credentials = Incident(_RECOVERY)
         self._no_credentials = Incident(_RECOVERY)
-        # Until it has answered a call.
+        # Until it has answered a call; and failures of calls other than DescribeJobs up to then.
         self._endpoint_url: str | None = None
+        self._unheard = 0
 
     def wants(self, kind: type[Event]) -> bool:
         """Whether events of a kind that comes once a job lead to a line."""
@@ -209,8 +210,10 @@ class LogObserver:
     def _on_other_failed(self, event: CallEnded) -> None:
         """Whoever asked for it hears of the failure, but not while it is tried again: so before the first answer."""
         line = None
-        if self._endpoint_url and event.outcome == "transient":
-            line = self._outage.occurred(self._clock(), counts=False)
+        if self._endpoint_url and event.outcome == "transient" and event.http_status is None:
+            self._unheard += 1
+            # The first may be the last, of which its caller hears.
+            line = self._outage.occurred(self._clock(), counts=False) if self._unheard > 1 else None
         if line is None:
             self._write_call(logging.DEBUG, event, "%s failed: %s", event.operation, event.error_message)
         else:
