@@ -327,6 +327,8 @@ class Stream(Generic[Item]):
         for job_id in job_ids:
             if job_id not in self.job_ids:
                 self.job_ids[job_id] = _Waiting.QUEUED
+                # If it was followed before, what became of it then does not count.
+                self.exit.forget(job_id)
                 self._live += 1
                 self._inbox.append(job_id)
         if self.is_begun and not self._is_beginning:

@@ -23,6 +23,7 @@ from awaitbatch import (
     JobResults,
     JobsFailedError,
     JobStatus,
+    JobTrouble,
 )
 from awaitbatch.testing import Fault, LifeCycle
 from tests.support import ENDED, LONG, make_client, make_server
@@ -372,6 +373,23 @@ class TestTerminating:
                 raise ExceptionGroup("several", [error]) if wrapped else error
         await asyncio.sleep(5)
         assert server.status_of(job_id) is JobStatus.RUNNING
+
+    async def test_a_job_that_is_watched_anew(
+        self, server: BatchServer, client: BatchClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What became of it when it was watched before does not count."""
+        job_id = server.add_job(life_cycle=LONG)
+        rule = server.inject(Fault.SERVER_EXCEPTION, begin=1)
+        watch = client.watch([job_id], terminate_on_exit="enough", keep_open=True, max_retries=3)
+        async with watch as changes:
+            async for item in changes:
+                if isinstance(item, JobTrouble):
+                    server.heal(rule)
+                    changes.add(job_id)
+                    await anext(changes)
+                    break
+        assert server.status_of(job_id) is JobStatus.FAILED
+        assert "not terminated" not in caplog.text
 
     async def test_checks_that_failed_to_the_last(self, server: BatchServer, client: BatchClient) -> None:
         """A job whose checks are used up is terminated, but not if the last of them failed."""
