@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from awaitbatch._core.outcomes import Reason
+from awaitbatch._core.outcomes import FailureKind, Reason
 from awaitbatch._core.text import quantity
 from awaitbatch._job_results import named, not_terminated_text
 from awaitbatch.errors import CallError, ClientClosedError, DescribeError
@@ -42,6 +42,8 @@ class ExitTerminations:
         # Those that are followed no more, though they have not ended, and those of which nobody knows.
         self._given_up: dict[str, None] = {}
         self._unknown: dict[str, None] = {}
+        # Whether a failure that would come again has ended one of them.
+        self._has_failed = False
         self._task: asyncio.Task[None] | None = None
 
     def note(self, job_id: str, outcome: Outcome) -> None:
@@ -50,6 +52,13 @@ class ExitTerminations:
             return
         is_known = outcome.reason is Reason.BROKEN or outcome.failure is None
         (self._given_up if is_known else self._unknown)[job_id] = None
+        failure = None if is_known else outcome.failure
+        self._has_failed |= failure is not None and failure.kind is FailureKind.PERMANENT
+
+    def doubt(self, job_ids: Iterable[str]) -> None:
+        """Leave these alone if such a failure as their last check had has ended others: theirs is only a call later."""
+        if self._reason is not None and self._has_failed:
+            self._unknown.update(dict.fromkeys(job_ids))
 
     def forget(self, job_id: str) -> None:
         """Leave a job alone."""
@@ -76,7 +85,9 @@ class ExitTerminations:
         """
         if self._reason is None:
             return
-        self.left = dict.fromkeys([*job_ids, *self._given_up])
+        self.left = dict.fromkeys(
+            job_id for job_id in [*job_ids, *self._given_up] if job_id not in self._unknown
+        )
         if not is_trusted:
             self._unknown.update(dict.fromkeys(self.left))
             self.left = {}

@@ -268,6 +268,7 @@ class Stream(Generic[Item]):
         if source is not None:
             source.cancel()
         not_ended = [job_id for job_id, watch in self.job_ids.items() if watch is not None]
+        self.exit.doubt(watch.job_id for watch in self._watches() if watch.would_fail_again)
         self.exit.begin(
             not_ended, self._open, self._settings.host.terminations, is_trusted=is_trusted, source=source
         )

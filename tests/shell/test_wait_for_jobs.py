@@ -374,6 +374,27 @@ class TestTerminating:
         await asyncio.sleep(5)
         assert server.status_of(job_id) is JobStatus.RUNNING
 
+    async def test_jobs_whose_checks_fail_as_those_of_a_sibling_that_ended(
+        self, server: BatchServer, client: BatchClient
+    ) -> None:
+        """Who leaves at the first `DescribeError` of many does not terminate the jobs that another call asks for."""
+        job_ids = [server.add_job(life_cycle=LONG) for _ in range(120)]
+        async with client.watch(job_ids, terminate_on_exit="enough", keep_open=True) as changes:
+            rule = server.inject(Fault.ACCESS_DENIED, begin=2, operations=["DescribeJobs"])
+            async for item in changes:
+                if isinstance(item, JobTrouble):
+                    break
+        await asyncio.sleep(5)
+        assert statuses(server, job_ids) == {JobStatus.RUNNING}
+        # One that is seen again is terminated, whatever befell others.
+        async with client.watch(job_ids, terminate_on_exit="enough", keep_open=True) as changes:
+            async for item in changes:
+                if isinstance(item, JobTrouble):
+                    server.heal(rule)
+                    await asyncio.sleep(5)
+                    break
+        assert JobStatus.FAILED in statuses(server, job_ids)
+
     async def test_a_job_that_is_watched_anew(
         self, server: BatchServer, client: BatchClient, caplog: pytest.LogCaptureFixture
     ) -> None:

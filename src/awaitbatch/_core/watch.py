@@ -120,6 +120,11 @@ class Watch(Request):
         return f"<Watch {self.job_id} {self.last_status or 'not seen yet'}, {quantity(self.checks, 'check', 'checks')}>"
 
     @property
+    def would_fail_again(self) -> bool:
+        """Whether the last check failed in a way that would come again, though the watch goes on for now."""
+        return self._failure is not None and self._failure.kind is FailureKind.PERMANENT
+
+    @property
     def last_reason(self) -> str | None:
         """What AWS Batch last said of the job's status to those who poll it, fit for a line of text, or None."""
         # All waits for the job share it. A watch that was never added has no job.
