@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError, WaiterError
 from awaitbatch import (
     CallError,
     FixedInterval,
+    JobChange,
     JobFailedError,
     JobNotCompleteError,
     JobNotFoundError,
@@ -231,3 +232,30 @@ async def test_lists_queues_and_waiters(moto: MotoServer, client: BatchClient) -
         await waiter.wait(jobs=[good, bad], WaiterConfig={"Delay": 0.5})
     for job_id in [*jobs, array]:
         await client.terminate_job(job_id, "enough")
+
+
+async def test_streams_and_bulk(client: BatchClient, moto: MotoServer) -> None:
+    """Streams, results and submissions in bulk work with moto, which lacks bulk terminations."""
+    failing = replace(SHORT, outcome="FAILED", exit_code=3)
+    lives = [SHORT] * 5 + [failing, ENDLESS]
+    requests = [
+        {
+            "jobName": f"job-{number}",
+            "jobQueue": moto.job_queue,
+            "jobDefinition": moto.job_definition,
+            "parameters": life.to_parameters(),
+        }
+        for number, life in enumerate(lives)
+    ]
+    ids = {submission.index: submission.result() async for submission in client.submit_jobs(requests)}
+    ended = [outcome async for outcome in client.as_completed([ids[number] for number in range(6)])]
+    assert {outcome.job_id: outcome.status for outcome in ended}[ids[5]] == "FAILED"
+    assert [outcome.status for outcome in ended].count("SUCCEEDED") == 5
+    async with client.watch([ids[6]], terminate_on_exit="enough") as changes:
+        async for item in changes:
+            if isinstance(item, JobChange) and item.status == "RUNNING":
+                break
+    results = await client.wait_for_jobs(ids.values(), timeout=10)
+    assert len(results.succeeded) == 5
+    with pytest.raises(JobFailedError, match="exit code 3"):
+        results[ids[5]].result()
