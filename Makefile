@@ -48,7 +48,7 @@ format: $(TEST)/installed  ## fix what ruff can fix
 	@$(TEST)/bin/ruff format .
 	@$(TEST)/bin/ruff check --fix .
 
-docs: $(TEST)/installed  ## draw the tables of docs/failures.md from the code
+docs: $(TEST)/installed  ## draw the tables of docs/reference/failures.md from the code
 	@$(TEST)/bin/python -m docs.render
 
 bench: $(TEST)/installed  ## measure, the peers too: more than an hour (ARGS=herd, ARGS="peers --list", …)

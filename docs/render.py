@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from awaitbatch._failures import Row
 
-PAGE: Final = Path(__file__).parent / "failures.md"
+DOCS: Final = Path(__file__).parent
+PAGE: Final = DOCS / "reference" / "failures.md"
 BEGIN: Final = "<!-- The tables are drawn by `make docs`. -->\n\n"
 END: Final = "\n<!-- Here they end. -->\n"
 

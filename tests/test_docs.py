@@ -13,7 +13,7 @@ import pytest
 
 import awaitbatch
 from awaitbatch._core.outcomes import FailureKind
-from docs.render import BEGIN, END, FATES, PAGE, drawn_into, render
+from docs.render import BEGIN, DOCS, END, FATES, PAGE, drawn_into, render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ UNBREAKABLE: Final = re.compile(r"\s*(?:(?:[-*]|[0-9]+\.) )?!?\[.*\]\(\S+\)\S*")
 
 
 def test_the_page_has_the_tables_of_the_code() -> None:
-    """docs/failures.md holds the tables as they are drawn now; `make docs` draws them anew."""
+    """docs/reference/failures.md holds the tables as they are drawn now; `make docs` draws them anew."""
     page = PAGE.read_text(encoding="utf-8")
     assert f"{BEGIN}{render()}{END}" in page
     assert drawn_into(page) == page
@@ -68,11 +68,11 @@ def knows_bulk() -> bool:
 @pytest.mark.parametrize(
     ("page", "place", "shown"),
     [
-        ("how-it-works.md", 0, "given up while the job is RUNNING"),
-        ("how-it-works.md", 1, "1 ids"),
-        ("how-it-works.md", 2, "RUNNING -> SUCCEEDED in queue"),
-        ("how-it-works.md", 3, "200 succeeded, in"),
-        ("testing.md", 0, "FAILED 137"),
+        ("explanation/how-it-works.md", 0, "given up while the job is RUNNING"),
+        ("explanation/how-it-works.md", 1, "1 ids"),
+        ("explanation/how-it-works.md", 2, "RUNNING -> SUCCEEDED in queue"),
+        ("explanation/how-it-works.md", 3, "200 succeeded, in"),
+        ("howto/testing.md", 0, "FAILED 137"),
         ("howto/bulk.md", 0, "request 9 was refused: An error occurred (ClientException)"),
         (
             "howto/bulk.md",
@@ -99,16 +99,16 @@ def test_the_programs_of_a_page_run(page: str, place: int, shown: str) -> None:
 
 def test_every_program_is_run() -> None:
     """No page has one that the test above does not know."""
-    paths = [page.relative_to(PAGE.parent).as_posix() for page in PAGE.parent.rglob("*.md")]
+    paths = [page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")]
     pages = {path: len(programs(path)) for path in paths}
     assert {page: count for page, count in pages.items() if count} == {
-        "how-it-works.md": 4,
-        "testing.md": 1,
-        # tests/test_howto.py runs it against a server of its own.
+        "explanation/how-it-works.md": 4,
         "howto/bulk.md": 2,
+        # tests/test_howto.py runs it against a server of its own.
         "howto/embedding.md": 1,
         "howto/lists.md": 2,
         "howto/many-jobs.md": 4,
+        "howto/testing.md": 1,
     }
 
 
@@ -175,7 +175,7 @@ The [last](line).
 
 def test_every_page_is_found() -> None:
     """The pages that are tested are those of the repository, and no more."""
-    assert {"README.md", "CONTRIBUTING.md", "benchmarks/README.md", "docs/failures.md"} <= set(PAGES)
+    assert {"README.md", "CONTRIBUTING.md", "benchmarks/README.md", "docs/index.md"} <= set(PAGES)
     assert not [page for page in PAGES if page.startswith(".")]
 
 
@@ -199,7 +199,7 @@ def test_contributors_are_shown_every_room() -> None:
 
 def programs(page: str) -> list[str]:
     """The examples of a page below docs that are whole programs."""
-    text = (PAGE.parent / page).read_text(encoding="utf-8")
+    text = (DOCS / page).read_text(encoding="utf-8")
     examples: list[str] = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     return [example for example in examples if "asyncio.run(" in example]
 

@@ -10,12 +10,12 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from awaitbatch.testing import BatchServer, LifeCycle
-from docs.render import PAGE
+from docs.render import DOCS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-HOWTO: Final[Path] = PAGE.parent / "howto"
+HOWTO: Final[Path] = DOCS / "howto"
 
 
 def program(page: str) -> str:

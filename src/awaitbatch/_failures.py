@@ -1,4 +1,4 @@
-"""How a call fails and what that means, in one table: calls are judged by it, and docs/failures.md is drawn from it."""
+"""How a call fails and what that means, in one table that calls are judged by. docs/reference/failures.md shows it."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from tests.support import make_client, make_server
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-HOW_IT_WORKS: Final = RESULTS.parents[1] / "docs" / "how-it-works.md"
+HOW_IT_WORKS: Final = RESULTS.parents[1] / "docs" / "explanation" / "how-it-works.md"
 
 
 class Quiet(Progress):
@@ -244,7 +244,7 @@ def test_a_hundred_processes_make_a_hundred_times_the_calls_of_one() -> None:
 def test_the_page_has_the_tables_of_the_results(
     table: Callable[[Sequence[delays.Found]], list[tuple[str, ...]]],
 ) -> None:
-    """docs/how-it-works.md says what results/simulate_delays.json says."""
+    """docs/explanation/how-it-works.md says what results/simulate_delays.json says."""
     _, *rows = table(kept())
     lines = (
         f"| {' | '.join((name if name == delays.DEFAULT else f'`{name}`', *cells))} |\n"

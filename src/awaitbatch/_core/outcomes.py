@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class FailureKind(StrEnum):
-    """What a failure means to the requests of the call; docs/failures.md has the whole table."""
+    """What a failure means to the requests of the call; docs/reference/failures.md has the whole table."""
 
     THROTTLED = "throttled"
     """Too many calls: the request goes back into the queue with its deadline."""
