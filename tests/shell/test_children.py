@@ -7,30 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from awaitbatch import FixedInterval, JobChange, JobProgress, JobStatus
+from awaitbatch import JobChange, JobProgress, JobStatus
 from awaitbatch.testing import LifeCycle
-from tests.support import LONG, make_client, make_server
+from tests.support import LONG
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from awaitbatch import BatchClient
     from awaitbatch.testing import BatchServer
 
 QUICK = LifeCycle(submitted=2, pending=2, runnable=2, starting=2, running=2)
-
-
-@pytest.fixture
-async def server() -> BatchServer:
-    """A server on the clock of the loop."""
-    return make_server()
-
-
-@pytest.fixture
-async def client(server: BatchServer) -> AsyncIterator[BatchClient]:
-    """An open client that checks every second."""
-    async with make_client(server, backoff=FixedInterval(1)) as opened:
-        yield opened
 
 
 def ends(items: list[Any]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from awaitbatch._core.requests import Decision, Deliver, Observation
 from awaitbatch._core.watch import Watch
 from awaitbatch.instrumentation import CallEnded, Event, JobChanged, WaitEnded
 from awaitbatch.testing import Fault, LifeCycle
-from tests.support import LONG, PromptClient, make_server, of_kind, supervisor_of
+from tests.support import LONG, PromptClient, of_kind, supervisor_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -77,12 +77,6 @@ class Stream(Watch):
     def went_on(self) -> list[str]:
         """The states of which it got to know on its way."""
         return [delivered.status for delivered in self.delivered if delivered.outcome is None]
-
-
-@pytest.fixture
-async def server() -> BatchServer:
-    """A server on the clock of the loop."""
-    return make_server()
 
 
 @pytest.fixture

@@ -32,12 +32,6 @@ def staying(state: str) -> LifeCycle:
 
 
 @pytest.fixture
-async def server() -> BatchServer:
-    """A server on the clock of the loop."""
-    return make_server()
-
-
-@pytest.fixture
 async def client(server: BatchServer) -> AsyncIterator[BatchClient]:
     """An open client."""
     async with make_client(server) as opened:

@@ -17,7 +17,7 @@ from awaitbatch.testing._in_process import InProcessTransport
 from tests.support import ENDED, make_client, make_server, of_kind, supervisor_of, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection
+    from collections.abc import Collection
 
     from awaitbatch.testing import BatchServer
 
@@ -30,13 +30,6 @@ OPERATION = "GetJobQueueSnapshot"
 async def server() -> BatchServer:
     """A server on the clock of the loop, whose jobs stay RUNNABLE."""
     return make_server(default_life_cycle=WAITS)
-
-
-@pytest.fixture
-async def client(server: BatchServer) -> AsyncIterator[BatchClient]:
-    """An open client that checks every second."""
-    async with make_client(server, backoff=FixedInterval(1)) as opened:
-        yield opened
 
 
 async def stuck_among(

@@ -22,23 +22,8 @@ from awaitbatch.testing._in_process import InProcessTransport
 from tests.support import make_client, make_server, of_kind
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from awaitbatch.instrumentation import Event
     from awaitbatch.testing import BatchServer
-
-
-@pytest.fixture
-async def server() -> BatchServer:
-    """A server on the clock of the loop."""
-    return make_server()
-
-
-@pytest.fixture
-async def client(server: BatchServer) -> AsyncIterator[BatchClient]:
-    """An open client that checks every second."""
-    async with make_client(server, backoff=FixedInterval(1)) as opened:
-        yield opened
 
 
 class Kind:

@@ -23,7 +23,7 @@ from awaitbatch import (
     Window,
 )
 from awaitbatch.testing import Fault, LifeCycle
-from tests.support import ENDED, LONG, make_client, make_server, until
+from tests.support import ENDED, LONG, make_client, until
 
 from .support import FaultyTransport, client_error
 
@@ -34,19 +34,6 @@ if TYPE_CHECKING:
 
 SLOW = LifeCycle(submitted=3, pending=3, runnable=3, starting=3, running=3)
 STATES = ["SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED"]
-
-
-@pytest.fixture
-async def server() -> BatchServer:
-    """A server on the clock of the loop."""
-    return make_server()
-
-
-@pytest.fixture
-async def client(server: BatchServer) -> AsyncIterator[BatchClient]:
-    """An open client that checks every second."""
-    async with make_client(server, backoff=FixedInterval(1)) as opened:
-        yield opened
 
 
 def changes_of(items: Iterable[object], job_id: str) -> list[tuple[str | None, str]]:

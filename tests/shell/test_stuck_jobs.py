@@ -10,30 +10,17 @@ import pytest
 
 from awaitbatch import FixedInterval, JobChange, JobStuck
 from awaitbatch.testing import LifeCycle
-from tests.support import make_client, make_server
+from tests.support import make_client
 
 from .test_streams import Scripted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from awaitbatch import BatchClient
     from awaitbatch.testing import BatchServer
 
 WAITS: Any = {"submitted": 0, "pending": 0, "starting": 5, "running": 5}
-
-
-@pytest.fixture
-async def server() -> BatchServer:
-    """A server on the clock of the loop."""
-    return make_server()
-
-
-@pytest.fixture
-async def client(server: BatchServer) -> AsyncIterator[BatchClient]:
-    """An open client that checks every second."""
-    async with make_client(server, backoff=FixedInterval(1)) as opened:
-        yield opened
 
 
 async def test_it_is_told_once_and_in_time(server: BatchServer, client: BatchClient) -> None:

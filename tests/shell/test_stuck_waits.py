@@ -13,7 +13,7 @@ import awaitbatch
 from awaitbatch import BatchClient, FixedInterval, JobStuck
 from awaitbatch.instrumentation import Event, JobChanged
 from awaitbatch.testing import Fault, LifeCycle
-from tests.support import ENDED, make_client, make_server, of_kind
+from tests.support import ENDED, make_client, of_kind
 
 from .test_streams import Scripted
 
@@ -34,12 +34,6 @@ METHODS: list[tuple[str, Callable[..., Awaitable[Any]]]] = [
 each_method = pytest.mark.parametrize(
     "wait", [method for _, method in METHODS], ids=[name for name, _ in METHODS]
 )
-
-
-@pytest.fixture
-async def server() -> BatchServer:
-    """A server on the clock of the loop."""
-    return make_server()
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:

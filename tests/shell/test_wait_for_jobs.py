@@ -26,7 +26,7 @@ from awaitbatch import (
     JobTrouble,
 )
 from awaitbatch.testing import Fault, LifeCycle
-from tests.support import ENDED, LONG, make_client, make_server
+from tests.support import ENDED, LONG, make_client
 
 from .support import FaultyTransport, client_error
 
@@ -36,19 +36,6 @@ if TYPE_CHECKING:
     from awaitbatch.testing import BatchServer
 
 FAILS = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=2, outcome="FAILED", exit_code=3)
-
-
-@pytest.fixture
-async def server() -> BatchServer:
-    """A server on the clock of the loop."""
-    return make_server()
-
-
-@pytest.fixture
-async def client(server: BatchServer) -> AsyncIterator[BatchClient]:
-    """An open client that checks every second."""
-    async with make_client(server, backoff=FixedInterval(1)) as opened:
-        yield opened
 
 
 def running(seconds: float) -> LifeCycle:

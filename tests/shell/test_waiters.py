@@ -10,7 +10,7 @@ from botocore.exceptions import WaiterError
 
 from awaitbatch import BatchClient, ClientClosedError, FixedInterval, InvalidJobIdError, JobFailedError
 from awaitbatch.testing import Fault, LifeCycle
-from tests.support import ENDED, LONG, make_client, make_server
+from tests.support import ENDED, LONG, make_client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 
 STARTS = LifeCycle(submitted=0, pending=0, runnable=20, starting=0, running=30)
 FAILS = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=40, outcome="FAILED", exit_code=3)
-
-
-@pytest.fixture
-async def server() -> BatchServer:
-    """A server on the clock of the loop."""
-    return make_server()
 
 
 @pytest.fixture
