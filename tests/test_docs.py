@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import botocore.session
 import pytest
 
 import awaitbatch
 from awaitbatch._core.outcomes import FailureKind
-from docs.render import BEGIN, DOCS, END, FATES, PAGE, drawn_into, render
+from docs.render import BEGIN, END, FATES, PAGE, drawn_into, render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,58 +57,6 @@ def test_the_page_explains_every_cause() -> None:
     _, _, section = PAGE.read_text(encoding="utf-8").partition("\n## Why a job failed\n")
     rows = re.findall(r"^\| `(\w+)` \|", section.partition("\n## ")[0], re.MULTILINE)
     assert sorted(rows) == sorted([*awaitbatch.FailureCause])
-
-
-def knows_bulk() -> bool:
-    """Whether the installed botocore has the operations for many jobs, which came in September 2026."""
-    return "TerminateJobs" in botocore.session.get_session().get_service_model("batch").operation_names
-
-
-@pytest.mark.parametrize(
-    ("page", "place", "shown"),
-    [
-        ("explanation/how-it-works.md", 0, "given up while the job is RUNNING"),
-        ("explanation/how-it-works.md", 1, "1 ids"),
-        ("explanation/how-it-works.md", 2, "RUNNING -> SUCCEEDED in queue"),
-        ("explanation/how-it-works.md", 3, "200 succeeded, in"),
-        ("howto/testing.md", 0, "FAILED 137"),
-        ("howto/bulk.md", 0, "request 9 was refused: An error occurred (ClientException)"),
-        (
-            "howto/bulk.md",
-            1,
-            "118 were terminated; not ['job-7', 'job-70']\n2 of 120 jobs could not be ended: 2 AccessDenied",
-        ),
-        ("howto/lists.md", 0, "nightly-1 RUNNING\njob FAILED\n['7', '400']"),
-        ("howto/lists.md", 1, "there has succeeded\nnew has succeeded"),
-        ("howto/many-jobs.md", 0, "no-such-job None JobNotFoundError"),
-        ("howto/many-jobs.md", 1, "20 of 20 are done"),
-        ("howto/many-jobs.md", 2, "job-0 is stuck, at position 1: no reason given"),
-        ("howto/many-jobs.md", 3, "1 failed, 10 pending>\nexit code 3\n{'FAILED'}"),
-    ],
-)
-def test_the_programs_of_a_page_run(page: str, place: int, shown: str) -> None:
-    """Whoever copies one into a file has a program that runs."""
-    if (page, place) == ("howto/bulk.md", 1) and not knows_bulk():
-        pytest.skip("the installed botocore lacks TerminateJobs, which the program orders a fault of")
-    command = (sys.executable, "-W", "error", "-c", programs(page)[place])
-    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
-    assert shown in output.stdout
-    assert output.stderr == ""
-
-
-def test_every_program_is_run() -> None:
-    """No page has one that the test above does not know."""
-    paths = [page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")]
-    pages = {path: len(programs(path)) for path in paths}
-    assert {page: count for page, count in pages.items() if count} == {
-        "explanation/how-it-works.md": 4,
-        "howto/bulk.md": 2,
-        # tests/test_howto.py runs it against a server of its own.
-        "howto/embedding.md": 1,
-        "howto/lists.md": 2,
-        "howto/many-jobs.md": 4,
-        "howto/testing.md": 1,
-    }
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -195,13 +142,6 @@ def test_contributors_are_shown_every_room() -> None:
     rooms |= {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
     assert rooms - named == set()
     assert {name for name in named if name.endswith((".py", "/"))} - rooms == set()
-
-
-def programs(page: str) -> list[str]:
-    """The examples of a page below docs that are whole programs."""
-    text = (DOCS / page).read_text(encoding="utf-8")
-    examples: list[str] = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    return [example for example in examples if "asyncio.run(" in example]
 
 
 def prose(text: str) -> Iterator[tuple[int, str]]:

@@ -963,7 +963,7 @@ class BatchClient:
         ::
 
             job = {"jobQueue": "queue", "jobDefinition": "definition"}
-            requests = ({"jobName": f"job-{number}", **job} for number in range(5000))
+            requests = ({"jobName": f"job-{number}", **job} for number in range(500))
             async for submission in client.submit_jobs(requests):
                 print(submission.index, submission.error or submission.job_id)
 

@@ -51,6 +51,8 @@ def shared(
         with awaitbatch.threads.shared(region_name="eu-west-1") as client:
             job = client.wait_for_job(job_id)
 
+    On an event loop, its methods are awaited::
+
         async with awaitbatch.threads.shared(region_name="eu-west-1") as client:
             job = await client.wait_for_job(job_id)
 

@@ -1,6 +1,6 @@
 """The errors of awaitbatch.
 
-::
+.. code-block:: text
 
     AwaitBatchError
     ├── InvalidJobIdError (also a ValueError)    refused before anything is sent
