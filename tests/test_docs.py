@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib.metadata import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -158,3 +159,12 @@ def prose(text: str) -> Iterator[tuple[int, str]]:
             if not is_code and not line.startswith("|") and not UNBREAKABLE.fullmatch(line):
                 yield number, line
         before = line
+
+
+def test_links_of_the_readme_work_on_pypi() -> None:
+    """What the package says of itself leads to the repository, and not to files beside it."""
+    description = metadata("awaitbatch").json["description"]
+    assert "\n# awaitbatch\n" in f"\n{description}"
+    links = re.findall(r"\]\(([^)]+)\)", str(description))
+    assert len(links) > 10
+    assert [link for link in links if not link.startswith("https://")] == []
