@@ -25,7 +25,8 @@ from awaitbatch._config import (
 )
 from awaitbatch._core import backoff as schedules
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
-from awaitbatch._jobs import JobStatus, parse_job_id, parse_statuses
+from awaitbatch._job_ids import parse_job_id
+from awaitbatch._jobs import JobStatus, parse_statuses
 from awaitbatch._listing import JobSummaries, ListRequest
 from awaitbatch._log_locations import find_log_locations
 from awaitbatch._queue_jobs import QueueJobs

@@ -1,8 +1,7 @@
-"""What a job is: its id, its states and their order, and its description as users receive it."""
+"""What a job is: its states and their order, and its description as users receive it."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from enum import StrEnum
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict
 import msgspec
 
 from awaitbatch._core.text import one_line, shown
-from awaitbatch.errors import InvalidJobIdError
 
 if TYPE_CHECKING:
     from types_aiobotocore_batch.type_defs import JobDetailTypeDef
@@ -42,9 +40,6 @@ TERMINAL: Final = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED})
 """States that are never left."""
 
 _RANKS: Final[dict[str, int]] = {status.value: rank for rank, status in enumerate(JobStatus)}
-
-_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}(?:[:#][0-9]{1,9})?", re.ASCII)
-_JOB_ARN = re.compile(r"arn:[a-z0-9-]+:batch:[a-z0-9-]+:[0-9]{12}:job/(?P<job_id>.+)", re.ASCII)
 
 
 def parse_statuses(match_status: object, name: str = "match_status") -> frozenset[str]:
@@ -82,35 +77,6 @@ def _status_meant(status: str) -> str:
     # Of a text that is longer than any status, the rest would only take time.
     meant = get_close_matches(status.strip().upper()[:20], JobStatus.__members__, n=1)
     return f" (did you mean {meant[0]}?)" if meant else ""
-
-
-def parse_job_id(job_id: object) -> str:
-    """Reduce a job's id or ARN to the id that DescribeJobs takes, as an exact str, or refuse it.
-
-    Ids are ``[A-Za-z0-9_-]{1,128}``, with ``:n`` for a child of an array job and ``#n`` for a node of a
-    multi-node parallel job.
-
-    Raises:
-        InvalidJobIdError: It cannot be a job's id. One malformed id makes AWS refuse a whole call.
-    """
-    if not isinstance(job_id, str):
-        message = f"a job id must be a str, not {type(job_id).__name__}: {shown(job_id)}"
-        raise InvalidJobIdError(message)
-    # A subclass may compare, hash and slice as it likes, which must hurt no other job.
-    job_id = str.__str__(job_id)
-    if _JOB_ID.fullmatch(job_id):
-        # As almost always; no ARN does.
-        return job_id
-    arn = _JOB_ARN.fullmatch(job_id)
-    bare = arn["job_id"] if arn else job_id
-    if not _JOB_ID.fullmatch(bare):
-        hint = "; pass one id, or a list of ids to describe_jobs" if "," in bare else ""
-        message = (
-            f"not an AWS Batch job id: {shown(job_id)} (expected at most 128 letters, digits, '-' and '_', "
-            f"optionally followed by ':n' or '#n', or the ARN of a job{hint})"
-        )
-        raise InvalidJobIdError(message)
-    return bare
 
 
 UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

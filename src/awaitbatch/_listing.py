@@ -14,7 +14,8 @@ from awaitbatch._arrays import is_child
 from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._core.text import one_line, shown
 from awaitbatch._failures import CutOffError, UnreadableResponseError, classify
-from awaitbatch._jobs import JobStatus, parse_job_id, parse_statuses
+from awaitbatch._job_ids import parse_job_id
+from awaitbatch._jobs import JobStatus, parse_statuses
 from awaitbatch.errors import CallError, ClientClosedError
 
 if TYPE_CHECKING:

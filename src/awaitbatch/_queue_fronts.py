@@ -11,7 +11,8 @@ from awaitbatch._core.backoff import FixedInterval, Window
 from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._core.text import shared_line
 from awaitbatch._failures import CutOffError, UnreadableResponseError, classify, is_unknown_operation
-from awaitbatch._jobs import JobStatus, parse_job_id
+from awaitbatch._job_ids import parse_job_id
+from awaitbatch._jobs import JobStatus
 from awaitbatch._responses import decode_head
 from awaitbatch._stuck_jobs import Front
 from awaitbatch._waits import wait_for

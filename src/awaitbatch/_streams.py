@@ -25,6 +25,7 @@ from awaitbatch._core.outcomes import MATCHED, Reason
 from awaitbatch._core.text import shown
 from awaitbatch._core.watch import Watch
 from awaitbatch._exit_terminations import ExitTerminations, is_untrustworthy
+from awaitbatch._job_ids import parse_job_id
 from awaitbatch._job_results import (
     JobChange,
     JobOutcome,
@@ -32,7 +33,7 @@ from awaitbatch._job_results import (
     WatchItem,
     not_terminated_text,
 )
-from awaitbatch._jobs import TERMINAL, parse_job_id
+from awaitbatch._jobs import TERMINAL
 from awaitbatch._responses import decode_head
 from awaitbatch._results import WaitResult
 from awaitbatch._slices import SLICE, for_each_whatever_comes

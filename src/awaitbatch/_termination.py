@@ -11,7 +11,7 @@ from awaitbatch._bulk import TRIES, BulkEnding, BulkResult, BulkSupport
 from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._core.text import message_of, shown
 from awaitbatch._failures import CutOffError, classify
-from awaitbatch._jobs import parse_job_id
+from awaitbatch._job_ids import parse_job_id
 from awaitbatch._slices import for_each_whatever_comes
 from awaitbatch.errors import ClientClosedError, InvalidJobIdError
 from awaitbatch.instrumentation._events import TerminationUnclaimed

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from awaitbatch._core.outcomes import MATCHED, Outcome
 from awaitbatch._core.text import shown
 from awaitbatch._core.watch import AttentiveWatch, Watch
-from awaitbatch._jobs import parse_job_id
+from awaitbatch._job_ids import parse_job_id
 from awaitbatch._responses import decode_head
 from awaitbatch._results import WaitResult
 from awaitbatch._slices import for_each

@@ -139,7 +139,7 @@ def test_a_reader_that_has_enough(running: subprocess.Popen[str], line: str) -> 
     running.stdout.close()
     # The server has inherited standard error, so it has ended too.
     _, complaint = running.communicate(timeout=60)
-    assert (running.returncode, complaint) == (1, "")
+    assert (running.returncode, complaint) == (141, "")
 
 
 def test_a_seed_repeats_the_jobs() -> None:

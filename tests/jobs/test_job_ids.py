@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from awaitbatch._jobs import JobStatus, parse_job_id
+from awaitbatch._job_ids import parse_job_id
+from awaitbatch._jobs import JobStatus
 from awaitbatch.errors import AwaitBatchError, InvalidJobIdError
 
 UUID = "0123abcd-89ef-4567-8a9b-0123456789ab"

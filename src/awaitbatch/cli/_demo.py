@@ -6,9 +6,8 @@ import asyncio
 import gc
 import logging
 import math
-import signal
 import time
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
@@ -21,6 +20,7 @@ from awaitbatch._core.text import message_of
 from awaitbatch.cli._display import Progress, choose_display
 from awaitbatch.cli._job_counts import JobCounts
 from awaitbatch.cli._process_figures import LoopStalls, peak_memory
+from awaitbatch.cli._signals import run_until_signal
 from awaitbatch.cli._summary import ServerRecord, Wait, plural, summarize
 from awaitbatch.testing import LifeCycle, MotoServer, ServerProcess
 
@@ -109,7 +109,7 @@ def run(plan: Plan) -> int:
     log = logging.getLogger("awaitbatch")
     log.addFilter(_is_worth_a_line)
     try:
-        return asyncio.run(_run_until_signal(plan))
+        return asyncio.run(run_until_signal(_exit_code(plan), only_once=True))
     finally:
         log.removeFilter(_is_worth_a_line)
 
@@ -119,28 +119,8 @@ def _is_worth_a_line(record: logging.LogRecord) -> bool:
     return not hasattr(record, "job_name")
 
 
-async def _run_until_signal(plan: Plan) -> int:
-    """Run, and let the first SIGINT or SIGTERM end everything in good order; later ones change nothing."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    caught: list[int] = []
-
-    def stop(number: int) -> None:
-        caught.append(number)
-        if task is not None and len(caught) == 1:
-            task.cancel()
-
-    # Windows has no such handlers, and raises KeyboardInterrupt by itself.
-    with suppress(NotImplementedError):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop, number)
-    try:
-        summary = await _show(plan)
-    except (asyncio.CancelledError, DemoError):
-        if not caught:
-            raise
-    if caught:
-        return 128 + caught[0]
-    return 1 if summary.disagreements else 0
+async def _exit_code(plan: Plan) -> int:
+    return 1 if (await _show(plan)).disagreements else 0
 
 
 async def _show(plan: Plan) -> Summary:

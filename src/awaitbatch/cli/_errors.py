@@ -1,0 +1,54 @@
+"""What an error means to whoever uses the command: a sentence, and an exit code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import botocore.exceptions as botocore_errors
+
+from awaitbatch import AwaitBatchError, InvalidJobIdError, JobFailedError, JobNotFoundError
+from awaitbatch._core.text import message_of
+from awaitbatch._failures import classify
+from awaitbatch.cli._exit_codes import CommandError, ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_NO_REGION: Final = "there is no AWS region: give --region, or set AWS_REGION, or name one in the profile"
+_NO_PROFILE: Final = "{}; `aws configure list-profiles` shows which there are"
+_BAD_FILE: Final = "{}; correct the AWS configuration file"
+
+
+def _of_call(error: BaseException) -> str:
+    failure = classify(error, operation=getattr(error, "operation_name", "DescribeJobs"))
+    return f"{failure.message.rstrip('. ')}; {failure.advice}"
+
+
+_TABLE: Final[tuple[tuple[type[BaseException], ExitCode, str | Callable[[BaseException], str]], ...]] = (
+    (botocore_errors.NoRegionError, ExitCode.USAGE, _NO_REGION),
+    (botocore_errors.ProfileNotFound, ExitCode.USAGE, _NO_PROFILE),
+    (botocore_errors.ConfigParseError, ExitCode.USAGE, _BAD_FILE),
+    (botocore_errors.ConfigNotFound, ExitCode.USAGE, _BAD_FILE),
+    (InvalidJobIdError, ExitCode.USAGE, "{}"),
+    (JobNotFoundError, ExitCode.NOT_FOUND, "{}"),
+    (JobFailedError, ExitCode.JOB_FAILED, "{}"),
+    (AwaitBatchError, ExitCode.AWS, "{}"),
+    (botocore_errors.BotoCoreError, ExitCode.AWS, _of_call),
+    (botocore_errors.ClientError, ExitCode.AWS, _of_call),
+)
+"""Error, exit code, and what to print; the first that fits counts."""
+
+
+def explain(error: BaseException) -> CommandError | None:
+    """What to print of an error, and how the command ends; None if nobody has foreseen it."""
+    while isinstance(error, BaseExceptionGroup) and not isinstance(error, AwaitBatchError):
+        error = error.exceptions[0]
+    if isinstance(error, CommandError):
+        return error
+    if isinstance(error, ValueError) and str(error).startswith("Invalid endpoint"):
+        return CommandError(f"{message_of(error)}; check --endpoint-url")
+    for kind, code, text in _TABLE:
+        if isinstance(error, kind):
+            message = text.format(message_of(error)) if isinstance(text, str) else text(error)
+            return CommandError(message, code)
+    return None

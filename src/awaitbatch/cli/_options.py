@@ -1,0 +1,118 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from awaitbatch.cli import _values as values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def add_command(  # noqa: D417
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    start: Callable[[argparse.Namespace], int],
+    *,
+    help: str,  # noqa: A002
+    description: str,
+    epilog: str,
+) -> argparse.ArgumentParser:
+    """Add a sub-command, whose help keeps its lines as they are.
+
+    Args:
+        commands: Where to.
+        name: Its name.
+        start: Runs it with the parsed arguments, and gives the exit code.
+    """
+    parser = commands.add_parser(
+        name,
+        help=help,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        # An option that is added later must not change what an abbreviation in somebody's script means.
+        allow_abbrev=False,
+    )
+    parser.set_defaults(start=start, prog=parser.prog)
+    return parser
+
+
+def add_common(parser: argparse.ArgumentParser, *, progress: bool = False) -> None:
+    """Add the options of every command that calls AWS.
+
+    Args:
+        parser: The command.
+        progress: Whether it shows progress.
+    """
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--json", action="store_true", help="print results as JSON, one line each, for other programs"
+    )
+    if progress:
+        output.add_argument(
+            "--progress",
+            choices=("auto", "plain", "none"),
+            help="how to show progress on standard error: auto draws a live picture in a terminal and prints plain "
+            "lines elsewhere; none shows nothing (auto)",
+        )
+    output.add_argument(
+        "--color",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="when to use colours; auto follows the terminal, NO_COLOR and FORCE_COLOR (%(default)s)",
+    )
+    output.add_argument(
+        "-v",
+        "--verbose",
+        action="count",
+        default=0,
+        help="also show what the library logs, on standard error; -vv shows every call",
+    )
+    aws = parser.add_argument_group("AWS")
+    aws.add_argument(
+        "--profile", metavar="NAME", help="the profile of the AWS configuration files to use, as for aws"
+    )
+    aws.add_argument(
+        "--region", metavar="NAME", help="the AWS region, as for aws; else AWS_REGION or the profile says"
+    )
+    aws.add_argument(
+        "--endpoint-url",
+        metavar="URL",
+        help="where to send calls instead of AWS, as for aws; for test servers",
+    )
+    aws.add_argument(
+        "--max-calls-per-second",
+        type=values.positive,
+        default=10.0,
+        metavar="CALLS",
+        help="the most calls of one kind to send in a second; it slows down by itself if AWS throttles them "
+        "(%(default)g)",
+    )
+
+
+def add_job_ids(parser: argparse.ArgumentParser) -> None:
+    """Add the ids of jobs; `awaitbatch.cli._job_ids` reads them."""
+    parser.add_argument(
+        "job_ids",
+        nargs="*",
+        metavar="ID",
+        help="a job's id or ARN; - reads them from standard input, where they may be words or what "
+        "`aws batch submit-job` and `aws batch list-jobs` print",
+    )
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """Add what chooses jobs: their ids, or their queue."""
+    add_job_ids(parser)
+    parser.add_argument(
+        "-q",
+        "--queue",
+        metavar="QUEUE",
+        help="instead of ids: the jobs of this job queue that have not ended",
+    )
+    parser.add_argument(
+        "--name", metavar="GLOB", help="of the queue, only jobs with such a name; quote it: 'align-*'"
+    )

@@ -1,0 +1,104 @@
+"""Where the command prints: results on standard output, progress and complaints on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Literal, TextIO
+
+from awaitbatch._core.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Color = Literal["auto", "always", "never"]
+
+_STYLES: Final = {
+    "bold": "1",
+    "dim": "2",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "cyan": "36",
+}
+
+
+class Terminal:
+    """Prints lines, which nothing that AWS sends can break out of.
+
+    Args:
+        color: When to use colours.
+        out: Where results go.
+        err: Where progress and complaints go.
+
+    Attributes:
+        out: Where results go.
+        err: Where progress and complaints go.
+        above: Prints a line of standard error; a live picture has it printed above itself.
+        farewell: Gives what to say after Ctrl-C or SIGTERM; None for nothing.
+    """
+
+    def __init__(
+        self, color: Color = "auto", *, out: TextIO | None = None, err: TextIO | None = None
+    ) -> None:
+        self.out = out or sys.stdout
+        self.err = err or sys.stderr
+        self._color = color
+        self.above: Callable[[str], None] = self._write_err
+        self.farewell: Callable[[], str] | None = None
+
+    def result(self, line: str = "") -> None:
+        """Print a line of what was asked for, and send it off: who reads it may want it now."""
+        print(line, file=self.out, flush=True)
+
+    def note(self, line: str) -> None:
+        """Print a line beside the results."""
+        self.above(line)
+
+    def complain(self, line: str) -> None:
+        """Print a line about trouble."""
+        self.note(self.paint(line, "red", self.err))
+
+    def say_farewell(self) -> None:
+        """Say what there is to say after Ctrl-C or SIGTERM."""
+        if self.farewell is not None:
+            self.note(self.farewell())
+
+    def _write_err(self, line: str) -> None:
+        print(line, file=self.err, flush=True)
+
+    def has_color(self, stream: TextIO) -> bool:
+        """Whether to use colours there. https://no-color.org, and https://force-color.org likewise."""
+        if self._color != "auto":
+            return self._color == "always"
+        if os.environ.get("NO_COLOR"):
+            return False
+        return bool(os.environ.get("FORCE_COLOR")) or is_terminal(stream)
+
+    def paint(self, text: str, style: str, stream: TextIO | None = None) -> str:
+        """The text in a style such as ``"red"``, if there are colours."""
+        code = _STYLES.get(style)
+        if code is None or not self.has_color(stream or self.out):
+            return text
+        return f"\x1b[{code}m{text}\x1b[0m"
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether it is a terminal that can move its cursor."""
+    # Of a stream that is closed already.
+    with suppress(ValueError):
+        return stream.isatty() and os.environ.get("TERM", "") not in {"dumb", "unknown"}
+    return False
+
+
+def clean(text: object) -> str:
+    """What somebody else named or wrote, fit for a line; `one_line` of it."""
+    return one_line(str(text))
+
+
+def silence() -> None:
+    """Nobody reads the output any more: let Python not complain, when it exits, that it cannot write the rest."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
