@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = make_parser()
     try:
         parsed = parser.parse_args(arguments)
+        # To name the command again.
+        parsed.words = sys.argv[1:] if arguments is None else [*arguments]
         if parsed.command is None:
             parser.print_help(sys.stderr)
             return ExitCode.USAGE

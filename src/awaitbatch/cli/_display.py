@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NoReturn, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from awaitbatch import JobStatus
+from awaitbatch.cli._live import LiveConsole
+from awaitbatch.cli._pictures import status_bars
 from awaitbatch.cli._summary import plural
 
 if TYPE_CHECKING:
@@ -23,16 +24,6 @@ if TYPE_CHECKING:
 
 _MOST_DISAGREEMENTS: Final = 10
 _WIDEST_TEXT: Final = 96
-
-_STYLES: Final = {
-    JobStatus.SUBMITTED: "bright_black",
-    JobStatus.PENDING: "bright_black",
-    JobStatus.RUNNABLE: "yellow",
-    JobStatus.STARTING: "yellow",
-    JobStatus.RUNNING: "cyan",
-    JobStatus.SUCCEEDED: "green",
-    JobStatus.FAILED: "red",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,21 +93,9 @@ class Display(Protocol):
     ) -> None: ...
 
 
-class _Console(Console):
-    """A console that says so when nobody reads any more."""
-
-    def on_broken_pipe(self) -> NoReturn:
-        """Raise what was raised: rich would make it a SystemExit, which breaks an event loop off half-way.
-
-        Raises:
-            BrokenPipeError: Always.
-        """
-        raise BrokenPipeError
-
-
 def choose_display() -> Display:
     """The live picture if standard output is a terminal that can show it."""
-    console = _Console(highlight=False, markup=False, emoji=False)
+    console = LiveConsole(highlight=False, markup=False, emoji=False)
     return (
         LiveDisplay(console)
         if console.is_terminal and not console.is_dumb_terminal
@@ -234,20 +213,7 @@ class LiveDisplay:
 
 
 def _picture(progress: Progress, width: int) -> RenderableType:
-    bars = Table.grid(padding=(0, 2))
-    bars.add_column(no_wrap=True)
-    bars.add_column(justify="right", min_width=len(f"{progress.jobs:,}"), no_wrap=True)
-    bars.add_column()
-    for status, count in _in_order(progress.statuses):
-        style = _STYLES.get(JobStatus(status), "") if status in JobStatus.__members__ else ""
-        bar = ProgressBar(
-            total=progress.jobs,
-            completed=count,
-            width=max(10, width - 24),
-            complete_style=style,
-            finished_style=style,
-        )
-        bars.add_row(Text(status, style=style), f"{count:,}", bar)
+    bars = status_bars(_in_order(progress.statuses), progress.jobs, width - 24)
     figures = Table.grid(padding=(0, 2))
     figures.add_column(style="bright_black", no_wrap=True)
     figures.add_column()

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import botocore.exceptions as botocore_errors
 
-from awaitbatch import AwaitBatchError, InvalidJobIdError, JobFailedError, JobNotFoundError
+from awaitbatch import AwaitBatchError, DescribeError, InvalidJobIdError, JobFailedError, JobNotFoundError
+from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._core.text import message_of
 from awaitbatch._failures import classify
 from awaitbatch.cli._exit_codes import CommandError, ExitCode
@@ -39,14 +40,26 @@ _TABLE: Final[tuple[tuple[type[BaseException], ExitCode, str | Callable[[BaseExc
 """Error, exit code, and what to print; the first that fits counts."""
 
 
-def explain(error: BaseException) -> CommandError | None:
-    """What to print of an error, and how the command ends; None if nobody has foreseen it."""
+def first_of(error: BaseException) -> BaseException:
+    """The first error of a group of them that a task group has made."""
     while isinstance(error, BaseExceptionGroup) and not isinstance(error, AwaitBatchError):
         error = error.exceptions[0]
+    return error
+
+
+def explain(error: BaseException) -> CommandError | None:
+    """What to print of an error, and how the command ends; None if nobody has foreseen it."""
+    error = first_of(error)
     if isinstance(error, CommandError):
         return error
     if isinstance(error, ValueError) and str(error).startswith("Invalid endpoint"):
         return CommandError(f"{message_of(error)}; check --endpoint-url")
+    cause = error.__cause__
+    if isinstance(error, DescribeError) and cause is not None:
+        failure = classify(cause)
+        if failure.kind is not FailureKind.REFUSED:
+            # It is not the job's fault, so the job need not be named.
+            return CommandError(f"{failure.message.rstrip('. ')}; {failure.advice}", ExitCode.AWS)
     for kind, code, text in _TABLE:
         if isinstance(error, kind):
             message = text.format(message_of(error)) if isinstance(text, str) else text(error)

@@ -35,7 +35,7 @@ def record_of(job: Json, region_name: str | None = None) -> dict[str, Any]:
         "jobName": job.get("jobName"),
         "status": job.get("status"),
         "exitCode": explained.exit_code if explained else (job.get("container") or {}).get("exitCode"),
-        "reason": explained.reason if explained else job.get("statusReason"),
+        "reason": explained.reason if explained else note_of(job) or None,
         "attempt": attempt_of(job),
         "attempts": attempts_allowed(job),
         "createdAt": job.get("createdAt"),

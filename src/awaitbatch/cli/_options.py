@@ -6,6 +6,8 @@ import argparse
 from typing import TYPE_CHECKING
 
 from awaitbatch.cli import _values as values
+from awaitbatch.cli._exit_codes import CommandError
+from awaitbatch.cli._job_ids import read_job_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +58,11 @@ def add_common(parser: argparse.ArgumentParser, *, progress: bool = False) -> No
             "--progress",
             choices=("auto", "plain", "none"),
             help="how to show progress on standard error: auto draws a live picture in a terminal and prints plain "
-            "lines elsewhere; none shows nothing (auto)",
+            "lines elsewhere, none shows nothing (auto). If it is given, and is not none, --json prints a line for "
+            "each change of a job, and not only one for each end",
+        )
+        output.add_argument(
+            "--timestamps", action="store_true", help="in plain lines, give the date and the time in UTC"
         )
     output.add_argument(
         "--color",
@@ -116,3 +122,44 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name", metavar="GLOB", help="of the queue, only jobs with such a name; quote it: 'align-*'"
     )
+    parser.add_argument(
+        "--since",
+        type=values.duration,
+        metavar="TIME",
+        help="of the queue, all jobs that were created in this time, such as 2h, also those that have ended",
+    )
+
+
+def add_following(parser: argparse.ArgumentParser) -> None:
+    """Add how to follow jobs."""
+    parser.add_argument(
+        "--interval",
+        type=values.duration,
+        metavar="TIME",
+        help="check each job at least so often (10s; 30s for more than 1,000 jobs). Checks come in shorter intervals "
+        "after a change, and up to 100 jobs share a call",
+    )
+
+
+def select(arguments: argparse.Namespace) -> list[str]:
+    """The ids of the jobs that are selected; none if a queue is.
+
+    Raises:
+        CommandError: Nothing is selected, or in two ways, or an id is malformed.
+    """
+    if arguments.queue is None:
+        for option in ("name", "since"):
+            if getattr(arguments, option) is not None:
+                message = f"--{option} chooses among the jobs of a queue; give one with -q"
+                raise CommandError(message)
+        if not arguments.job_ids:
+            message = (
+                "which jobs? Give their ids, or - to read these from standard input, or a job queue with -q; "
+                f"see {arguments.prog} --help"
+            )
+            raise CommandError(message)
+        return read_job_ids(arguments.job_ids)
+    if arguments.job_ids:
+        message = "give job ids or a queue, not both"
+        raise CommandError(message)
+    return []

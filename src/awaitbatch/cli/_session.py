@@ -9,7 +9,7 @@ import traceback
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from awaitbatch import BatchClient
-from awaitbatch.cli._errors import explain
+from awaitbatch.cli._errors import explain, first_of
 from awaitbatch.cli._exit_codes import CommandError, ExitCode
 from awaitbatch.cli._signals import run_until_signal
 from awaitbatch.cli._terminal import Terminal
@@ -62,9 +62,10 @@ async def with_client(
     """
     try:
         return await _with_patience(make, work, terminal)
-    except BrokenPipeError:
-        raise
-    except Exception as error:  # noqa: BLE001
+    except Exception as raised:  # noqa: BLE001
+        error = first_of(raised)
+        if isinstance(error, BrokenPipeError):
+            raise error from None
         told = explain(error)
         if told is None:
             terminal.complain(f"{prog}: this was not foreseen, please report it as a bug:")
@@ -80,8 +81,9 @@ async def _with_patience(make: Callable[[Observer], BatchClient], work: Work, te
     def hear(event: Event) -> None:
         nonlocal endpoint, last
         match event:
-            case ClientOpened(endpoint_url=str(url)):
-                endpoint = url
+            case ClientOpened():
+                endpoint = event.endpoint_url or endpoint
+                terminal.region_name = event.region_name
             case CallEnded(outcome="answered" | "throttled" | "refused"):
                 if not patience.expired():
                     patience.reschedule(None)

@@ -37,6 +37,7 @@ class Terminal:
         err: Where progress and complaints go.
         above: Prints a line of standard error; a live picture has it printed above itself.
         farewell: Gives what to say after Ctrl-C or SIGTERM; None for nothing.
+        region_name: The region of the client, once it is open.
     """
 
     def __init__(
@@ -47,10 +48,15 @@ class Terminal:
         self._color = color
         self.above: Callable[[str], None] = self._write_err
         self.farewell: Callable[[], str] | None = None
+        self.region_name: str | None = None
 
     def result(self, line: str = "") -> None:
         """Print a line of what was asked for, and send it off: who reads it may want it now."""
-        print(line, file=self.out, flush=True)
+        if self.above != self._write_err and is_terminal(self.out):
+            # Or it would go through the live picture.
+            self.above(line)
+        else:
+            print(line, file=self.out, flush=True)
 
     def note(self, line: str) -> None:
         """Print a line beside the results."""

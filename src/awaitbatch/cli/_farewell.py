@@ -1,0 +1,62 @@
+"""What to say when the command stops and the jobs go on: how to wait again, and how to end them. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Final
+
+from awaitbatch.cli._job_ids import STDIN
+from awaitbatch.cli._summary import plural
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+_MOST_IDS: Final = 3
+_LONGEST: Final = 400
+"""Of a command line that is longer, nobody makes a copy."""
+
+
+def go_on(arguments: argparse.Namespace, pending: Sequence[str]) -> str:
+    """Which jobs go on, and what to do about it."""
+    goes = "goes" if len(pending) == 1 else "go"
+    parts = [f"{plural(len(pending), 'job')} {goes} on."]
+    again = _again(arguments, pending)
+    if again:
+        parts.append(f"Again: {again}")
+    end = _end(arguments, pending)
+    if end:
+        parts.append(f"End {'it' if len(pending) == 1 else 'them'}: {end}")
+    return " ".join(parts)
+
+
+def _again(arguments: argparse.Namespace, pending: Sequence[str]) -> str:
+    words = list(arguments.words)
+    if STDIN in arguments.job_ids:
+        if len(pending) > _MOST_IDS:
+            return "the same command with the same input"
+        words[words.index(STDIN) : words.index(STDIN) + 1] = pending
+    command = shlex.join(["awaitbatch", *words])
+    return command if len(command) <= _LONGEST else "the same command"
+
+
+def _end(arguments: argparse.Namespace, pending: Sequence[str]) -> str:
+    aws = [
+        word
+        for option, value in (
+            ("--profile", arguments.profile),
+            ("--region", arguments.region),
+            ("--endpoint-url", arguments.endpoint_url),
+        )
+        if value is not None
+        for word in (option, value)
+    ]
+    if len(pending) <= _MOST_IDS:
+        return shlex.join(["awaitbatch", "terminate", *pending, *aws])
+    if arguments.name is None:
+        # All jobs of a queue may be anybody's.
+        return "" if arguments.queue else "awaitbatch terminate, with their ids"
+    listing = shlex.join(
+        ["awaitbatch", "list", "-q", arguments.queue, "--name", arguments.name, "--ids", *aws]
+    )
+    return f"{listing} | {shlex.join(['awaitbatch', 'terminate', '-', *aws])}"

@@ -1,0 +1,62 @@
+"""The jobs that a command is about: given by their ids, or as those of a queue."""
+
+from __future__ import annotations
+
+import time
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Final
+
+from awaitbatch import JobStatus
+from awaitbatch.cli._exit_codes import CommandError, ExitCode
+
+if TYPE_CHECKING:
+    import argparse
+
+    from awaitbatch import BatchClient
+
+_NOT_ENDED: Final = [status for status in JobStatus if status not in {JobStatus.SUCCEEDED, JobStatus.FAILED}]
+_FEW: Final = 1000
+_INTERVAL_OF_FEW: Final = 10.0
+_INTERVAL_OF_MANY: Final = 30.0
+
+
+async def jobs_of_queue(client: BatchClient, arguments: argparse.Namespace) -> list[str]:
+    """The ids of the queue's jobs that are meant, as they are now.
+
+    Raises:
+        CommandError: There is no job of such a name.
+    """
+    since: float | None = arguments.since
+    if since is None:
+        summaries = client.list_jobs(arguments.queue, statuses=_NOT_ENDED)
+    else:
+        moment = str(since_in_milliseconds(since))
+        summaries = client.list_jobs(
+            arguments.queue, filters=[{"name": "AFTER_CREATED_AT", "values": [moment]}]
+        )
+    name = arguments.name
+    ids = [job["jobId"] async for job in summaries if matches(job.get("jobName"), name)]
+    if not ids and name is not None:
+        which = "that has not ended" if since is None else "that is as young"
+        advice = "; --since also takes ended ones" if since is None else ""
+        message = f"queue {arguments.queue} has no job {which} and is named {name}{advice}"
+        raise CommandError(message, ExitCode.NOT_FOUND)
+    return ids
+
+
+def matches(name: object, pattern: str | None) -> bool:
+    """Whether a job of this name is meant."""
+    return pattern is None or (isinstance(name, str) and fnmatchcase(name, pattern))
+
+
+def since_in_milliseconds(seconds: float) -> int:
+    """The moment so many seconds ago, in epoch milliseconds."""
+    return max(0, int((time.time() - seconds) * 1000))
+
+
+def interval_of(arguments: argparse.Namespace, jobs: int) -> float:
+    """The longest pause between two checks of a job, in seconds."""
+    given: float | None = arguments.interval
+    if given is not None:
+        return given
+    return _INTERVAL_OF_FEW if jobs <= _FEW else _INTERVAL_OF_MANY
