@@ -22,7 +22,12 @@ _BAD_FILE: Final = "{}; correct the AWS configuration file"
 
 def _of_call(error: BaseException) -> str:
     failure = classify(error, operation=getattr(error, "operation_name", "DescribeJobs"))
-    return f"{failure.message.rstrip('. ')}; {failure.advice}"
+    return f"{failure.message.rstrip('. ')}; {_in_options(failure.advice)}"
+
+
+def _in_options(advice: str) -> str:
+    """The advice, with the option in place of the argument of BatchClient."""
+    return advice.replace("endpoint_url", "--endpoint-url")
 
 
 _TABLE: Final[tuple[tuple[type[BaseException], ExitCode, str | Callable[[BaseException], str]], ...]] = (
@@ -56,12 +61,11 @@ def explain(error: BaseException) -> CommandError | None:
         return CommandError(f"{message_of(error)}; check --endpoint-url")
     cause = error.__cause__
     if isinstance(error, DescribeError) and cause is not None:
-        failure = classify(cause)
-        if failure.kind is not FailureKind.REFUSED:
-            # It is not the job's fault, so the job need not be named.
-            return CommandError(f"{failure.message.rstrip('. ')}; {failure.advice}", ExitCode.AWS)
+        # If it is not the job's fault, the job need not be named.
+        if classify(cause).kind is not FailureKind.REFUSED:
+            return CommandError(_of_call(cause), ExitCode.AWS)
     for kind, code, text in _TABLE:
         if isinstance(error, kind):
-            message = text.format(message_of(error)) if isinstance(text, str) else text(error)
+            message = text.format(_in_options(message_of(error))) if isinstance(text, str) else text(error)
             return CommandError(message, code)
     return None

@@ -14,30 +14,28 @@ if TYPE_CHECKING:
 
 _MOST_IDS: Final = 3
 _LONGEST: Final = 400
-"""Of a command line that is longer, nobody makes a copy."""
+"""A command line that is longer is not worth printing."""
 
 
 def go_on(arguments: argparse.Namespace, pending: Sequence[str]) -> str:
-    """Which jobs go on, and what to do about it."""
-    goes = "goes" if len(pending) == 1 else "go"
-    parts = [f"{plural(len(pending), 'job')} {goes} on."]
-    again = _again(arguments, pending)
-    if again:
-        parts.append(f"Again: {again}")
-    end = _end(arguments, pending)
-    if end:
-        parts.append(f"End {'it' if len(pending) == 1 else 'them'}: {end}")
-    return " ".join(parts)
+    """Which jobs go on, and what to do about it; each command stands in a line of its own, to be copied."""
+    is_one = len(pending) == 1
+    lines = [f"{plural(len(pending), 'job')} {'goes' if is_one else 'go'} on."]
+    if again := _again(arguments, pending):
+        lines.append(f"  Again: {again}")
+    if end := _end(arguments, pending):
+        lines.append(f"  End {'it' if is_one else 'them'}: {end}")
+    return "\n".join(lines)
 
 
 def _again(arguments: argparse.Namespace, pending: Sequence[str]) -> str:
     words = list(arguments.words)
     if STDIN in arguments.job_ids:
         if len(pending) > _MOST_IDS:
-            return "the same command with the same input"
+            return ""
         words[words.index(STDIN) : words.index(STDIN) + 1] = pending
     command = shlex.join(["awaitbatch", *words])
-    return command if len(command) <= _LONGEST else "the same command"
+    return command if len(command) <= _LONGEST else ""
 
 
 def _end(arguments: argparse.Namespace, pending: Sequence[str]) -> str:
@@ -54,8 +52,8 @@ def _end(arguments: argparse.Namespace, pending: Sequence[str]) -> str:
     if len(pending) <= _MOST_IDS:
         return shlex.join(["awaitbatch", "terminate", *pending, *aws])
     if arguments.name is None:
-        # All jobs of a queue may be anybody's.
-        return "" if arguments.queue else "awaitbatch terminate, with their ids"
+        # All jobs of a queue may be anybody's, and many ids are too long a line.
+        return ""
     listing = shlex.join(
         ["awaitbatch", "list", "-q", arguments.queue, "--name", arguments.name, "--ids", *aws]
     )

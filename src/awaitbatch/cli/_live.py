@@ -6,13 +6,14 @@ import asyncio
 import os
 import sys
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TextIO
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TextIO
 
 from rich.console import Console
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.text import Text
 
-from awaitbatch.cli._pictures import View, wait_picture
+from awaitbatch.cli._pictures import View, wait_picture, watch_picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from awaitbatch import BatchClient, JobStuck
     from awaitbatch.cli._job_book import JobBook, Row
     from awaitbatch.cli._terminal import Terminal
+
+_MARGIN: Final = 2
+"""Columns for what the terminal itself writes behind the last line, such as ^C; a line more would spoil the picture."""
 
 
 class LiveConsole(Console):
@@ -48,6 +52,7 @@ class LivePicture:
 
     Attributes:
         period: Seconds between two calls of `refresh`.
+        is_running: Whether more pictures will follow.
     """
 
     period = 0.25
@@ -55,6 +60,7 @@ class LivePicture:
     def __init__(
         self, terminal: Terminal, stream: TextIO, draw: Callable[[int, int], RenderableType]
     ) -> None:
+        self.is_running = True
         self._terminal = terminal
         self._draw = draw
         has_color = terminal.has_color(stream)
@@ -78,11 +84,13 @@ class LivePicture:
 
     def __enter__(self) -> Self:
         self._live.start()
+        self._terminal.has_drawn = True
         self._above, self._terminal.above = self._terminal.above, self._print_above
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._terminal.above = self._above
+        self.is_running = False
         if kind is not BrokenPipeError:
             self.refresh()
         self._live.stop()
@@ -90,7 +98,8 @@ class LivePicture:
     def refresh(self) -> None:
         """Draw it anew."""
         size = self._console.size
-        self._live.update(self._draw(size.width, size.height), refresh=True)
+        picture = self._draw(size.width - _MARGIN, size.height)
+        self._live.update(Constrain(picture, size.width - _MARGIN), refresh=True)
 
     def _print_above(self, line: str) -> None:
         self._console.print(Text.from_ansi(line), soft_wrap=True)
@@ -112,15 +121,10 @@ class WaitPicture(LivePicture):
         ascii_only = is_ascii_only(terminal.err)
 
         def draw(width: int, height: int) -> RenderableType:
-            view = View(
-                seconds=seconds(),
-                region_name=terminal.region_name,
-                statistics=client.statistics(),
-                width=width,
-                height=height,
-                ascii_only=ascii_only,
+            view = View(width=width, height=height, ascii_only=ascii_only)
+            return wait_picture(
+                book, view, seconds=seconds(), region_name=terminal.region_name, done=client.statistics()
             )
-            return wait_picture(book, view)
 
         super().__init__(terminal, terminal.err, draw)
 
@@ -134,6 +138,25 @@ class WaitPicture(LivePicture):
         """The last picture stays."""
 
 
+class WatchPicture(LivePicture):
+    """The table of a watch.
+
+    Args:
+        terminal: Whose standard output it is drawn on.
+        book: The jobs.
+        can_quit: Whether a key ends it.
+    """
+
+    def __init__(self, terminal: Terminal, book: JobBook, *, can_quit: bool) -> None:
+        ascii_only = is_ascii_only(terminal.out)
+
+        def draw(width: int, height: int) -> RenderableType:
+            view = View(width=width, height=height, ascii_only=ascii_only)
+            return watch_picture(book, view, can_quit=can_quit and self.is_running)
+
+        super().__init__(terminal, terminal.out, draw)
+
+
 def is_ascii_only(stream: TextIO) -> bool:
     """Whether it cannot show the marks of a picture."""
     try:
@@ -144,11 +167,14 @@ def is_ascii_only(stream: TextIO) -> bool:
 
 
 @contextmanager
-def on_key(key: str, act: Callable[[], None]) -> Iterator[None]:
-    """Call a function when a key is pressed, if standard input is a terminal; what else is typed is not shown."""
+def on_key(key: str, act: Callable[[], None]) -> Iterator[bool]:
+    """Call a function when a key is pressed, if standard input is a terminal; what else is typed is not shown.
+
+    It gives whether that can be.
+    """
     before = _settings_of_stdin()
     if before is None:
-        yield
+        yield False
         return
     import termios
     import tty
@@ -168,7 +194,7 @@ def on_key(key: str, act: Callable[[], None]) -> Iterator[None]:
     try:
         loop.add_reader(number, read)
         try:
-            yield
+            yield True
         finally:
             loop.remove_reader(number)
     finally:

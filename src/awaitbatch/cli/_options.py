@@ -42,25 +42,19 @@ def add_command(  # noqa: D417
     return parser
 
 
-def add_common(parser: argparse.ArgumentParser, *, progress: bool = False) -> None:
+def add_common(parser: argparse.ArgumentParser, *, progress: str | None = None) -> None:
     """Add the options of every command that calls AWS.
 
     Args:
         parser: The command.
-        progress: Whether it shows progress.
+        progress: The help of ``--progress``; None for a command that shows none.
     """
     output = parser.add_argument_group("output")
     output.add_argument(
         "--json", action="store_true", help="print results as JSON, one line each, for other programs"
     )
-    if progress:
-        output.add_argument(
-            "--progress",
-            choices=("auto", "plain", "none"),
-            help="how to show progress on standard error: auto draws a live picture in a terminal and prints plain "
-            "lines elsewhere, none shows nothing (auto). If it is given, and is not none, --json prints a line for "
-            "each change of a job, and not only one for each end",
-        )
+    if progress is not None:
+        output.add_argument("--progress", choices=("auto", "plain", "none"), help=progress)
         output.add_argument(
             "--timestamps", action="store_true", help="in plain lines, give the date and the time in UTC"
         )

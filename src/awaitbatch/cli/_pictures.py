@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Group
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -20,16 +21,19 @@ from awaitbatch.cli._summary import plural
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rich.console import RenderableType
+    from rich.console import OverflowMethod, RenderableType
 
     from awaitbatch import Statistics
     from awaitbatch.cli._job_book import JobBook, Row
 
-_NARROW: Final = 60
+_NARROW: Final = 56
 """In fewer columns only the most important is shown."""
+_WIDE: Final = 80
 _WIDEST: Final = 100
 _FEW: Final = 10
 """Of up to so many jobs a wait shows each."""
+_LONGEST_NAME: Final = 36
+_IN_ASCII: Final = str.maketrans({"✗": "x", "⚠": "!", "…": "...", "·": "-"})
 _MOST_FAILURES: Final = 5
 _TROUBLE: Final = (JobStatus.FAILED, NOT_FOUND, NOT_FOLLOWED)
 
@@ -60,130 +64,127 @@ def status_bars(counts: Iterable[tuple[str, int]], total: int, width: int) -> Ta
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What a picture shows beside the jobs.
+    """Where a picture is drawn.
 
     Attributes:
-        seconds: How long it has taken so far.
-        region_name: Where the jobs are.
-        statistics: What it took.
-        width: Columns of the terminal.
-        height: Its lines.
+        width: Columns.
+        height: Lines.
         ascii_only: Whether it can show nothing else.
     """
 
-    seconds: float
-    region_name: str | None
-    statistics: Statistics
     width: int
     height: int
     ascii_only: bool = False
 
+    @property
+    def is_narrow(self) -> bool:
+        """Whether there is room only for the most important."""
+        return self.width < _NARROW
 
-def wait_picture(book: JobBook, view: View) -> RenderableType:
-    """How far a wait has come: each of few jobs, or how many are in which state and which have failed last."""
-    is_narrow = view.width < _NARROW
-    parts: list[RenderableType] = [_line(_headline(book, view), "bold")]
-    if len(book) <= min(_FEW, view.height - 4):
-        parts.append(job_table(book.in_order(), view, indent="  "))
+    @property
+    def overflow(self) -> OverflowMethod:
+        """What to do with a text that is too long."""
+        return "crop" if self.ascii_only else "ellipsis"
+
+    def __call__(self, text: str) -> str:
+        """The text with nothing that cannot be shown."""
+        return text.translate(_IN_ASCII) if self.ascii_only else text
+
+
+def wait_picture(
+    book: JobBook, view: View, *, seconds: float, region_name: str | None, done: Statistics
+) -> RenderableType:
+    """How far a wait has come: each of few jobs, or how many are in which state and which have failed last.
+
+    Args:
+        book: The jobs.
+        view: Where it is drawn.
+        seconds: How long it has taken so far.
+        region_name: Where the jobs are.
+        done: What it took.
+    """
+    where = [region_name] if region_name and not view.is_narrow else []
+    headline = " · ".join([f"{plural(len(book), 'job')}, {book.ended:,} ended", *where, in_words(seconds)])
+    parts: list[RenderableType] = [_line(headline, "bold", view)]
+    is_each_shown = len(book) <= min(_FEW, view.height - 4)
+    if is_each_shown:
+        parts.append(_indented(job_table(book.in_order(), view)))
     else:
-        bars = status_bars(book.counts.items(), len(book), min(view.width, _WIDEST) - 28)
-        parts.append(_indented(bars))
-    if not is_narrow:
-        parts.append(_line(f"  {_effort(view.statistics)}", "bright_black"))
-    if len(book) > _FEW:
+        parts.append(_indented(status_bars(book.counts.items(), len(book), min(view.width, _WIDEST) - 28)))
+    if not view.is_narrow:
+        allowed = "allowed by AWS so far" if view.width >= _WIDE else "allowed"
+        calls = f"{plural(done.calls, 'call')} of {done.ids_per_call:.0f} ids"
+        effort = f"  {calls}, {done.rate:.1f}/s {allowed}, {done.throttled:,} throttled"
+        parts.append(_line(effort, "bright_black", view))
+    if not is_each_shown:
         room = max(1, min(_MOST_FAILURES, view.height - 12))
-        parts += [_trouble_line(row, view) for row in first(book.newest(*_TROUBLE), room)]
+        parts += [_failure(row, view) for row in first(book.newest(*_TROUBLE), room)]
     if stuck := book.stuck():
-        why = next((row.note for row in stuck if row.note), "")
-        text = f"  {_mark('⚠', view)} {plural(len(stuck), 'job')} RUNNABLE for more than {STUCK_AFTER / 60:.0f} min"
-        parts.append(_line(f"{text}: {why}" if why else text, "yellow"))
+        why = next((f": {row.note}" for row in stuck if row.note), "")
+        text = f"  ⚠ {plural(len(stuck), 'job')} RUNNABLE for more than {STUCK_AFTER / 60:.0f} min{why}"
+        parts.append(_line(text, "yellow", view))
     return Group(*parts)
 
 
-def watch_picture(book: JobBook, view: View) -> RenderableType:
+def watch_picture(book: JobBook, view: View, *, can_quit: bool) -> RenderableType:
     """A table of jobs, as many as there is room for, and how many are in which state."""
-    room = max(1, view.height - 3)
-    rows = first(book.in_order(), room)
+    rows = first(book.in_order(), max(1, view.height - 3))
     more = len(book) - len(rows)
-    counts = counts_in_words(book.counts) or "no job yet"
-    last = f"{_mark('…', view)} {more:,} more · {counts}" if more else counts
-    if view.ascii_only:
-        last = last.replace("·", "-")
-    return Group(job_table(rows, view, head=True), _line(last, "bold"))
+    parts = [f"… {more:,} more"] if more else []
+    parts.append(counts_in_words(book.counts) or "no job so far")
+    last = _line(" · ".join(parts), "bold", view)
+    if can_quit:
+        last.append(view(" · q quits"), style="bright_black")
+    table = job_table(rows, view, has_head=True)
+    return Group(table, last) if rows else last
 
 
-def job_table(rows: Iterable[Row], view: View, *, indent: str = "", head: bool = False) -> Table:
-    """A line for each job; a narrow one leaves out the attempt and the id."""
-    is_narrow = view.width < _NARROW
+def job_table(rows: Iterable[Row], view: View, *, has_head: bool = False) -> Table:
+    """A line for each job; a narrow one leaves out the id and the attempt."""
+    is_wide = not view.is_narrow
     table = Table(
-        box=None,
-        show_header=head,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-        width=min(view.width, 160) if head else None,
-        header_style="bold",
+        box=None, show_header=has_head, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", expand=True
     )
-    if indent:
-        table.add_column("", width=len(indent) - 2)
-    table.add_column(
-        "JOB", no_wrap=True, overflow="ellipsis", min_width=8, max_width=40 if not is_narrow else 16
-    )
-    if not is_narrow:
-        table.add_column("ID", no_wrap=True)
+    most = _LONGEST_NAME if is_wide else _LONGEST_NAME // 2
+    table.add_column("JOB", no_wrap=True, overflow=view.overflow, min_width=min(8, most), max_width=most)
+    if is_wide:
+        table.add_column("ID", no_wrap=True, style="bright_black")
     table.add_column("STATUS", no_wrap=True)
     table.add_column("SINCE", no_wrap=True, justify="right")
-    if not is_narrow:
+    if is_wide:
         table.add_column("TRY", no_wrap=True)
-    table.add_column("NOTE", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("NOTE", no_wrap=True, overflow=view.overflow, ratio=1)
     now = time.time()
     for row in rows:
+        job_id, since = short_id(row.job_id), in_words(now - row.since) if row.since else ""
+        attempt = f"{row.attempt}/{row.attempts}" if row.attempt else ""
         style = style_of(row.status)
-        cells: list[RenderableType] = [Text(row.name or short_id(row.job_id))]
-        if not is_narrow:
-            cells.append(Text(short_id(row.job_id), style="bright_black"))
-        cells += [Text(row.status, style=style), in_words(now - row.since) if row.since else ""]
-        if not is_narrow:
-            cells.append(f"{row.attempt}/{row.attempts}" if row.attempt else "")
-        cells.append(Text(row.note, style=style))
-        table.add_row(*([""] if indent else []), *cells)
+        status, note = Text(row.status, style=style), Text(view(row.note), style=style)
+        # Of one that was never seen, the whole id tells where it is wrong.
+        name = Text(row.name or row.job_id)
+        if is_wide:
+            table.add_row(name, job_id if row.name else "", status, since, attempt, note)
+        else:
+            table.add_row(name, status, since, note)
     return table
 
 
-def _headline(book: JobBook, view: View) -> str:
-    parts = [f"{plural(len(book), 'job')}, {book.ended:,} ended"]
-    if view.region_name and view.width >= _NARROW:
-        parts.append(view.region_name)
-    parts.append(in_words(view.seconds))
-    return (" - " if view.ascii_only else " · ").join(parts)
-
-
-def _effort(statistics: Statistics) -> str:
-    return (
-        f"{plural(statistics.calls, 'call')} of {statistics.ids_per_call:.0f} ids, "
-        f"{statistics.rate:.1f}/s allowed by AWS so far, {statistics.throttled:,} throttled"
-    )
-
-
-def _trouble_line(row: Row, view: View) -> Text:
-    name = f"{row.name} {short_id(row.job_id)}".strip() if view.width >= _NARROW else row.name
+def _failure(row: Row, view: View) -> Text:
+    """A line about a job that failed, or cannot be followed."""
+    job_id = short_id(row.job_id)
     attempt = f"attempt {row.attempt} of {row.attempts}" if row.attempts > 1 else ""
     ran = f"ran {in_words(row.seconds)}" if row.seconds is not None else ""
     details = ", ".join(filter(None, (attempt, ran)))
-    tail = f" ({details})" if details and view.width >= _NARROW else ""
-    return _line(
-        f"  {_mark('✗', view)} {name or short_id(row.job_id)}  {row.note or row.status}{tail}", "red"
-    )
+    if view.is_narrow:
+        return _line(f"  ✗ {row.name or row.job_id}  {row.note or row.status}", "red", view)
+    tail = f" ({details})" if details else ""
+    named = f"{row.name} {job_id}" if row.name else row.job_id
+    return _line(f"  ✗ {named}  {row.note or row.status}{tail}", "red", view)
 
 
-def _mark(mark: str, view: View) -> str:
-    return {"✗": "x", "⚠": "!", "…": "..."}[mark] if view.ascii_only else mark
-
-
-def _line(text: str, style: str) -> Text:
-    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+def _line(text: str, style: str, view: View) -> Text:
+    return Text(view(text), style=style, no_wrap=True, overflow=view.overflow)
 
 
 def _indented(table: Table) -> RenderableType:
-    from rich.padding import Padding
-
     return Padding(table, (0, 0, 0, 2))

@@ -25,7 +25,7 @@ _STYLES: Final = {
 
 
 class Terminal:
-    """Prints lines, which nothing that AWS sends can break out of.
+    """Prints lines. What comes from AWS is given to it as `clean` leaves it, so that no name can do harm.
 
     Args:
         color: When to use colours.
@@ -38,6 +38,7 @@ class Terminal:
         above: Prints a line of standard error; a live picture has it printed above itself.
         farewell: Gives what to say after Ctrl-C or SIGTERM; None for nothing.
         region_name: The region of the client, once it is open.
+        has_drawn: Whether there was a live picture.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Terminal:
         self.above: Callable[[str], None] = self._write_err
         self.farewell: Callable[[], str] | None = None
         self.region_name: str | None = None
+        self.has_drawn = False
 
     def result(self, line: str = "") -> None:
         """Print a line of what was asked for, and send it off: who reads it may want it now."""
@@ -69,7 +71,9 @@ class Terminal:
     def say_farewell(self) -> None:
         """Say what there is to say after Ctrl-C or SIGTERM."""
         if self.farewell is not None:
-            self.note(self.farewell())
+            # Behind the ^C that a terminal shows, unless a picture has ended that line.
+            space = " " if is_terminal(self.err) and not self.has_drawn else ""
+            self.note(f"{space}{self.farewell()}")
 
     def _write_err(self, line: str) -> None:
         print(line, file=self.err, flush=True)

@@ -156,7 +156,8 @@ class _Wait:
             else:
                 self._on_trouble(item)
             if self._verdict.is_over:
-                self._changes.close()
+                # Not at once: the same answer may have told of more jobs.
+                asyncio.get_running_loop().call_soon(self._changes.close)
 
     def _on_change(self, change: JobChange) -> None:
         try:

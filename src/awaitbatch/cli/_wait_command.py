@@ -69,7 +69,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="with job, end with the exit code of the only job's container; 1 if it failed without one (%(default)s)",
     )
     add_following(parser)
-    add_common(parser, progress=True)
+    add_common(
+        parser,
+        progress="how to show progress on standard error: auto draws a live picture in a terminal and prints plain "
+        "lines elsewhere, none says only what is wrong (auto). If it is given, and is not none, --json prints a line "
+        "for each change of a job, and not only one for each job that is as asked",
+    )
 
 
 def start(arguments: argparse.Namespace) -> int:
