@@ -14,7 +14,13 @@ from tests.support import ENDED, LONG, make_server
 pytestmark = pytest.mark.virtual_time
 
 FAILS = LifeCycle(
-    submitted=0, pending=0, runnable=0, starting=0, running=4, outcome="FAILED", exit_code=137,
+    submitted=0,
+    pending=0,
+    runnable=0,
+    starting=0,
+    running=4,
+    outcome="FAILED",
+    exit_code=137,
     reason="OutOfMemoryError: Container killed due to memory usage",
 )
 SUCCEEDS = LifeCycle(submitted=0, pending=0, runnable=2, starting=0, running=4)
@@ -154,13 +160,17 @@ async def test_an_array_starts_with_its_children() -> None:
         (["--any", "--for", "succeeded"], ExitCode.DONE, 25),
         ([], ExitCode.JOB_FAILED, 115),
     ],
-    ids=" ".join,
+    ids=str,
 )
 async def test_goals(words: list[str], code: int, seconds: float) -> None:
     """What is waited for decides when it is over, and how."""
     server, screen = make_server(), Screen()
     running = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=15)
-    ids = [job(server, "bad", FAILS), job(server, "good", running), job(server, "long", LifeCycle(running=100))]
+    ids = [
+        job(server, "bad", FAILS),
+        job(server, "good", running),
+        job(server, "long", LifeCycle(running=100)),
+    ]
     assert await run(server, screen, "wait", *ids, *words) == code
     assert asyncio.get_running_loop().time() < seconds
 
@@ -236,7 +246,9 @@ async def test_nobody_answers() -> None:
     server.inject(Fault.BARE_503)
     assert await run(server, screen, "wait", job(server, "a", LONG)) == ExitCode.AWS
     assert asyncio.get_running_loop().time() == pytest.approx(30, abs=0.1)
-    assert screen.told[-1].startswith("awaitbatch wait: https://batch.example has given no good answer within 30 s; ")
+    assert screen.told[-1].startswith(
+        "awaitbatch wait: https://batch.example has given no good answer within 30 s; "
+    )
     assert "--endpoint-url" in screen.told[-1]
 
 
@@ -261,8 +273,7 @@ async def test_an_outage_later_on() -> None:
 async def test_a_throttled_account() -> None:
     """AWS that throttles is there, and is waited for."""
     server, screen = make_server(), Screen()
-    asyncio.get_running_loop().call_later(60, server.clear_faults)
-    server.inject(Fault.TOO_MANY_REQUESTS)
+    server.inject(Fault.TOO_MANY_REQUESTS, end=60)
     assert await run(server, screen, "wait", job(server, "a", ENDED)) == ExitCode.DONE
     assert asyncio.get_running_loop().time() > 60
 
@@ -287,9 +298,10 @@ async def test_hostile_names_and_reasons() -> None:
     server._model.jobs[job_id].submission.job_name = evil  # type: ignore[misc]
     await run(server, screen, "wait", job_id, "--json")
     assert len(screen.out) == 1
-    for line in (*screen.out, *screen.err):
-        assert line.isprintable()
-        assert "\\u001b" in line or "\\x1b" in line or "x FAILED" not in line
+    assert all(line.isprintable() for line in (*screen.out, *screen.err))
+    assert screen.records[0]["jobName"] == evil
+    name = "'\\x1b]0;owned\\x07\\r\\nFAILED '"
+    assert screen.told[-2].startswith(f"{name} x FAILED after 0:01: exit 1, ")
 
 
 async def test_the_reader_of_a_pipe_goes() -> None:

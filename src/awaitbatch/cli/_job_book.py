@@ -126,14 +126,14 @@ class JobBook:
         row.seconds, row.is_stuck = None, False
         match change.status:
             case JobStatus.SUCCEEDED | JobStatus.FAILED:
-                row.since = stopped or seen
-                began = started or created
-                row.seconds = stopped - began if stopped and began else None
+                row.since = seen if stopped is None else stopped
+                began = created if started is None else started
+                row.seconds = None if stopped is None or began is None else stopped - began
             case JobStatus.RUNNING:
-                row.since = started or seen
+                row.since = seen if started is None else started
             case _:
                 # AWS does not say since when; the first time, it is about as old as the job.
-                row.since = created if change.previous is None and created else seen
+                row.since = seen if change.previous is not None or created is None else created
         self._move(row, clean(change.status))
         return row
 
