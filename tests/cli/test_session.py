@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def refused(code: str) -> ClientError:
     """An error of AWS."""
     return ClientError(
-        {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 403}},  # type: ignore[typeddict-item]
+        {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 403}},
         "TerminateJob",
     )
 
@@ -230,6 +230,38 @@ async def test_ctrl_c() -> None:
                 process.send_signal(signal.SIGINT)
         assert await process.wait() == ExitCode.INTERRUPTED
     assert said[-3:-1] == ["Stopped watching; 1 job goes on.", f"  Again: awaitbatch {' '.join(words)}"]
+
+
+async def test_the_reader_of_a_pipe_goes() -> None:
+    """It ends when nobody reads any more, without a word, even if there would be nothing to print for long."""
+    async with BatchServer() as server:
+        server.add_job("a", life_cycle=LONG)
+        process = await asyncio.create_subprocess_exec(
+            *(
+                sys.executable,
+                "-m",
+                "awaitbatch",
+                "watch",
+                "a",
+                "--json",
+                "--endpoint-url",
+                server.endpoint_url,
+            ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={
+                **os.environ,
+                "AWS_ACCESS_KEY_ID": "key",
+                "AWS_SECRET_ACCESS_KEY": "key",
+                "AWS_REGION": "us-east-1",
+            },
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert b'"status":"RUNNING"' in await process.stdout.readline()
+        process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+        assert await process.stderr.read() == b""
+        assert await process.wait() == ExitCode.PIPE_CLOSED
 
 
 def test_without_a_region(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

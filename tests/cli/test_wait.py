@@ -295,7 +295,7 @@ async def test_hostile_names_and_reasons() -> None:
     evil = "\x1b]0;owned\x07\r\nFAILED "
     life_cycle = LifeCycle(running=1, outcome="FAILED", exit_code=1, reason=evil, status_reason=evil)
     job_id = server.add_job("x", job_name="x", life_cycle=life_cycle)
-    server._model.jobs[job_id].submission.job_name = evil  # type: ignore[misc]
+    server._model.jobs[job_id].submission.job_name = evil
     await run(server, screen, "wait", job_id, "--json")
     assert len(screen.out) == 1
     assert all(line.isprintable() for line in (*screen.out, *screen.err))

@@ -59,11 +59,10 @@ def explain(error: BaseException) -> CommandError | None:
         return error
     if isinstance(error, ValueError) and str(error).startswith("Invalid endpoint"):
         return CommandError(f"{message_of(error)}; check --endpoint-url")
-    cause = error.__cause__
-    if isinstance(error, DescribeError) and cause is not None:
-        # If it is not the job's fault, the job need not be named.
-        if classify(cause).kind is not FailureKind.REFUSED:
-            return CommandError(_of_call(cause), ExitCode.AWS)
+    cause = error.__cause__ if isinstance(error, DescribeError) else None
+    if cause is not None and classify(cause).kind is not FailureKind.REFUSED:
+        # It is not the job's fault, so the job need not be named.
+        return CommandError(_of_call(cause), ExitCode.AWS)
     for kind, code, text in _TABLE:
         if isinstance(error, kind):
             message = text.format(_in_options(message_of(error))) if isinstance(text, str) else text(error)

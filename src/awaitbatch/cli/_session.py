@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from awaitbatch import BatchClient
 from awaitbatch.cli._errors import explain, first_of
 from awaitbatch.cli._exit_codes import CommandError, ExitCode
-from awaitbatch.cli._signals import run_until_signal
+from awaitbatch.cli._signals import ends_with_its_reader, run_until_signal
 from awaitbatch.cli._terminal import Terminal
 from awaitbatch.instrumentation import CallEnded, ClientOpened
 
@@ -91,8 +91,9 @@ async def _with_patience(make: Callable[[Observer], BatchClient], work: Work, te
                 last = f"; the last call: {text.rstrip('. ')}"
 
     try:
-        async with asyncio.timeout(PATIENCE) as patience, make(hear) as client:
-            return await work(client, terminal)
+        with ends_with_its_reader(terminal.out):
+            async with asyncio.timeout(PATIENCE) as patience, make(hear) as client:
+                return await work(client, terminal)
     except TimeoutError:
         if not patience.expired():
             raise

@@ -1,14 +1,16 @@
-"""Ctrl-C and SIGTERM: the first one ends the work in good order."""
+"""What ends the work in good order before it is done: Ctrl-C, SIGTERM, and a pipe that nobody reads any more."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+import stat
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -51,3 +53,44 @@ async def run_until_signal(
         return code
     farewell()
     return 128 + caught[0]
+
+
+@contextmanager
+def ends_with_its_reader(stream: TextIO) -> Iterator[None]:
+    """Cancel what the current task does within ``with`` once nobody reads a pipe any more.
+
+    Who prints would find out; but who waits for hours may have nothing to print.
+
+    Raises:
+        BrokenPipeError: That has happened.
+    """
+    task, number = asyncio.current_task(), _number_of_pipe(stream)
+    if task is None or number is None:
+        yield
+        return
+    loop, is_closed = asyncio.get_running_loop(), False
+
+    def close() -> None:
+        nonlocal is_closed
+        is_closed = True
+        loop.remove_reader(number)
+        task.cancel()
+
+    # The end that is written to becomes readable when the other one is closed.
+    loop.add_reader(number, close)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if is_closed:
+            raise BrokenPipeError from None
+        raise
+    finally:
+        loop.remove_reader(number)
+
+
+def _number_of_pipe(stream: TextIO) -> int | None:
+    # On Windows, event loops know no pipes.
+    with suppress(OSError, ValueError):
+        if os.name == "posix" and stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode):
+            return stream.fileno()
+    return None
