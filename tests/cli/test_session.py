@@ -260,8 +260,13 @@ async def test_the_reader_of_a_pipe_goes() -> None:
         assert process.stderr is not None
         assert b'"status":"RUNNING"' in await process.stdout.readline()
         process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
-        assert await process.stderr.read() == b""
-        assert await process.wait() == ExitCode.PIPE_CLOSED
+        try:
+            async with asyncio.timeout(30):
+                assert await process.stderr.read() == b""
+                assert await process.wait() == ExitCode.PIPE_CLOSED
+        finally:
+            if process.returncode is None:
+                process.kill()
 
 
 def test_without_a_region(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
