@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from awaitbatch.cli import _progress, main
 from awaitbatch.cli._errors import explain
 from awaitbatch.cli._exit_codes import CommandError, ExitCode
 from awaitbatch.cli._farewell import go_on
-from awaitbatch.cli._session import client_of, with_client
+from awaitbatch.cli._session import LogLines, client_of, with_client
 from awaitbatch.cli._terminal import Terminal, is_terminal
 from awaitbatch.cli._values import duration
 from awaitbatch.testing import BatchServer
@@ -161,6 +162,39 @@ async def test_lines_beside_a_live_picture(monkeypatch: pytest.MonkeyPatch) -> N
     shown = "\n".join(screen.err)
     assert '{"jobId":"a"' in shown
     assert "1 job, 1 ended" in "".join(screen.err[-4:])
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ([], ["AWS throttles DescribeJobs"]),
+        (["-v"], ["AWS throttles DescribeJobs", "AWS Batch has answered"]),
+        (
+            ["-vv"],
+            [
+                "AWS throttles DescribeJobs",
+                "AWS Batch has answered",
+                "AWS Batch job (a) is RUNNING",
+                "refused",
+            ],
+        ),
+    ],
+    ids=str,
+)
+def test_what_the_library_logs(option: list[str], expected: list[str]) -> None:
+    """Warnings are always shown, more with -v, and with -vv also what the command says itself."""
+    screen = Screen()
+    handler = LogLines(screen.terminal, arguments_of("wait", "a", *option))
+    log = logging.getLogger("awaitbatch.test_of_cli")
+    log.propagate = False
+    log.addHandler(handler)
+    log.setLevel(handler.lowest_level)
+    log.warning("AWS throttles %s", "DescribeJobs")
+    log.info("AWS Batch has answered")
+    log.info("AWS Batch job (%s) is RUNNING", "a", extra={"before": None})
+    log.warning("refused", extra={"outcome": "permanent"})
+    log.removeHandler(handler)
+    assert screen.err == [f"awaitbatch wait: {line}" for line in expected]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,9 @@ _STATUS_RETRIES: Final = 3
 """Checks that may lack a job; with the pauses of the backoff they take less than five seconds."""
 _LEVELS: Final = (logging.WARNING, logging.INFO, logging.DEBUG)
 
+_IS_OF_JOBS: Final = {"before", "changes"}
+"""What the records have that tell of a job in another state, or of many."""
+
 
 def run(arguments: argparse.Namespace, work: Work) -> int:
     """Run a command's work with an open client, until it is done or a signal ends it.
@@ -39,9 +42,9 @@ def run(arguments: argparse.Namespace, work: Work) -> int:
             ends the command with its exit code.
     """
     terminal = Terminal(arguments.color)
-    log, handler = logging.getLogger("awaitbatch"), _Handler(terminal, arguments)
+    log, handler = logging.getLogger("awaitbatch"), LogLines(terminal, arguments)
     log.addHandler(handler)
-    log.setLevel(_LEVELS[min(arguments.verbose, len(_LEVELS) - 1)])
+    log.setLevel(handler.lowest_level)
     try:
         guarded = with_client(lambda observer: client_of(arguments, observer), work, terminal, arguments.prog)
         return asyncio.run(run_until_signal(guarded, terminal.say_farewell))
@@ -118,17 +121,28 @@ def client_of(arguments: argparse.Namespace, observer: Observer) -> BatchClient:
     )
 
 
-class _Handler(logging.Handler):
-    """Prints what the library logs."""
+class LogLines(logging.Handler):
+    """Prints what the library logs.
+
+    Args:
+        terminal: Where to.
+        arguments: The options of `add_common`.
+
+    Attributes:
+        lowest_level: What is worth a line.
+    """
 
     def __init__(self, terminal: Terminal, arguments: argparse.Namespace) -> None:
         super().__init__()
         self._terminal = terminal
         self._arguments = arguments
+        self.lowest_level = _LEVELS[min(arguments.verbose, len(_LEVELS) - 1)]
 
     def emit(self, record: logging.LogRecord) -> None:
-        # Whoever gets the error of such a call prints it.
-        if getattr(record, "outcome", None) == "permanent" and not self._arguments.verbose:
+        """Print a record, unless the command says the same."""
+        # Whoever gets the error of such a call prints it, and what becomes of jobs is shown anyway.
+        is_told = getattr(record, "outcome", None) == "permanent" or _IS_OF_JOBS & vars(record).keys()
+        if is_told and self.lowest_level > logging.DEBUG:
             return
         style = "yellow" if record.levelno >= logging.WARNING else "dim"
         line = f"{self._arguments.prog}: {record.getMessage()}"
