@@ -9,6 +9,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14
 
 DEMO := .venvs/demo
 TEST := .venvs/test
+DOCS := .venvs/docs
 BENCH := .venvs/bench
 AIRFLOW := .venvs/airflow
 AIRFLOW2 := .venvs/airflow2
@@ -49,8 +50,12 @@ format: $(TEST)/installed  ## fix what ruff can fix
 	@$(TEST)/bin/ruff format .
 	@$(TEST)/bin/ruff check --fix .
 
-docs: $(TEST)/installed  ## draw the tables of docs/reference/failures.md from the code
-	@$(TEST)/bin/python -m docs.render
+# From the beginning each time: Sphinx would check only the pages that have changed.
+docs: $(DOCS)/installed  ## build the site into docs/_build/html, and draw the tables of docs/reference/failures.md
+	@echo "== sphinx"
+	@$(DOCS)/bin/python -m docs.render
+	@$(DOCS)/bin/python -m sphinx --quiet --fresh-env --nitpicky --fail-on-warning docs docs/_build/html
+	@$(DOCS)/bin/python -m docs.site.links docs/_build/html
 
 bench: $(TEST)/installed  ## measure, the peers too: more than an hour (ARGS=herd, ARGS="peers --list", …)
 	@$(TEST)/bin/python -m benchmarks $(ARGS)
@@ -74,7 +79,8 @@ plots: $(BENCH)/installed  ## draw docs/images from benchmarks/results
 	@$(BENCH)/bin/python -m benchmarks.plots
 
 clean:  ## remove the virtual environments and all caches
-	rm -rf .venvs .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venvs .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist \
+		docs/_build
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -85,6 +91,7 @@ TEST_PACKAGES := blockbuster pytest pytest-asyncio uvloop
 $(DEMO)/installed: EXTRAS := demo
 $(TEST)/installed: EXTRAS := test,lint
 $(BENCH)/installed: EXTRAS := bench
+$(DOCS)/installed: EXTRAS := docs
 $(AIRFLOW)/installed $(AIRFLOW2)/installed: EXTRAS := airflow
 $(AIRFLOW)/installed: PACKAGES := apache-airflow==3.3.2 $(TEST_PACKAGES)
 $(AIRFLOW2)/installed: PACKAGES := apache-airflow==2.11.2 $(TEST_PACKAGES)

@@ -29,11 +29,12 @@ _DEFAULT_LIFE_CYCLE = LifeCycle()
 class BatchServer(BatchService):
     """A model of the AWS Batch service: its jobs, and the operations on them.
 
-    Over HTTP, on the loopback address, for any AWS client:
+    Over HTTP, on the loopback address, for any AWS client::
 
         async with BatchServer() as server:
             job_id = server.add_job(life_cycle=LifeCycle(running=2, outcome="FAILED"))
-            async with BatchClient(**server.client_arguments) as client: ...
+            async with BatchClient(**server.client_arguments) as client:
+                print(await client.wait_for_job(job_id))
 
     Or in process, in place of the network and on the event loop's own clock, with `transport`.
 

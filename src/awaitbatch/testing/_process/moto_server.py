@@ -11,14 +11,8 @@ from awaitbatch.testing._process.server_process import ServerProcess
 class MotoServer(ServerProcess):
     """Runs moto's server in a process of its own, with a queue, a definition, and jobs that take time.
 
-        async with MotoServer() as server:
-            client = session.create_client("batch", **server.client_arguments)
-            await client.submit_job(
-                jobName="one",
-                jobQueue=server.job_queue,
-                jobDefinition=server.job_definition,
-                parameters=LifeCycle(running=5).to_parameters(),
-            )
+    It is used as `ServerProcess` is, with ``jobQueue=server.job_queue`` and ``jobDefinition=server.job_definition`` in
+    submissions.
 
     moto by itself ends every job at its submission; here a job passes through its states as the life cycle in
     its parameters says, or else as ``LifeCycle()`` does, waits for the jobs that it depends on, and TerminateJob

@@ -23,8 +23,12 @@ _SECONDS_TO_STOP = 5.0
 class ServerProcess:
     """Runs a server of `awaitbatch.testing` in a process of its own, inside ``async with``.
 
+    ::
+
         async with ServerProcess("--jobs", "1000", "--rate", "20") as server:
-            client = session.create_client("batch", **server.client_arguments)
+            async with BatchClient(**server.client_arguments) as client:
+                async for job in client.list_jobs("queue", statuses=["RUNNING"]):
+                    print(job["jobId"])
 
     A benchmark then measures its client and not the server, and a server that blocks stops no event loop. The
     process ends when its standard input does, so also when its parent is killed.

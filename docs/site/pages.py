@@ -1,0 +1,69 @@
+"""What the site has beyond the pages as GitHub shows them.
+
+- The table of contents at its side.
+- Pages whose text is elsewhere in the repository. On GitHub they are a heading and a link to it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+DOCS: Final = Path(__file__).parents[1]
+ROOT: Final = DOCS.parent
+ELSEWHERE: Final = {
+    ROOT / "benchmarks" / "README.md": DOCS / "explanation" / "benchmarks.md",
+    ROOT / "CHANGELOG.md": DOCS / "changelog.md",
+    ROOT / "CONTRIBUTING.md": DOCS / "contributing.md",
+}
+"""Where a text is, and which page shows it."""
+
+CONTENTS: Final = {
+    "Begin": ("tutorial",),
+    "How to": ("howto/many-jobs", "howto/bulk", "howto/lists", "howto/testing", "howto/*", "examples/README"),
+    "Reference": ("reference/api", "reference/configuration", "reference/events", "reference/*"),
+    "Explanation": (
+        "explanation/how-it-works",
+        "explanation/decisions",
+        "explanation/benchmarks",
+        "explanation/*",
+    ),
+    "Project": ("changelog", "contributing", "releasing*"),
+}
+"""The pages in their order: those of a folder that are not named come where the asterisk is."""
+
+_LINK: Final = re.compile(r"(\]\()(?![a-z]+:|#)([^)#\s]*)")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect to Sphinx."""
+    app.connect("source-read", read)
+    return {"parallel_read_safe": True}
+
+
+def read(_: Sphinx, docname: str, content: list[str]) -> None:
+    """Give a page the text that it stands for, and let its links lead to pages of the site."""
+    page = DOCS / f"{docname}.md"
+    origin = next((origin for origin, shown in ELSEWHERE.items() if shown == page), page)
+    text = content[0] if origin == page else origin.read_text(encoding="utf-8")
+
+    def lead(link: re.Match[str]) -> str:
+        target = Path(os.path.normpath(origin.parent / link[2]))
+        target = ELSEWHERE.get(target, target)
+        return link[1] + os.path.relpath(target, page.parent)
+
+    text = _LINK.sub(lead, text)
+    content[0] = (
+        text + "".join(map(_toctree, *zip(*CONTENTS.items(), strict=True))) if docname == "index" else text
+    )
+
+
+def _toctree(caption: str, pages: tuple[str, ...]) -> str:
+    return "\n".join(
+        ["", "```{toctree}", ":hidden:", ":glob:", f":caption: {caption}", "", *pages, "```", ""]
+    )
