@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[2]
 
-WORDS: Final = frozenset({"needs", "not run", "real time", "server", "before", "after", "raises", "prints"})
+WORDS: Final = frozenset(
+    {"needs", "not run", "real time", "server", "before", "after", "raises", "prints", "file"}
+)
 """What a comment right before a block may begin with; CONTRIBUTING.md explains them."""
 
 _COMMENT: Final = re.compile(r"<!--\s*([a-z ]+?)(?::\s(.*?))?\s*-->\s*", re.DOTALL)
@@ -40,6 +42,7 @@ class Block:
         wishes: What the page wants done with it: word to text.
         output: What it prints, as the page shows it; None if the page does not.
         earlier: The Python blocks before it on the same page.
+        files: Those of them that readers have saved: name to source.
     """
 
     path: str
@@ -49,6 +52,7 @@ class Block:
     wishes: dict[str, str] = field(default_factory=dict)
     output: str | None = None
     earlier: tuple[str, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}"
@@ -84,6 +88,7 @@ def blocks_of_page(page: Path) -> Iterator[Block]:
     examples = list(Document.parse(str(page), _fenced))
     path = page.relative_to(ROOT).as_posix()
     earlier: tuple[str, ...] = ()
+    files: dict[str, str] = {}
     for example, following in zip_longest(examples, examples[1:]):
         language, source = example.region.lexemes["language"], example.region.lexemes["source"]
         if language not in {"python", "console"}:
@@ -96,9 +101,11 @@ def blocks_of_page(page: Path) -> Iterator[Block]:
             if not between or (between.endswith(":") and "\n\n" not in between):
                 output = following.region.lexemes["source"]
         wishes = _wishes(text[: example.start], path)
-        yield Block(path, example.line + 1, language, source, wishes, output, earlier)
+        yield Block(path, example.line + 1, language, source, wishes, output, earlier, files)
         if language == "python" and "not run" not in wishes:
             earlier = (*earlier, source)
+        if "file" in wishes:
+            files = {**files, wishes["file"].strip(): source}
 
 
 def blocks_of_docstrings(module: Path) -> Iterator[Block]:

@@ -12,6 +12,8 @@ import re
 import sys
 import types
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -37,7 +39,9 @@ ENDLESS: Final = re.compile(r"\bwatch_queue\(")
 
 
 def run_tests(block: Block, pytester: pytest.Pytester) -> None:
-    """Run it as a file of tests, all of which pass."""
+    """Run it as a file of tests, all of which pass, beside the files that the page has had saved."""
+    for name, source in block.files.items():
+        (pytester.path / name).write_text(source, encoding="utf-8")
     pytester.makepyfile(block.source)
     pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n")
     outcomes = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:xdist").parseoutcomes()
@@ -48,7 +52,11 @@ def run(block: Block) -> Stage:
     """Run it on a stage, and judge what it has printed."""
     settings = eval(f"dict({block.wishes.get('server', '')})", names())
     is_real = "real time" in block.wishes or bool(REAL.search(block.source))
-    with pytest.MonkeyPatch.context() as patch:
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        # It may write files, and what it finds are those that the page has had saved.
+        patch.chdir(folder)
+        for name, source in block.files.items():
+            Path(name).write_text(source, encoding="utf-8")
         stage = Stage(patch, settings, real_time=is_real)
         with stage.set_up():
             if block.is_program:

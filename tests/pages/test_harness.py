@@ -109,6 +109,25 @@ def test_blocks_of_a_page_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         list(blocks_of_page(page))
 
 
+def test_files_that_readers_save_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pytester: pytest.Pytester
+) -> None:
+    """For the programs, fragments and tests after them, each of which runs in a folder of its own."""
+    page = tmp_path / "page.md"
+    page.write_text(
+        "<!-- file: mine.py -->\n\n```python\nimport sys\nTWO = 2\n```\n\n"
+        "```python\nimport pathlib\nassert 'TWO' in pathlib.Path('mine.py').read_text()\n"
+        "pathlib.Path('litter').touch()\n```\n\n"
+        "```python\nfrom mine import TWO\n\ndef test_two():\n    assert TWO == 2\n```\n"
+    )
+    monkeypatch.setattr("tests.pages.blocks.ROOT", tmp_path)
+    saved, program, tests = blocks_of_page(page)
+    assert saved.files == {}
+    run(program)
+    assert not (pytester.path / "litter").exists()
+    run_tests(tests, pytester)
+
+
 def test_literal_blocks_of_docstrings_are_found() -> None:
     """Each with its line."""
     path = ROOT / "src" / "awaitbatch" / "_client.py"
