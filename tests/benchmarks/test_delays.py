@@ -24,7 +24,7 @@ from tests.support import make_client, make_server
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-HOW_IT_WORKS: Final = RESULTS.parents[1] / "docs" / "explanation" / "how-it-works.md"
+PAGE: Final = RESULTS.parents[1] / "docs" / "howto" / "choose-an-interval.md"
 
 
 class Quiet(Progress):
@@ -244,13 +244,13 @@ def test_a_hundred_processes_make_a_hundred_times_the_calls_of_one() -> None:
 def test_the_page_has_the_tables_of_the_results(
     table: Callable[[Sequence[delays.Found]], list[tuple[str, ...]]],
 ) -> None:
-    """docs/explanation/how-it-works.md says what results/simulate_delays.json says."""
+    """docs/howto/choose-an-interval.md says what results/simulate_delays.json says."""
     _, *rows = table(kept())
     lines = (
         f"| {' | '.join((name if name == delays.DEFAULT else f'`{name}`', *cells))} |\n"
         for name, *cells in rows
     )
-    assert "".join(lines) in HOW_IT_WORKS.read_text(encoding="utf-8")
+    assert "".join(lines) in PAGE.read_text(encoding="utf-8")
 
 
 def test_the_page_has_the_factors_of_the_results() -> None:
@@ -261,7 +261,7 @@ def test_the_page_has_the_factors_of_the_results() -> None:
     assert airflows.late_calls_per_minute
     late = default.late_calls_per_minute / airflows.late_calls_per_minute
     in_all = default.calls_per_minute / airflows.calls_per_minute
-    page = " ".join(HOW_IT_WORKS.read_text(encoding="utf-8").split())
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
     assert f"about {late:.0f} times the calls of Airflow's curve late in a run" in page
     assert f"{in_all:.0f} times over the whole of a job of six hours" in page
 
