@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 
@@ -100,6 +101,17 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for part in ("examples:", "exit codes:", "--endpoint-url", "--json", f"awaitbatch {command} -q reads"):
         assert part in text
+
+
+def test_help_in_ascii() -> None:
+    """Where nothing but ASCII can be printed, the help comes all the same."""
+    done = subprocess.run(
+        [sys.executable, "-m", "awaitbatch", "wait", "--help"],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert b"exit codes:" in done.stdout
 
 
 def test_ids_from_a_pipe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

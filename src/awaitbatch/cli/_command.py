@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Final
 
 from awaitbatch import __version__
@@ -33,6 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows the command's name; None for what the process was started with.
     """
     parser = make_parser()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # Or a terminal that knows nothing but ASCII would end the command at the first name that has more.
+            stream.reconfigure(errors="backslashreplace")
     try:
         parsed = parser.parse_args(arguments)
         # To name the command again.
