@@ -58,12 +58,15 @@ async def test_a_hundred_threads_share_calls(server: BatchServer) -> None:
         return client.client
 
     job_ids = [server.add_job(life_cycle=LifeCycle(running=0.3)) for _ in range(100)]
+    # Other tests have loops of their own.
+    before = set(threading.enumerate())
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(100) as pool:
         clients = await asyncio.gather(*(loop.run_in_executor(pool, wait_for, job_id) for job_id in job_ids))
     assert len({id(client) for client in clients}) == 1
     assert server.statistics.calls["DescribeJobs"] <= 12
-    assert [thread.name for thread in threading.enumerate()].count("awaitbatch") == 1
+    names = [thread.name for thread in threading.enumerate() if thread not in before]
+    assert names.count("awaitbatch") <= 1
 
 
 async def test_tasks_with_loops_of_their_own_share_calls(server: BatchServer) -> None:
