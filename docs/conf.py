@@ -10,6 +10,7 @@ ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import awaitbatch  # noqa: E402
+from docs.site.pages import SOURCE  # noqa: E402
 
 project = "awaitbatch"
 version = release = awaitbatch.__version__
@@ -64,7 +65,12 @@ html_css_files = ["site.css"]
 html_show_sphinx = False
 html_show_copyright = False
 html_copy_source = False
-html_theme_options = {"navigation_with_keys": True}
+html_theme_options = {
+    "navigation_with_keys": True,
+    "source_repository": SOURCE,
+    "source_branch": "main",
+    "source_directory": "docs/",
+}
 pygments_style = "default"
 pygments_dark_style = "github-dark"
 copybutton_prompt_text = "$ "

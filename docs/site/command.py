@@ -6,13 +6,14 @@ Its argument is a module whose ``main`` makes the parser, and parses with it.
 from __future__ import annotations
 
 import argparse
-import importlib
 import re
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
+
+from docs.site.parsers import parser_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,9 @@ class CommandLine(SphinxDirective):
 
     def _section(self, parser: argparse.ArgumentParser) -> nodes.section:
         name = nodes.make_id(parser.prog)
-        section = nodes.section("", nodes.title("", parser.prog), ids=[name], names=[parser.prog])
+        section: nodes.section = nodes.section(
+            "", nodes.title("", parser.prog), ids=[name], names=[parser.prog]
+        )
         self.state.document.note_implicit_target(section)
         section += [nodes.paragraph("", text) for text in (parser.description or "").split("\n\n")]
         section += _code(parser.format_usage().removeprefix("usage: "), "text")
@@ -56,27 +59,6 @@ class CommandLine(SphinxDirective):
             section += nodes.rubric("", title.capitalize())
             section += _code(lines, "text")
         return section
-
-
-def parser_of(module: str) -> argparse.ArgumentParser:
-    """The parser that a command reads its command line with."""
-    found: list[argparse.ArgumentParser] = []
-
-    def note(parser: argparse.ArgumentParser, *_: object) -> None:
-        found.append(parser)
-        raise _ParsedError
-
-    with patch.object(argparse.ArgumentParser, "parse_args", note):
-        try:
-            importlib.import_module(module).main([])
-        except _ParsedError:
-            return found[0]
-    message = f"{module}.main has parsed no command line"
-    raise ValueError(message)
-
-
-class _ParsedError(Exception):
-    pass
 
 
 def _with_sub_commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

@@ -2,12 +2,14 @@
 
 - The table of contents at its side.
 - Pages whose text is elsewhere in the repository. On GitHub they are a heading and a link to it.
+- Links to files that are no pages, such as programs, lead to the repository.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
 
 DOCS: Final = Path(__file__).parents[1]
 ROOT: Final = DOCS.parent
+SOURCE: Final[str] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"][
+    "Source"
+]
+"""Where the repository is."""
+
 ELSEWHERE: Final = {
     ROOT / "benchmarks" / "README.md": DOCS / "explanation" / "benchmarks.md",
     ROOT / "CHANGELOG.md": DOCS / "changelog.md",
@@ -37,7 +44,7 @@ CONTENTS: Final = {
 }
 """The pages in their order: those of a folder that are not named come where the asterisk is."""
 
-_LINK: Final = re.compile(r"(\]\()(?![a-z]+:|#)([^)#\s]*)")
+_LINK: Final = re.compile(r"(\]\()(?![a-z]+:|#)([^)\s]*)")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -53,9 +60,12 @@ def read(_: Sphinx, docname: str, content: list[str]) -> None:
     text = content[0] if origin == page else origin.read_text(encoding="utf-8")
 
     def lead(link: re.Match[str]) -> str:
-        target = Path(os.path.normpath(origin.parent / link[2]))
+        path, sharp, anchor = link[2].partition("#")
+        target = Path(os.path.normpath(origin.parent / path))
         target = ELSEWHERE.get(target, target)
-        return link[1] + os.path.relpath(target, page.parent)
+        if target.is_relative_to(DOCS) and target.suffix in {".md", ".png", ".svg"}:
+            return f"{link[1]}{os.path.relpath(target, page.parent)}{sharp}{anchor}"
+        return f"{link[1]}{SOURCE}/blob/main/{target.relative_to(ROOT)}{sharp}{anchor}"
 
     text = _LINK.sub(lead, text)
     content[0] = (

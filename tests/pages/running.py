@@ -20,7 +20,6 @@ import anyio
 import pytest
 
 import awaitbatch
-import awaitbatch.errors
 import awaitbatch.instrumentation
 import awaitbatch.testing
 import awaitbatch.threads
@@ -50,14 +49,13 @@ def run_tests(block: Block, pytester: pytest.Pytester) -> None:
 
 def run(block: Block) -> Stage:
     """Run it on a stage, and judge what it has printed."""
-    settings = eval(f"dict({block.wishes.get('server', '')})", names())
     is_real = "real time" in block.wishes or bool(REAL.search(block.source))
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         # It may write files, and what it finds are those that the page has had saved.
         patch.chdir(folder)
         for name, source in block.files.items():
             Path(name).write_text(source, encoding="utf-8")
-        stage = Stage(patch, settings, real_time=is_real)
+        stage = Stage(patch, settings_of(block), real_time=is_real)
         with stage.set_up():
             if block.is_program:
                 run_program(block, stage, patch)
@@ -67,6 +65,12 @@ def run(block: Block) -> Stage:
                 run_fragment(block, stage)
     judge(block, stage)
     return stage
+
+
+def settings_of(block: Block) -> dict[str, Any]:
+    """The arguments of its server that the page asks for."""
+    settings: dict[str, Any] = eval(f"dict({block.wishes.get('server', '')})", names())
+    return settings
 
 
 def run_program(block: Block, stage: Stage, patch: pytest.MonkeyPatch) -> None:
@@ -118,8 +122,8 @@ def compiled(block: Block, source: str) -> types.CodeType:
 
 def names() -> dict[str, Any]:
     """The modules that a fragment has imported, and their public names."""
-    modules = (awaitbatch, awaitbatch.errors, awaitbatch.instrumentation, awaitbatch.testing)
-    public = {name: getattr(module, name) for module in modules for name in dir(module) if name[0] != "_"}
+    modules = (awaitbatch, awaitbatch.instrumentation, awaitbatch.testing)
+    public = {name: getattr(module, name) for module in modules for name in module.__all__}
     return {**public, "asyncio": asyncio, "awaitbatch": awaitbatch}
 
 

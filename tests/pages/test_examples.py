@@ -8,6 +8,7 @@ import botocore.session
 import pytest
 
 from tests.pages.blocks import ROOT, blocks_of_docstrings, blocks_of_page
+from tests.pages.consoles import run_console
 from tests.pages.running import compiled, run, run_tests
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["pytester"]
 
-PAGES: Final = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES: Final = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MODULES: Final = sorted((ROOT / "src").rglob("*.py"))
 BLOCKS: Final = [
     *(block for page in PAGES for block in blocks_of_page(page)),
@@ -37,6 +38,12 @@ def test_an_example_runs(block: Block, pytester: pytest.Pytester) -> None:
         run_tests(block, pytester)
     else:
         run(block)
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "console"], ids=str)
+def test_commands_are_right(block: Block) -> None:
+    """The options of our commands exist, and one that shows what it prints prints that."""
+    run_console(block)
 
 
 def operations() -> list[str]:

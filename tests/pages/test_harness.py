@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.pages.blocks import ROOT, Block, blocks_of_docstrings, blocks_of_page
+from tests.pages.consoles import run_console
 from tests.pages.running import run, run_tests
 from tests.pages.stage import agrees
 
@@ -81,9 +82,29 @@ def test_the_traceback_names_the_line_of_the_page() -> None:
 
 def test_a_page_with_a_test_that_fails_fails(pytester: pytest.Pytester) -> None:
     """Tests on a page are run as a file of tests."""
-    run_tests(block("def test_a():\n    pass"), pytester)
     with pytest.raises(AssertionError):
         run_tests(block("def test_a():\n    assert 0\ndef test_b():\n    pass"), pytester)
+
+
+@pytest.mark.parametrize(
+    ("source", "match"),
+    [
+        ("$ awaitbatch --version\nawaitbatch 7\n", r"awaitbatch --version printed:\nawaitbatch \d"),
+        ("$ awaitbatch --version\nawaitbatch …\n$ echo $?\n3\n", "the exit code is 0"),
+        ("$ aws batch list-jobs | awaitbatch --wersion", "no such command line: awaitbatch --wersion"),
+        ("$ AWS_REGION=x make tests  # all of them", "make has no target tests"),
+    ],
+)
+def test_a_command_that_does_something_else_fails(source: str, match: str) -> None:
+    """Options and targets that are not there, other output, and another exit code are failures."""
+    with pytest.raises(AssertionError, match=match):
+        run_console(Block("page.md", 7, "console", source))
+
+
+def test_a_command_that_does_what_the_page_says_passes() -> None:
+    """With its output, with an exit code, after a pipe, and with a line that goes on."""
+    source = "$ awaitbatch \\\n    --version\nawaitbatch …\n$ echo $?\n0\n$ true | awaitbatch --help > x\n$ make docs\n"
+    run_console(Block("page.md", 7, "console", source))
 
 
 def test_blocks_of_a_page_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
