@@ -46,12 +46,12 @@ class CommandLine(SphinxDirective):
             "", nodes.title("", parser.prog), ids=[name], names=[parser.prog]
         )
         self.state.document.note_implicit_target(section)
-        section += [nodes.paragraph("", text) for text in (parser.description or "").split("\n\n")]
+        section += [nodes.paragraph("", "", *_words(text)) for text in (parser.description or "").split("\n\n")]
         section += _code(parser.format_usage().removeprefix("usage: "), "text")
         for group in parser._action_groups:  # noqa: SLF001
             items = [item for action in group._group_actions for item in _items(action, parser.prog)]  # noqa: SLF001
             if items:
-                section += nodes.rubric("", str(group.title).capitalize())
+                section += nodes.rubric("", str(group.title).removeprefix("positional ").capitalize())
                 section += nodes.definition_list("", *items, classes=["options"])
         for title, lines in re.findall(
             r"^(\S[^\n]*):\n((?:[^\S\n]+.*\n?|\n)+)", parser.epilog or "", re.MULTILINE
@@ -82,7 +82,14 @@ def _items(action: argparse.Action, command: str) -> Iterator[nodes.definition_l
 
 
 def _item(term: nodes.term, text: str) -> nodes.definition_list_item:
-    return nodes.definition_list_item("", term, nodes.definition("", nodes.paragraph("", text)))
+    return nodes.definition_list_item("", term, nodes.definition("", nodes.paragraph("", "", *_words(text))))
+
+
+def _words(text: str) -> Iterator[nodes.Node]:
+    """A text, in which options and what is in backticks are code."""
+    for part in re.split(r"(`[^`]+`|(?<![\w-])--?[a-z][\w-]*)", text):
+        is_code = part.startswith(("`", "-")) and len(part) > 1
+        yield nodes.literal("", part.strip("`")) if is_code else nodes.Text(part)
 
 
 def _literal(action: argparse.Action) -> nodes.literal:
