@@ -6,6 +6,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from textwrap import indent
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -16,6 +17,7 @@ from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.testing import BatchServer, LifeCycle
 from docs.examples.web_service import app
 from tests.examples.support import line_with, running
+from tests.pages.blocks import ROOT, blocks_of_page
 from tests.support import LONG, make_server, until
 
 if TYPE_CHECKING:
@@ -201,3 +203,12 @@ async def test_a_heartbeat_finds_browsers_that_have_gone() -> None:
         assert client.statistics().pending == 0
         with pytest.raises(ClientDisconnect):
             await visit
+
+
+def test_the_page_shows_what_the_program_says() -> None:
+    """docs/howto/web-service.md explains parts of the program, as they are."""
+    blocks = [block.source for block in blocks_of_page(ROOT / "docs" / "howto" / "web-service.md")]
+    parts = [source for source in blocks if not source.startswith("$")]
+    program = (ROOT / "docs" / "examples" / "web_service.py").read_text(encoding="utf-8")
+    assert len(parts) >= 5
+    assert [part for part in parts if part not in program and indent(part, " " * 4) not in program] == []
