@@ -66,14 +66,13 @@ class Block:
     def is_program(self) -> bool:
         """Whether it can be copied into a file and run: it has imports, and awaits nothing outside of a function."""
         nodes = statements(self.source)
-        return any(isinstance(node, ast.Import | ast.ImportFrom) for node in nodes) and not any(
-            map(_awaits, nodes)
-        )
+        return any(isinstance(node, ast.Import | ast.ImportFrom) for node in nodes) and not self.awaits
 
     @property
     def awaits(self) -> bool:
-        """Whether it awaits something outside of a function."""
-        return any(map(_awaits, statements(self.source)))
+        """Whether it, or what is run before and after it, awaits something outside of a function."""
+        sources = (self.source, self.wishes.get("before", ""), self.wishes.get("after", ""))
+        return any(_awaits(node) for source in sources for node in statements(source))
 
     @property
     def definitions(self) -> ast.Module:
