@@ -68,7 +68,8 @@ def _pipeline(line: str) -> Iterator[tuple[str, ...]]:
             next(tokens)
         elif words or not re.fullmatch(r"\w+=.*", token, re.DOTALL):
             words.append(token)
-    yield tuple(words)
+    if words:
+        yield tuple(words)
 
 
 def check(command: Command) -> None:
