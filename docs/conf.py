@@ -33,8 +33,8 @@ myst_heading_anchors = 6
 autodoc_default_options = {
     "members": True,
     # What comes from a private base is listed, and what comes from these is not.
-    "inherited-members": "ABC, AsyncIterator, Enum, Exception, ExceptionGroup, Generic, Mapping, NamedTuple, "
-    "Protocol, Struct, dict, object, str, tuple",
+    "inherited-members": "ABC, AsyncIterator, BaseException, Enum, Exception, ExceptionGroup, Generic, Mapping, "
+    "NamedTuple, Protocol, Struct, dict, object, str, tuple",
 }
 autodoc_member_order = "bysource"
 autodoc_mock_imports = ["airflow", "asgiref", "sqlalchemy"]

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_origin, get_type_hints
 
+from sphinx.domains.python import PyObject
 from sphinx.ext.autodoc.mock import mock
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ _places: dict[int, str] = {}
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx."""
+    for field in PyObject.doc_field_types:
+        if field.name == "variable":
+            field.label = "Attributes"
     app.connect("builder-inited", import_all)
     app.connect("missing-reference", find)
     app.connect("autodoc-skip-member", skip)
@@ -177,7 +181,8 @@ def show_signature(
     is_none = getattr(value, "_is_protocol", False) or signature.startswith(("(*args, ", "(*args: Any, "))
     if what == "class" and (is_ours or is_none):
         return "", None
-    return signature.replace("<factory>", "..."), returned
+    # Defaults that say nothing, or have no name that users have.
+    return re.sub(r"<factory>|(?<== )_[A-Z_]+\b", "...", signature), returned
 
 
 _unchanged: dict[str, list[str]] = {}

@@ -232,10 +232,12 @@ def agrees(shown: str, printed: str) -> bool:
 
 _LOOSE: Final = re.compile(
     r"(?P<id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+    r"|(?P<short>\b(?=[a-f]*\d)[0-9a-f]{8}\b)"
     r"|(?P<time>\d+:\d\d(?::\d\d)?)|(?P<decimal>\d+\.\d+)|(?P<any>\s*(?:…|\.\.\.)\s*)|(?P<space>\s+)"
 )
 _PATTERNS: Final = {
     "id": r"[0-9a-f-]{36}",
+    "short": r"[0-9a-f]{8}",
     "time": r"\d+:\d\d(?::\d\d)?",
     "decimal": r"\d+(?:\.\d+)?",
     "any": ".*?",

@@ -102,8 +102,13 @@ def test_a_command_that_does_something_else_fails(source: str, match: str) -> No
 
 
 def test_a_command_that_does_what_the_page_says_passes() -> None:
-    """With its output, with an exit code, after a pipe, and with a line that goes on."""
+    """With its output, with an exit code, after a pipe, and with a line that goes on; and it has jobs to wait for."""
     source = "$ awaitbatch \\\n    --version\nawaitbatch …\n$ echo $?\n0\n$ true | awaitbatch --help > x\n$ make docs\n"
+    run_console(Block("page.md", 7, "console", source))
+    source = (
+        "$ awaitbatch wait $JOB_IDS\n…\n12:00:00 3 of 3 ended: 3 SUCCEEDED; 0:03, …\n$ awaitbatch wait a!\n…not an…\n"
+        "$ echo $?\n2\n"
+    )
     run_console(Block("page.md", 7, "console", source))
 
 
@@ -172,6 +177,8 @@ def test_literal_blocks_of_docstrings_are_found() -> None:
             "aaaaaaaa-1111-4222-8333-444444444444 RUNNING",
             True,
         ),
+        ("c37cfe45 RUNNING", "aaaaaaa1 RUNNING", True),
+        ("deadbeef", "aaaaaaaa", False),
         ("a.c", "abc", False),
     ],
 )
