@@ -32,7 +32,16 @@ ELSEWHERE: Final = {
 
 CONTENTS: Final = {
     "Begin": ("tutorial",),
-    "How to": ("howto/many-jobs", "howto/bulk", "howto/lists", "howto/testing", "howto/*", "examples/README"),
+    "How to": (
+        *(
+            "howto/choose-an-interval",
+            "howto/bound-and-terminate",
+            "howto/many-jobs",
+            "howto/react-to-changes",
+        ),
+        *("howto/bulk", "howto/arrays", "howto/lists", "howto/testing", "howto/threads", "howto/embedding"),
+        *("howto/airflow", "howto/*", "examples/README"),
+    ),
     "Reference": ("reference/api", "reference/configuration", "reference/events", "reference/*"),
     "Explanation": (
         "explanation/how-it-works",
