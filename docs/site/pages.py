@@ -34,13 +34,15 @@ CONTENTS: Final = {
     "Begin": ("tutorial",),
     "How to": (
         *(
-            "howto/choose-an-interval",
-            "howto/bound-and-terminate",
-            "howto/many-jobs",
-            "howto/react-to-changes",
+            f"howto/{page}"
+            for page in ("many-jobs", "choose-an-interval", "bound-and-terminate", "react-to-changes")
         ),
-        *("howto/bulk", "howto/arrays", "howto/lists", "howto/testing", "howto/threads", "howto/embedding"),
-        *("howto/airflow", "howto/*", "examples/README"),
+        *(f"howto/{page}" for page in ("bulk", "arrays", "lists", "resources")),
+        *(
+            f"howto/{page}"
+            for page in ("web-service", "embedding", "restarts", "threads", "notebooks", "airflow")
+        ),
+        *("howto/testing", "howto/*", "examples/README"),
     ),
     "Reference": ("reference/api", "reference/configuration", "reference/events", "reference/*"),
     "Explanation": (
