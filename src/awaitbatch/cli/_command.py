@@ -16,14 +16,28 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, Final
 
 from awaitbatch import __version__
-from awaitbatch.cli import _demo_command, _wait_command, _watch_command
+from awaitbatch.cli import (
+    _demo_command,
+    _describe_command,
+    _list_command,
+    _terminate_command,
+    _wait_command,
+    _watch_command,
+)
 from awaitbatch.cli._exit_codes import CommandError, ExitCode
 from awaitbatch.cli._terminal import silence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS: Final = (_wait_command, _watch_command, _demo_command)
+_COMMANDS: Final = (
+    _wait_command,
+    _watch_command,
+    _list_command,
+    _describe_command,
+    _terminate_command,
+    _demo_command,
+)
 """In the order in which the help shows them."""
 
 

@@ -23,7 +23,8 @@ def go_on(arguments: argparse.Namespace, pending: Sequence[str]) -> str:
     lines = [f"{plural(len(pending), 'job')} {'goes' if is_one else 'go'} on."]
     if again := _again(arguments, pending):
         lines.append(f"  Again: {again}")
-    if end := _end(arguments, pending):
+    # Who has just done that need not be told how.
+    if arguments.command != "terminate" and (end := _end(arguments, pending)):
         lines.append(f"  End {'it' if is_one else 'them'}: {end}")
     return "\n".join(lines)
 
@@ -39,16 +40,7 @@ def _again(arguments: argparse.Namespace, pending: Sequence[str]) -> str:
 
 
 def _end(arguments: argparse.Namespace, pending: Sequence[str]) -> str:
-    aws = [
-        word
-        for option, value in (
-            ("--profile", arguments.profile),
-            ("--region", arguments.region),
-            ("--endpoint-url", arguments.endpoint_url),
-        )
-        if value is not None
-        for word in (option, value)
-    ]
+    aws = aws_words(arguments)
     if len(pending) <= _MOST_IDS:
         return shlex.join(["awaitbatch", "terminate", *pending, *aws])
     if arguments.name is None:
@@ -58,3 +50,13 @@ def _end(arguments: argparse.Namespace, pending: Sequence[str]) -> str:
         ["awaitbatch", "list", "-q", arguments.queue, "--name", arguments.name, "--ids", *aws]
     )
     return f"{listing} | {shlex.join(['awaitbatch', 'terminate', '-', *aws])}"
+
+
+def aws_words(arguments: argparse.Namespace) -> list[str]:
+    """The options that say which account is meant, to be given to another command."""
+    options = (
+        ("--profile", arguments.profile),
+        ("--region", arguments.region),
+        ("--endpoint-url", arguments.endpoint_url),
+    )
+    return [word for option, value in options if value is not None for word in (option, value)]

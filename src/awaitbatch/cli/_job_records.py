@@ -45,6 +45,11 @@ def record_of(job: Json, region_name: str | None = None) -> dict[str, Any]:
     }
 
 
+def record_of_summary(summary: Json) -> dict[str, Any]:
+    """The same of a job as ListJobs shows it, which says nothing of attempts and logs."""
+    return {**record_of(summary), "attempt": None, "attempts": None, "log": None}
+
+
 def json_line(record: Json) -> str:
     """A record as one line of JSON, in ASCII, so that nothing in it can reach a terminal as it is."""
     return json.dumps(record, separators=(",", ":"))
@@ -75,11 +80,11 @@ def note_of(job: Json) -> str:
 
 
 def in_words(seconds: float) -> str:
-    """A length of time, such as ``0:04``, ``14:03``, ``2:00:00`` or ``3d 04:00``."""
+    """A length of time, such as ``0:04``, ``14:03``, ``2:00:00`` or ``2d 3h``."""
     whole = max(0, int(seconds))
     minutes, hours, days = whole // 60 % 60, whole // 3600 % 24, whole // 86_400
     if days:
-        return f"{days}d {hours:02}:{minutes:02}"
+        return f"{days}d {hours}h"
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from awaitbatch.cli._pictures import View, wait_picture, watch_picture
+from awaitbatch.cli._terminal import is_ascii_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -155,15 +156,6 @@ class WatchPicture(LivePicture):
             return watch_picture(book, view, can_quit=can_quit and self.is_running)
 
         super().__init__(terminal, terminal.out, draw)
-
-
-def is_ascii_only(stream: TextIO) -> bool:
-    """Whether it cannot show the marks of a picture."""
-    try:
-        "✗⚠…·━".encode(stream.encoding or "ascii")
-    except (LookupError, UnicodeEncodeError):
-        return True
-    return False
 
 
 @contextmanager

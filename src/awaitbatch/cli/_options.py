@@ -104,6 +104,20 @@ def add_job_ids(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def given_job_ids(arguments: argparse.Namespace) -> list[str]:
+    """The ids that `add_job_ids` was given.
+
+    Raises:
+        CommandError: There is none, or one is malformed.
+    """
+    if not arguments.job_ids:
+        message = (
+            f"which jobs? Give their ids, or - to read these from standard input; see {arguments.prog} --help"
+        )
+        raise CommandError(message)
+    return read_job_ids(arguments.job_ids)
+
+
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """Add what chooses jobs: their ids, or their queue."""
     add_job_ids(parser)

@@ -11,8 +11,9 @@ from awaitbatch.cli._exit_codes import CommandError, ExitCode
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
-    from awaitbatch import BatchClient
+    from awaitbatch import BatchClient, JobSummaries
 
 _NOT_ENDED: Final = [status for status in JobStatus if status not in {JobStatus.SUCCEEDED, JobStatus.FAILED}]
 _FEW: Final = 1000
@@ -26,15 +27,8 @@ async def jobs_of_queue(client: BatchClient, arguments: argparse.Namespace) -> l
     Raises:
         CommandError: There is no job of such a name.
     """
-    since: float | None = arguments.since
-    if since is None:
-        summaries = client.list_jobs(arguments.queue, statuses=_NOT_ENDED)
-    else:
-        moment = str(since_in_milliseconds(since))
-        summaries = client.list_jobs(
-            arguments.queue, filters=[{"name": "AFTER_CREATED_AT", "values": [moment]}]
-        )
-    name = arguments.name
+    since, name = arguments.since, arguments.name
+    summaries = summaries_of_queue(client, arguments)
     ids = [job["jobId"] async for job in summaries if matches(job.get("jobName"), name)]
     if not ids and name is not None:
         which = "that has not ended" if since is None else "that is as young"
@@ -42,6 +36,29 @@ async def jobs_of_queue(client: BatchClient, arguments: argparse.Namespace) -> l
         message = f"queue {arguments.queue} has no job {which} and is named {name}{advice}"
         raise CommandError(message, ExitCode.NOT_FOUND)
     return ids
+
+
+def summaries_of_queue(
+    client: BatchClient, arguments: argparse.Namespace, statuses: Sequence[str] | None = None
+) -> JobSummaries:
+    """The queue's jobs that were created since then, or that have not ended, or that are in these states.
+
+    Args:
+        client: An open client.
+        arguments: Of them, ``queue`` and ``since``.
+        statuses: The states; none at all for every state, and None for what ``since`` makes of it.
+    """
+    since: float | None = arguments.since
+    if since is None:
+        wanted = _NOT_ENDED if statuses is None else [JobStatus(status) for status in statuses]
+        return client.list_jobs(arguments.queue, statuses=wanted or None)
+    wanted = [JobStatus(status) for status in statuses or ()]
+    moment = str(since_in_milliseconds(since))
+    return client.list_jobs(
+        arguments.queue,
+        statuses=wanted or None,
+        filters=[{"name": "AFTER_CREATED_AT", "values": [moment]}],
+    )
 
 
 def matches(name: object, pattern: str | None) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, TextIO
@@ -46,11 +48,31 @@ class Terminal:
     ) -> None:
         self.out = out or sys.stdout
         self.err = err or sys.stderr
+        for stream in (self.out, self.err):
+            if isinstance(stream, io.TextIOWrapper):
+                # What somebody has named may have characters that it lacks.
+                stream.reconfigure(errors="backslashreplace")
         self._color = color
         self.above: Callable[[str], None] = self._write_err
         self.farewell: Callable[[], str] | None = None
         self.region_name: str | None = None
         self.has_drawn = False
+
+    @property
+    def width(self) -> int | None:
+        """The columns of standard output if it is a terminal; None elsewhere, where a line may have any length."""
+        with suppress(ValueError, OSError):
+            if self.out.isatty():
+                given = os.environ.get("COLUMNS", "")
+                columns = int(given) if given.isdecimal() else os.get_terminal_size(self.out.fileno()).columns
+                # Some that know nothing of their size say zero.
+                return columns or shutil.get_terminal_size().columns
+        return None
+
+    @property
+    def is_ascii(self) -> bool:
+        """Whether standard output cannot show the marks of a table."""
+        return is_ascii_only(self.out)
 
     def result(self, line: str = "") -> None:
         """Print a line of what was asked for, and send it off: who reads it may want it now."""
@@ -99,6 +121,15 @@ def is_terminal(stream: TextIO) -> bool:
     # Of a stream that is closed already.
     with suppress(ValueError):
         return stream.isatty() and os.environ.get("TERM", "") not in {"dumb", "unknown"}
+    return False
+
+
+def is_ascii_only(stream: TextIO) -> bool:
+    """Whether it cannot show the marks of tables and pictures."""
+    try:
+        "✗⚠…·━".encode(stream.encoding or "ascii")
+    except (LookupError, UnicodeEncodeError):
+        return True
     return False
 
 

@@ -7,6 +7,9 @@ import math
 import re
 from typing import Final
 
+STATUSES: Final = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
+"""The members of `JobStatus`, which would take longer to import."""
+
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?[smhd]?)(?:\d+(?:\.\d+)?[smhd])*", re.ASCII)
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)", re.ASCII)
@@ -59,6 +62,17 @@ def spread(text: str) -> tuple[float, float]:
         message = f"must be LOW:HIGH with 0 <= LOW <= HIGH, not {text!r}"
         raise argparse.ArgumentTypeError(message)
     return low, high
+
+
+def statuses(text: str) -> list[str]:
+    """States of jobs, as ``RUNNABLE,RUNNING`` in any case; none for ``all``, which is all of them."""
+    names = [name.strip().upper() for name in text.split(",")]
+    if names == ["ALL"]:
+        return []
+    if unknown := [name for name in names if name not in STATUSES]:
+        message = f"must be among {', '.join(STATUSES)}, or all, not {unknown[0]!r}"
+        raise argparse.ArgumentTypeError(message)
+    return names
 
 
 def duration(text: str) -> float:
