@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _INDENT: Final = 2
 _DEEP_INDENT: Final = 13
-"""Behind ``attempt 1``, where a line that is too long goes on."""
+"""Behind ``attempt 1``, where a line that is too long goes on, if there is room."""
+_NARROW: Final = 72
 
 _TOLD_BY_ATTEMPTS: Final = {FailureCause.EXIT_CODE, FailureCause.OUT_OF_MEMORY, FailureCause.UNKNOWN}
 """Why a job failed, if its last attempt says so anyway."""
@@ -53,7 +54,8 @@ def description(
     """
     moment = (time.time() if now is None else now) * 1000
     yield from flow([*_head(job)], paint, width=width, indent=_INDENT)
-    for cells, indent in _details(job, region_name, moment):
+    for cells, wanted in _details(job, region_name, moment):
+        indent = wanted if width is None or width >= _NARROW else 2 * _INDENT
         for number, line in enumerate(
             flow(cells, paint, width=None if width is None else width - _INDENT, indent=indent - _INDENT)
         ):
