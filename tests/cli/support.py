@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from awaitbatch.cli import _wait, _watch
+from awaitbatch.cli import _describe, _list, _terminate, _wait, _watch
 from awaitbatch.cli._command import make_parser
-from awaitbatch.cli._options import select
+from awaitbatch.cli._options import given_job_ids, select
 from awaitbatch.cli._session import with_client
 from awaitbatch.cli._terminal import Terminal
 from tests.support import make_client
@@ -66,13 +67,18 @@ class _Stream(io.StringIO):
 
 
 async def run(server: BatchServer, screen: Screen, *words: str, **settings: Any) -> int:
-    """Run ``wait`` or ``watch`` against a server without a network, and return the exit code."""
+    """Run a command against a server without a network, and return the exit code."""
     arguments = arguments_of(*words)
-    module = {"wait": _wait, "watch": _watch}[arguments.command]
-    job_ids = select(arguments)
-
-    def work(client: BatchClient, terminal: Terminal) -> Any:
-        return module.run(arguments, job_ids, client, terminal)
+    work: Any
+    match arguments.command:
+        case "list":
+            work = partial(_list.run, arguments)
+        case "describe" | "terminate" as command:
+            module = {"describe": _describe, "terminate": _terminate}[command]
+            work = partial(module.run, arguments, given_job_ids(arguments))
+        case command:
+            following = {"wait": _wait, "watch": _watch}[command]
+            work = partial(following.run, arguments, select(arguments))
 
     def make(observer: Any) -> BatchClient:
         return make_client(server, observers=[observer], status_retries=3, **settings)

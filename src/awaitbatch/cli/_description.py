@@ -99,7 +99,7 @@ def _times(job: Json, now: float) -> Iterator[Cell]:
     attempts = attempts_of(job)
     created, stopped = job.get("createdAt"), job.get("stoppedAt")
     # AWS gives the last start, and the job has waited until the first one.
-    started = next((attempt.get("startedAt") for attempt in attempts), None) or job.get("startedAt")
+    started = next((attempt.get("startedAt") for attempt in attempts), job.get("startedAt"))
     shown = _day(now)
     for word, moment in (("created", created), ("started", started), ("stopped", stopped)):
         if isinstance(moment, int | float):

@@ -81,7 +81,8 @@ def _row(job: Json, now: float) -> list[Cell]:
     status = clean(job.get("status"))
     style = STATUS_STYLES.get(status, "")
     age = seconds_between(job.get("createdAt"), now)
-    ran = seconds_between(job.get("startedAt"), job.get("stoppedAt") or now)
+    stopped = job.get("stoppedAt")
+    ran = seconds_between(job.get("startedAt"), now if stopped is None else stopped)
     return [
         Cell(clean(job.get("jobName") or "")),
         Cell(clean(job.get("jobId")), "dim"),
