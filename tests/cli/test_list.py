@@ -26,8 +26,9 @@ async def some_jobs(monkeypatch: pytest.MonkeyPatch) -> BatchServer:
     server = make_server()
     await asyncio.sleep(100)
     server.add_job("old", job_name="align-0", life_cycle=FAILED)
+    await asyncio.sleep(1)
     server.add_job("runs", job_name="align-1", life_cycle=LONG)
-    await asyncio.sleep(7139)
+    await asyncio.sleep(7138)
     server.add_job("done", job_name="align-2", life_cycle=ENDED)
     await asyncio.sleep(1)
     server.add_job("waits", job_name="merge", life_cycle=WAITS)
@@ -65,8 +66,8 @@ async def test_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
         "JOB      ID     STATUS         AGE      RAN  NOTE",
         "merge    waits  RUNNABLE      1:00",
         "align-2  done   SUCCEEDED     1:01     0:00",
+        "align-1  runs   RUNNING    1:59:59  1:59:59",
         "align-0  old    FAILED     2:00:00     0:00  exit 3, Essential container in task exited",
-        "align-1  runs   RUNNING    2:00:00  2:00:00",
     ]
     assert screen.err == []
 
