@@ -66,7 +66,7 @@ class _Stream(io.StringIO):
         return self._is_terminal
 
 
-async def run(server: BatchServer, screen: Screen, *words: str, **settings: Any) -> int:
+async def run(server: BatchServer, screen: Screen | Terminal, *words: str, **settings: Any) -> int:
     """Run a command against a server without a network, and return the exit code."""
     arguments = arguments_of(*words)
     work: Any
@@ -83,7 +83,8 @@ async def run(server: BatchServer, screen: Screen, *words: str, **settings: Any)
     def make(observer: Any) -> BatchClient:
         return make_client(server, observers=[observer], status_retries=3, **settings)
 
-    return await with_client(make, work, screen.terminal, arguments.prog)
+    terminal = screen.terminal if isinstance(screen, Screen) else screen
+    return await with_client(make, work, terminal, arguments.prog)
 
 
 async def pass_time(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Real terminals for tests: a pty whose screen is kept by pyte, for code in this process or for a process of its own."""
+"""Real terminals for tests: a pty whose screen pyte keeps, for code in this process or for a process of its own."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ import subprocess
 import sys
 import termios
 import threading
-from typing import IO, TYPE_CHECKING, Any, Final, Self
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 import pyte
 
 from awaitbatch.cli._terminal import Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
+COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
+"""What sets colours and styles."""
+
 _MOVES: Final = re.compile(r"\x1b\[(?:\?25[lh]|2K|[0-9]*A)|\r\n|\r")
 """How rich draws a picture again, and the ends of lines as a terminal gets them."""
 
@@ -30,9 +33,14 @@ class Pty:
     """A terminal of so many columns and lines, as a context manager.
 
     What is written to it is read by a thread, so that nobody who writes is ever held up.
+
+    Args:
+        columns: How wide it is.
+        lines: How high it is.
     """
 
     def __init__(self, columns: int, lines: int = 40) -> None:
+        self.columns = columns
         self._screen = pyte.HistoryScreen(columns, lines, history=10_000, ratio=1)
         self._stream = pyte.ByteStream(self._screen)
         self._raw = bytearray()
@@ -70,9 +78,9 @@ class Pty:
         except OSError:
             return b""
 
-    def open(self, *, is_for_writing: bool = True) -> IO[str]:
+    def open(self) -> TextIO:
         """A stream at the other end."""
-        return os.fdopen(os.dup(self.theirs), "w" if is_for_writing else "r", encoding="utf-8")
+        return os.fdopen(os.dup(self.theirs), "w", encoding="utf-8")
 
     def type(self, keys: str) -> None:
         """Press keys."""
@@ -82,6 +90,13 @@ class Pty:
         """Block until the screen is as awaited."""
         with self._has_changed:
             assert self._has_changed.wait_for(lambda: holds(self._lines()), seconds), self._lines()
+
+    @contextmanager
+    def as_output(self) -> Iterator[Terminal]:
+        """It as the standard output and standard error of code in this process; at the end all is read."""
+        with self.open() as out, self.open() as err:
+            yield Terminal("auto", out=out, err=err)
+        self.finish()
 
     @property
     def raw(self) -> str:
@@ -107,33 +122,20 @@ class Pty:
     @property
     def colours(self) -> set[str]:
         """The sequences that set colours and styles."""
-        return set(_COLOURS.findall(self.raw)) - {"\x1b[0m"}
+        return set(COLOURS.findall(self.raw)) - {"\x1b[0m"}
 
     @property
     def text(self) -> str:
         """All that was written but for colours and the moves of pictures: nothing in it may have any effect."""
-        return _MOVES.sub("\n", _COLOURS.sub("", self.raw))
+        return _MOVES.sub("\n", COLOURS.sub("", self.raw))
 
     def _lines(self) -> list[str]:
-        columns = self._screen.columns
+        columns = self.columns
         above = ["".join(line[place].data for place in range(columns)) for line in self._screen.history.top]
         lines = [line.rstrip() for line in (*above, *self._screen.display)]
         while lines and not lines[-1]:
             lines.pop()
         return lines
-
-
-class RealScreen:
-    """A command's standard output and standard error in one terminal, for code in this process."""
-
-    def __init__(self, terminal: Pty) -> None:
-        self._streams = [terminal.open(), terminal.open()]
-        self.terminal = Terminal("auto", out=self._streams[0], err=self._streams[1])  # type: ignore[arg-type]
-
-    def close(self) -> None:
-        """Send off what was written, and close it."""
-        for stream in self._streams:
-            stream.close()
 
 
 async def start(

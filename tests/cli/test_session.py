@@ -49,7 +49,16 @@ def refused(code: str) -> ClientError:
         ),
         (ValueError("Invalid endpoint: foo"), ExitCode.USAGE, "Invalid endpoint: foo; check --endpoint-url"),
         (InvalidJobIdError("no id"), ExitCode.USAGE, "no id"),
-        (JobNotFoundError("not there"), ExitCode.NOT_FOUND, "not there"),
+        (
+            JobNotFoundError("x", job_id="a"),
+            ExitCode.NOT_FOUND,
+            "job a: AWS Batch does not know it; check the id",
+        ),
+        (
+            JobNotFoundError("x", job_id="a", seen=True),
+            ExitCode.NOT_FOUND,
+            "job a: AWS Batch does not know it any",
+        ),
         (
             NoCredentialsError(),
             ExitCode.AWS,

@@ -25,6 +25,7 @@ from awaitbatch.cli import (
     _watch_command,
 )
 from awaitbatch.cli._exit_codes import CommandError, ExitCode
+from awaitbatch.cli._options import CommandParser
 from awaitbatch.cli._terminal import silence
 
 if TYPE_CHECKING:
@@ -39,6 +40,17 @@ _COMMANDS: Final = (
     _demo_command,
 )
 """In the order in which the help shows them."""
+
+
+_EPILOG: Final = "awaitbatch COMMAND --help tells more, such as the exit codes."
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Gives names of commands the room that they take with their indentation, which argparse forgets."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = len("    terminate")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,8 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """What reads the command line."""
-    parser = argparse.ArgumentParser(
-        prog="awaitbatch", description="Await AWS Batch jobs, thousands of them on one event loop."
+    parser = CommandParser(
+        prog="awaitbatch",
+        description="Await AWS Batch jobs, thousands of them on one event loop.",
+        epilog=_EPILOG,
+        formatter_class=_HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"awaitbatch {__version__}")
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")

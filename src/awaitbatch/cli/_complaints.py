@@ -36,8 +36,8 @@ class Complaints:
         """The exit code that all of it comes to."""
         return worst(self._codes)
 
-    def add(self, error: Exception) -> None:
-        """A job has met with this error."""
+    def add(self, error: Exception) -> str:
+        """A job has met with this error; gives it in words."""
         told = explain(error)
         text, code = (str(told), told.code) if told is not None else (message_of(error), ExitCode.AWS)
         self._codes.add(code)
@@ -45,6 +45,7 @@ class Complaints:
         self._counts[kind] += 1
         if self._counts[kind] <= _most(kind):
             self._terminal.complain(f"{self._prog}: {text}")
+        return text
 
     def conclude(self) -> None:
         """Say how many were not named."""

@@ -178,9 +178,9 @@ def _logs(job: Json, region_name: str | None) -> dict[str, str]:
     shown = {}
     for info in find_log_locations(job, region_name).infos:
         stream, group, region = (info[f"awslogs_{what}"] for what in ("stream_name", "group", "region"))
-        where = f" in {group}" if group != DEFAULT_GROUP else ""
-        elsewhere = f" in {region}" if region_name and region != region_name else ""
-        shown[stream] = clean(f"log {stream}{where}{elsewhere}")
+        where = f" in {clean(group)}" if group != DEFAULT_GROUP else ""
+        elsewhere = f" in {clean(region)}" if region_name and region != region_name else ""
+        shown[stream] = f"log {clean(stream)}{where}{elsewhere}"
     return shown
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from awaitbatch import JobNotFoundError, JobStatus
 from awaitbatch._core.text import message_of
+from awaitbatch.cli._errors import why_missing
 from awaitbatch.cli._job_records import attempts_allowed, note_of
 from awaitbatch.cli._terminal import clean
 
@@ -26,9 +27,6 @@ NOT_FOLLOWED: Final = "NOT FOLLOWED"
 
 STUCK_AFTER: Final = 900.0
 """Seconds for which a job may be RUNNABLE until it is worth a word."""
-
-_UNKNOWN: Final = "AWS Batch does not know it; check the id, the account and the region"
-_NO_LONGER: Final = "AWS Batch does not know it any more"
 
 _ENDED: Final = (JobStatus.SUCCEEDED, JobStatus.FAILED)
 _FIRST: Final = (JobStatus.FAILED, NOT_FOUND, NOT_FOLLOWED)
@@ -142,7 +140,7 @@ class JobBook:
         row = self._row(trouble.job_id)
         row.since = time.time()
         if isinstance(trouble.error, JobNotFoundError):
-            row.note = _NO_LONGER if trouble.error.seen else _UNKNOWN
+            row.note = why_missing(trouble.error)
             self._move(row, NOT_FOUND)
         else:
             row.note = message_of(trouble.error)

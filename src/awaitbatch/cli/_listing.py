@@ -11,7 +11,7 @@ from awaitbatch.cli._job_book import counts_in_words
 from awaitbatch.cli._job_records import in_words, note_of, seconds_between, short_id
 from awaitbatch.cli._plain_progress import STATUS_STYLES
 from awaitbatch.cli._summary import plural
-from awaitbatch.cli._table import Cell, Column, flow, natural_width, table
+from awaitbatch.cli._table import Cell, Column, cut, flow, natural_width, table
 from awaitbatch.cli._terminal import clean
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ _COLUMNS: Final = (
     Column(title="NOTE", least=10, leaves=1),
 )
 _ENOUGH_OF_A_NOTE: Final = 24
-"""Rather than less of a note, only the beginning of an id is shown, and not how long jobs ran."""
+"""Rather than less of a note, less is shown of names and ids, and not how long jobs ran."""
+LONGEST_NAME: Final = 36
+"""Of a name that is longer, no more is shown if there is too little room."""
 
 
 def listing(
@@ -55,13 +57,13 @@ def listing(
     moment = (time.time() if now is None else now) * 1000
     newest_first = sorted(jobs, key=_created, reverse=True)
     rows = [_row(job, moment) for job in newest_first]
-    if width is not None and _width_with_some_notes(rows) > width:
-        for job, row in zip(newest_first, rows, strict=True):
-            row[1] = Cell(clean(short_id(str(job.get("jobId")))), "dim")
-        if _width_with_some_notes(rows) > width:
-            for row in rows:
-                row[4] = Cell("")
-    return table(_COLUMNS, rows, paint, width=width, mark="..." if is_ascii else "…")
+    mark = "..." if is_ascii else "…"
+    if width is not None:
+        for shorten in (_shorten_name, _shorten_id, _forget_time):
+            if _width_with_some_notes(rows) > width:
+                for row in rows:
+                    shorten(row, mark)
+    return table(_COLUMNS, rows, paint, width=width, mark=mark)
 
 
 def counts_lines(jobs: Sequence[Json], width: int | None) -> Iterator[str]:
@@ -91,6 +93,18 @@ def _row(job: Json, now: float) -> list[Cell]:
         Cell(in_words(ran) if ran is not None else ""),
         Cell(note_of(job), style),
     ]
+
+
+def _shorten_name(row: list[Cell], mark: str) -> None:
+    row[0] = Cell(cut(row[0].text, LONGEST_NAME, mark))
+
+
+def _shorten_id(row: list[Cell], _: str) -> None:
+    row[1] = row[1]._replace(text=short_id(row[1].text))
+
+
+def _forget_time(row: list[Cell], _: str) -> None:
+    row[4] = Cell("")
 
 
 def _width_with_some_notes(rows: Sequence[Sequence[Cell]]) -> int:

@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from awaitbatch.cli import _values as values
-from awaitbatch.cli._exit_codes import CommandError
+from awaitbatch.cli._exit_codes import CommandError, ExitCode
 from awaitbatch.cli._job_ids import read_job_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser that complains in a line, and of a misspelt option by itself, and not by its parent."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse, and refuse what is not known."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{self._suggestion(unknown)}")
+        return parsed, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, without the usage of ten lines that argparse would put before it."""
+        self.exit(ExitCode.USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+    def _suggestion(self, unknown: Sequence[str]) -> str:
+        from difflib import get_close_matches
+
+        options = [option for action in self._actions for option in action.option_strings]
+        for word in unknown:
+            if close := get_close_matches(word.partition("=")[0], options, 1):
+                return f" (did you mean {close[0]}?)"
+        return ""
 
 
 def add_command(  # noqa: D417

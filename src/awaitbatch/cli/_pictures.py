@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Group
@@ -15,8 +16,11 @@ from rich.text import Text
 from awaitbatch import JobStatus
 from awaitbatch.cli._job_book import NOT_FOLLOWED, NOT_FOUND, STUCK_AFTER, counts_in_words, first
 from awaitbatch.cli._job_records import in_words, short_id
+from awaitbatch.cli._listing import LONGEST_NAME
 from awaitbatch.cli._plain_progress import STATUS_STYLES
 from awaitbatch.cli._summary import plural
+from awaitbatch.cli._table import Cell, Column, cut, table
+from awaitbatch.cli._terminal import painted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +36,15 @@ _WIDE: Final = 80
 _WIDEST: Final = 100
 _FEW: Final = 10
 """Of up to so many jobs a wait shows each."""
-_LONGEST_NAME: Final = 36
+_INDENT: Final = 2
+_COLUMNS: Final = (
+    Column(title="JOB", least=8),
+    Column(title="ID", leaves=2),
+    Column(title="STATUS"),
+    Column(title="SINCE", is_right=True),
+    Column(title="TRY", leaves=3),
+    Column(title="NOTE", least=10, leaves=1),
+)
 _IN_ASCII: Final = str.maketrans({"✗": "x", "⚠": "!", "…": "...", "·": "-"})
 _MOST_FAILURES: Final = 5
 _TROUBLE: Final = (JobStatus.FAILED, NOT_FOUND, NOT_FOLLOWED)
@@ -108,7 +120,8 @@ def wait_picture(
     parts: list[RenderableType] = [_line(headline, "bold", view)]
     is_each_shown = len(book) <= min(_FEW, view.height - 4)
     if is_each_shown:
-        parts.append(_indented(job_table(book.in_order(), view)))
+        within = replace(view, width=view.width - _INDENT)
+        parts.append(_indented(job_table(book.in_order(), within)))
     else:
         parts.append(_indented(status_bars(book.counts.items(), len(book), min(view.width, _WIDEST) - 28)))
     if not view.is_narrow:
@@ -135,38 +148,33 @@ def watch_picture(book: JobBook, view: View, *, can_quit: bool) -> RenderableTyp
     last = _line(" · ".join(parts), "bold", view)
     if can_quit:
         last.append(view(" · q quits"), style="bright_black")
-    table = job_table(rows, view, has_head=True)
-    return Group(table, last) if rows else last
+    return Group(job_table(rows, view, has_head=True), last) if rows else last
 
 
-def job_table(rows: Iterable[Row], view: View, *, has_head: bool = False) -> Table:
+def job_table(rows: Iterable[Row], view: View, *, has_head: bool = False) -> Text:
     """A line for each job; a narrow one leaves out the id and the attempt."""
-    is_wide = not view.is_narrow
-    table = Table(
-        box=None, show_header=has_head, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", expand=True
-    )
-    most = _LONGEST_NAME if is_wide else _LONGEST_NAME // 2
-    table.add_column("JOB", no_wrap=True, overflow=view.overflow, min_width=min(8, most), max_width=most)
-    if is_wide:
-        table.add_column("ID", no_wrap=True, style="bright_black")
-    table.add_column("STATUS", no_wrap=True)
-    table.add_column("SINCE", no_wrap=True, justify="right")
-    if is_wide:
-        table.add_column("TRY", no_wrap=True)
-    table.add_column("NOTE", no_wrap=True, overflow=view.overflow, ratio=1)
     now = time.time()
-    for row in rows:
-        job_id, since = short_id(row.job_id), in_words(now - row.since) if row.since else ""
-        attempt = f"{row.attempt}/{row.attempts}" if row.attempt else ""
-        style = style_of(row.status)
-        status, note = Text(row.status, style=style), Text(view(row.note), style=style)
-        # Of one that was never seen, the whole id tells where it is wrong.
-        name = Text(row.name or row.job_id)
-        if is_wide:
-            table.add_row(name, job_id if row.name else "", status, since, attempt, note)
-        else:
-            table.add_row(name, status, since, note)
-    return table
+    cells = [_cells(row, view, now) for row in rows]
+    lines = table(_COLUMNS, cells, painted, width=view.width, mark=view("…"))
+    shown = lines if has_head else islice(lines, 1, None)
+    return Text("\n", no_wrap=True).join(Text.from_ansi(line) for line in shown)
+
+
+def _cells(row: Row, view: View, now: float) -> list[Cell]:
+    is_wide = not view.is_narrow
+    since = in_words(now - row.since) if row.since else ""
+    attempt = f"{row.attempt}/{row.attempts}" if row.attempt else ""
+    style = style_of(row.status)
+    # Of one that was never seen, the whole id tells where it is wrong.
+    name = cut(row.name or row.job_id, LONGEST_NAME if is_wide else LONGEST_NAME // 2, view("…"))
+    return [
+        Cell(name),
+        Cell(short_id(row.job_id) if row.name and is_wide else "", "dim"),
+        Cell(row.status, style),
+        Cell(since),
+        Cell(attempt if is_wide else ""),
+        Cell(view(row.note), style),
+    ]
 
 
 def _failure(row: Row, view: View) -> Text:
@@ -186,5 +194,5 @@ def _line(text: str, style: str, view: View) -> Text:
     return Text(view(text), style=style, no_wrap=True, overflow=view.overflow)
 
 
-def _indented(table: Table) -> RenderableType:
-    return Padding(table, (0, 0, 0, 2))
+def _indented(part: RenderableType) -> RenderableType:
+    return Padding(part, (0, 0, 0, _INDENT))

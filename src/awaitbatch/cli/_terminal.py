@@ -23,6 +23,7 @@ _STYLES: Final = {
     "green": "32",
     "yellow": "33",
     "cyan": "36",
+    "bright_black": "90",
 }
 
 
@@ -110,10 +111,13 @@ class Terminal:
 
     def paint(self, text: str, style: str, stream: TextIO | None = None) -> str:
         """The text in a style such as ``"red"``, if there are colours."""
-        code = _STYLES.get(style)
-        if code is None or not self.has_color(stream or self.out):
-            return text
-        return f"\x1b[{code}m{text}\x1b[0m"
+        return painted(text, style) if self.has_color(stream or self.out) else text
+
+
+def painted(text: str, style: str) -> str:
+    """The text in a style, as a terminal understands it."""
+    code = _STYLES.get(style)
+    return text if code is None else f"\x1b[{code}m{text}\x1b[0m"
 
 
 def is_terminal(stream: TextIO) -> bool:

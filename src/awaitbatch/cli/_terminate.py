@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from awaitbatch import AwaitBatchError, JobStatus
 from awaitbatch._bulk import MAX_IDS
-from awaitbatch._core.text import message_of
 from awaitbatch.cli import _wait
 from awaitbatch.cli._complaints import Complaints
 from awaitbatch.cli._describe import describe_each
@@ -139,9 +138,6 @@ class _Termination:
         for job_id, error in result.errors.items():
             self._tell_error(job_id, error)
         self.accepted.update(result.accepted)
-        if self._arguments.wait:
-            # Which also finds out who is not there.
-            return
         # AWS Batch accepts ids that it does not know, and whoever has mistyped one wants to know.
         for job_id, answer in zip(
             result.accepted, await describe_each(self._client, result.accepted), strict=True
@@ -156,13 +152,13 @@ class _Termination:
     def _tell(self, job: Mapping[str, Any]) -> None:
         is_ended = job.get("status") in {JobStatus.SUCCEEDED, JobStatus.FAILED}
         self._ended_before += is_ended and not job.get("isTerminated")
-        if self._arguments.json:
+        if self._arguments.json and not self._arguments.wait:
             self._terminal.result(json_line(record_of(job, self._terminal.region_name)))
 
     def _tell_error(self, job_id: str, error: Exception) -> None:
-        self._complaints.add(error)
+        text = self._complaints.add(error)
         if self._arguments.json:
-            self._terminal.result(json_line({"jobId": job_id, "status": None, "error": message_of(error)}))
+            self._terminal.result(json_line({"jobId": job_id, "status": None, "error": text}))
 
     def _summary(self) -> str:
         terminated, total = len(self.accepted) - self._ended_before, len(self._job_ids)
