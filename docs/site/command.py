@@ -46,7 +46,9 @@ class CommandLine(SphinxDirective):
             "", nodes.title("", parser.prog), ids=[name], names=[parser.prog]
         )
         self.state.document.note_implicit_target(section)
-        section += [nodes.paragraph("", "", *_words(text)) for text in (parser.description or "").split("\n\n")]
+        section += [
+            nodes.paragraph("", "", *_words(text)) for text in (parser.description or "").split("\n\n")
+        ]
         section += _code(parser.format_usage().removeprefix("usage: "), "text")
         for group in parser._action_groups:  # noqa: SLF001
             items = [item for action in group._group_actions for item in _items(action, parser.prog)]  # noqa: SLF001
