@@ -79,12 +79,15 @@ def read(_: Sphinx, docname: str, content: list[str]) -> None:
         return f"{link[1]}{SOURCE}/blob/main/{target.relative_to(ROOT)}{sharp}{anchor}"
 
     text = _LINK.sub(lead, text)
-    content[0] = (
-        text + "".join(map(_toctree, *zip(*CONTENTS.items(), strict=True))) if docname == "index" else text
-    )
+    contents = (_toctree(caption, pages) for caption, pages in CONTENTS.items())
+    content[0] = "".join([text, *contents]) if docname == "index" else text
 
 
 def _toctree(caption: str, pages: tuple[str, ...]) -> str:
-    return "\n".join(
-        ["", "```{toctree}", ":hidden:", ":glob:", f":caption: {caption}", "", *pages, "```", ""]
-    )
+    entries = [entry for page in pages for entry in _entries(page, pages)]
+    return "\n".join(["", "```{toctree}", ":hidden:", f":caption: {caption}", "", *entries, "```", ""])
+
+
+def _entries(page: str, named: tuple[str, ...]) -> list[str]:
+    found = sorted(path.relative_to(DOCS).with_suffix("").as_posix() for path in DOCS.glob(f"{page}.md"))
+    return [name for name in found if name == page or name not in named]
