@@ -25,6 +25,7 @@ from awaitbatch._config import (
 )
 from awaitbatch._core import backoff as schedules
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
+from awaitbatch._core.text import quantity
 from awaitbatch._job_ids import parse_job_id
 from awaitbatch._jobs import JobStatus, parse_statuses
 from awaitbatch._listing import JobSummaries, ListRequest
@@ -312,7 +313,7 @@ class BatchClient:
         numbers = self.statistics()
         return (
             f"<BatchClient {self._supervisor.region_name}, {state}, {numbers.pending} pending, "
-            f"{numbers.calls} calls of {numbers.ids_per_call:.1f} ids, {numbers.rate:.2f} calls/s>"
+            f"{quantity(numbers.calls, 'call', 'calls')} of {numbers.ids_per_call:.1f} ids, {numbers.rate:.2f} calls/s>"
         )
 
     # From open to close.

@@ -291,16 +291,18 @@ def _advice(job: Json, cause: FailureCause) -> str:
     advice = _ADVICE.get(cause, "")
     if cause not in _LEFT_LOGS:
         return advice
-    if _has_log(job):
-        return f"{advice}, its log: get_job_awslogs_info" if advice else "its log: get_job_awslogs_info"
+    if log := _log(job):
+        return f"{advice}, its log: {log}" if advice else f"its log: {log}"
     return advice or "it has no CloudWatch log that AWS Batch knows of, so look where its containers write"
 
 
-def _has_log(job: Json) -> bool:
+def _log(job: Json) -> str:
+    """Where the log of its latest attempt is; nothing if it has none."""
     # It expects what AWS documents.
     with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
-        return bool(find_log_locations(job, None).infos)
-    return False
+        for info in reversed(find_log_locations(job, None).infos):
+            return one_line(f"{info['awslogs_stream_name']} in {info['awslogs_group']}")
+    return ""
 
 
 def _merged_containers(*holders: Json) -> list[_Container]:

@@ -19,7 +19,7 @@ HOST = "Host EC2 (instance i-0123456789abcdef0) terminated."
 SPOT = "Your Spot Task was interrupted."
 TIMEOUT = "Job attempt duration exceeded timeout"
 LOG = {"logStreamName": "worker/default/0123"}
-OF_LOG = "its log: get_job_awslogs_info"
+OF_LOG = "its log: worker/default/0123 in /aws/batch/job"
 IN_JOB = "all that AWS Batch says of it is in the error's attribute job"
 NO_LOG = "it has no CloudWatch log that AWS Batch knows of, so look where its containers write"
 

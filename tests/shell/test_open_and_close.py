@@ -509,7 +509,7 @@ async def test_repr_and_statistics_show_the_state() -> None:
         await asyncio.gather(*map(client.describe, job_ids))
         wait = asyncio.create_task(client.wait_for_job(job_ids[0]))
         await asyncio.sleep(0)
-        assert repr(client) == "<BatchClient us-east-1, open, 1 pending, 1 calls of 10.0 ids, 5.00 calls/s>"
+        assert repr(client) == "<BatchClient us-east-1, open, 1 pending, 1 call of 10.0 ids, 5.00 calls/s>"
         numbers = client.statistics()
         assert (numbers.calls, numbers.jobs_described, numbers.ids_per_call) == (1, 10, 10.0)
         assert (numbers.throttled, numbers.failed, numbers.in_flight, numbers.pending) == (0, 0, 0, 1)
