@@ -1,16 +1,18 @@
 """The throttle under limits that it does not know: what is promised, over many seeds.
 
-Five scenarios: a limit that has to be found, from far below the client's own and for operations of which it expects
+Six scenarios: a limit that has to be found, from far below the client's own and for operations of which it expects
 less; one that stays; one that falls from 20 calls a second to 5 and returns; four clients that share an account without
-knowing of each other, alone and beside a neighbour without restraint; and 10,000 jobs behind a limit of one call a
-second. Each is run with calls of some milliseconds, which have targets, and with slow ones.
+knowing of each other, alone and beside a neighbour without restraint; two and four that share one or five calls a
+second; and 10,000 jobs behind a limit of one call a second. Each is run with calls of some milliseconds, which have
+targets, and with slow ones.
 """
 
 from __future__ import annotations
 
 import statistics
 from bisect import bisect_left
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -60,6 +62,18 @@ _ENOUGH: Final = 0.9
 _BEGINS: Final = (0.0, 10.0, 20.0, 30.0)
 """When each of four clients starts."""
 _NAIVE: Final = 600.0
+_LOW_LIMITS: Final = ((2, 1.0, 120.0), (4, 1.0, 60.0), (2, 5.0, 10.0), (4, 5.0, 10.0))
+"""Clients behind a low limit, the limit, and the longest that one of them may go without an answer, in seconds."""
+_LOW_CLIENT_LIMIT: Final = 10.0
+_LOW_SEEDS: Final = 3
+"""In multiples of those of other scenarios: with few calls chance has a larger part."""
+_LOW_WARM_UP: Final = 60.0
+"""Seconds from the start of the last client on."""
+_LOW: Final = 300.0
+_TRIGGERERS: Final = (650, 350)
+"""Jobs of two clients behind one call a second, each to be checked every five seconds."""
+_TRIGGERERS_INTERVAL: Final = 5.0
+_LONGEST_UNSEEN: Final = 6.0
 _HERD: Final = 10_000
 _HERD_RATE: Final = 1.0
 _HERD_SECONDS: Final = 700.0
@@ -166,6 +180,8 @@ def _measures(conditions: Conditions, progress: Progress) -> Iterator[Measure]:
         "a limit that changes": changing,
         "four clients": _shared,
         "four clients and a neighbour": _beside_a_naive_neighbour,
+        "clients behind a low limit": behind_a_low_limit,
+        "two triggerers": _two_triggerers,
         "many jobs": _herd,
     }
     for title, scenario in scenarios.items():
@@ -236,16 +252,63 @@ def timeline() -> dict[str, Any]:
 def _shared(conditions: Conditions) -> Iterator[Measure]:
     begin, scenario = PHASE - 60, "four clients at 20"
     runs = conditions.runs(PHASE, rate=RATE, begins=_BEGINS)
-    equality = [jain([count(sender.answered, begin, PHASE) for sender in senders]) for senders in runs]
     found = [shares(senders, begin, PHASE, RATE) for senders in runs]
-    yield _least(scenario, "Jain's index", "(1 is equal)", equality, at_least=0.95)
+    yield _least(scenario, "Jain's index", "(1 is equal)", equality(runs, begin, PHASE), at_least=0.95)
     yield from _throttled_and_used(scenario, found, 0.03, _ENOUGH)
+
+
+def equality(runs: Sequence[Sequence[Sender]], begin: float, end: float) -> list[float]:
+    """Jain's index of the calls that were answered to each client in a span of time, seed by seed."""
+    return [jain([count(sender.answered, begin, end) for sender in senders]) for senders in runs]
 
 
 def _beside_a_naive_neighbour(conditions: Conditions) -> Iterator[Measure]:
     runs = conditions.runs(_NAIVE, rate=RATE, begins=_BEGINS, naive=True)
     answered = [min(len(sender.answered) for sender in senders) for senders in runs]
     yield _least("and a naive neighbour", "answered to the least in 10 min", "calls", answered, at_least=1)
+
+
+def behind_a_low_limit(conditions: Conditions) -> Iterator[Measure]:
+    """The bucket holds no more than some calls, and none if somebody else has just taken the last one."""
+    conditions = replace(conditions, seeds=conditions.seeds * _LOW_SEEDS)
+    for clients, rate, tolerated in _LOW_LIMITS:
+        for apart, begins in (("at once", [0.0] * clients), ("10 s apart", _BEGINS[:clients])):
+            begin = begins[-1] + _LOW_WARM_UP
+            end = begin + _LOW
+            runs = conditions.runs(end, rate=rate, client_limit=_LOW_CLIENT_LIMIT, begins=begins)
+            scenario = f"{clients} clients at {rate:g}, begun {apart}"
+            yield _least(scenario, "Jain's index", "(1 is equal)", equality(runs, begin, end), at_least=None)
+            longest = [max(_longest_silence(one, begin, end) for one in senders) for senders in runs]
+            yield _most(scenario, "longest without an answer", "s", longest, at_most=tolerated)
+            found = [shares(senders, begin, end, rate) for senders in runs]
+            yield from _throttled_and_used(scenario, found, None, None)
+
+
+def _longest_silence(sender: Sender, begin: float, end: float) -> float:
+    moments = [begin, *(moment for moment in sender.answered if begin <= moment < end), end]
+    return max(after - before for before, after in pairwise(moments))
+
+
+def _two_triggerers(conditions: Conditions) -> Iterator[Measure]:
+    end = _LOW_WARM_UP + _LOW
+    longest = []
+    for seed in range(conditions.seeds * _LOW_SEEDS):
+        account = conditions.account(seed, rate=_HERD_RATE, client_limit=_LOW_CLIENT_LIMIT)
+        herds = [
+            Herd(jobs, FixedInterval(_TRIGGERERS_INTERVAL), first=lambda: Window(0, 0))
+            for jobs in _TRIGGERERS
+        ]
+        for herd in herds:
+            account.join(herd)
+        account.run(_LOW_WARM_UP)
+        for herd in herds:
+            herd.forget()
+        account.run(end)
+        best = sum(_TRIGGERERS) / MAX_IDS_PER_CALL / _HERD_RATE
+        longest.append(max(herd.longest_unseen(end) for herd in herds) / best)
+    yield _most(
+        "650 and 350 jobs at 1", "longest unseen", "x the least possible", longest, at_most=_LONGEST_UNSEEN
+    )
 
 
 def _herd(conditions: Conditions) -> Iterator[Measure]:

@@ -52,6 +52,19 @@ class ThrottleParameters:
         low_cut: Factor on the rate for such a cut.
         low_answers: Good answers for which the rate then grows by `low_increase`. They should make up for two such
             cuts in a row, and end, so that an unlucky one of several clients does not stay behind.
+        retry: Seconds after which a call follows one that was rejected, at a rate below `low_rate`. The token that it
+            lacked comes soon, and whoever waits for long finds that a neighbour has taken it.
+        retry_growth: Share of `retry` by which each rejection that no answer has made up for puts it off further.
+        retries: So many rejections that no answer has made up for are a storm. Then calls are `1 / rate` apart again,
+            and each rejection cuts the rate.
+        retries_regained: Rejections that a good answer makes up for.
+        patience: Periods of `1 / rate` without an answer after which such a rejection cuts the rate by `low_cut`. That
+            a token is not there yet says nothing of the rate, but that none comes for so long does.
+        early: Share of the rate at the last cut below which another cut is due to a neighbour, at a rate below
+            `low_rate`: the client itself has been faster without a rejection.
+        shared_increase: Calls a second that each good answer adds in the neighbourhood that this reveals, at a rate
+            below `low_rate`. It is more than a lone client may try, and the more the lower the rate is.
+        shared_cuts: Cuts until a client takes itself to be alone again, if its neighbours cause none of them.
 
     Raises:
         ValueError: A value is out of range or not a number, so that the rate would never grow, never fall, or not come
@@ -77,6 +90,14 @@ class ThrottleParameters:
     low_increase: float = 0.0075
     low_cut: float = 0.85
     low_answers: int = 32
+    retry: float = 0.3
+    retry_growth: float = 0.03
+    retries: int = 80
+    retries_regained: int = 8
+    patience: float = 4.0
+    early: float = 0.94
+    shared_increase: float = 0.02
+    shared_cuts: int = 6
 
     def __post_init__(self) -> None:
         # No comparison with NaN holds.
@@ -99,9 +120,16 @@ class ThrottleParameters:
             "most_growth * cut * low_cut < 1": self.most_growth * self.cut * self.low_cut < 1,
             "1 < most_growth": self.most_growth > 1,
             "1 <= 1 + low_increase <= most_growth": 1 <= 1 + self.low_increase <= self.most_growth,
-            # It is counted down to 0.
-            "a whole number of low_answers": self.low_answers >= 0 and self.low_answers % 1 == 0,
+            "0 < retry < inf": 0 < self.retry < math.inf,
+            "0 <= retry_growth < inf": 0 <= self.retry_growth < math.inf,
+            "0 <= patience < inf": 0 <= self.patience < math.inf,
+            "0 < early < 1": 0 < self.early < 1,
+            "0 <= shared_increase < inf": 0 <= self.shared_increase < math.inf,
         }
+        # They are counted.
+        for name in ("low_answers", "retries", "retries_regained", "shared_cuts"):
+            count = getattr(self, name)
+            rules[f"a whole number of {name}"] = count >= 0 and count % 1 == 0
         for rule, holds in rules.items():
             if not holds:
                 message = f"a throttle needs {rule}, not {self!r}"
@@ -118,7 +146,7 @@ class AdaptiveThrottle:
 
     The growth and the cut are inverse increase, multiplicative decrease, one of the binomial controls that make several
     clients of one account converge to equal shares without knowing of each other (Bansal and Balakrishnan, 2001).
-    Whoever has more grows less, which evens out what chance did faster than additive increase does. Three cases depart
+    Whoever has more grows less, which evens out what chance did faster than additive increase does. Four cases depart
     from it:
 
     - Fast growth ends far above the limit, since a full bucket lets calls pass at any rate for a while. So the first
@@ -130,6 +158,12 @@ class AdaptiveThrottle:
     - A limit below `low_rate` has next to no burst, so that the first call that is too fast is rejected, and a step of
       `increase` is a large one there. So if a cut would lead below it both steps are small, unless no call was
       answered since the cut before: then it is a storm and not a limit that is nearly known.
+    - Two clients that share such a limit meet at a bucket that holds one token. Whoever is faster comes when the token
+      does; the other one finds none, is cut, and comes even less often. So a rejected call is followed by the next one
+      soon (see `retry`), and until one was answered further rejections cut the rate only if that takes long (see
+      `patience`), or if they are so many that it is a storm (see `retries`). Each token that a slow client gets in this
+      way costs a fast one a rejection and a cut, so that both become equal. Clients that notice each other (see
+      `early`) grow faster than a lone one, or both would stay slow.
 
     While no call is answered, each rejection also puts off the next call by a little, drawn at random (see `drift`).
     In any t seconds it lets at most 1 + ``max_rate`` · t calls go.
@@ -162,6 +196,12 @@ class AdaptiveThrottle:
         self._calm = 0.0
         self._has_answer = False
         self._low_answers = 0
+        # Seconds from the last call to the next one if it is to follow soon, or 0; the rejections that no answer has
+        # made up for; the rate at the last cut; and how many more cuts a neighbourhood is believed in.
+        self._retry = 0.0
+        self._rejections = 0
+        self._cut_at = 0.0
+        self._shared_cuts = 0
         # Until the first congestion: when calls were answered, of the last `recent` seconds.
         self._answered_at = deque[float]()
         # From then on, if they said what the limit is: since when, and how many calls were answered since. None once
@@ -180,11 +220,12 @@ class AdaptiveThrottle:
         self._start_rate = min(self._start_rate, self.max_rate)
         self._min_rate = min(self._min_rate, self.max_rate)
         self.rate = min(self.rate, self.max_rate)
+        self._retry = 0.0
 
     @property
     def ready_at(self) -> float:
         """When the next call may go; -inf before the first."""
-        return self.sent_at + (1 + self._drift) / self.rate
+        return self.sent_at + (1 + self._drift) * (self._retry or 1 / self.rate)
 
     @property
     def at_floor(self) -> bool:
@@ -200,10 +241,10 @@ class AdaptiveThrottle:
         if not self._is_bottleneck and now >= self._throttled_at + self._parameters.rest:
             # What was learnt in a storm that is long over says nothing any more, and would hold up a describe.
             self.rate = max(self.rate, self._start_rate)
-            self._low_answers = 0
+            self._low_answers = self._shared_cuts = self._rejections = 0
         self._newest = number
         self.sent_at = now
-        self._drift = 0.0
+        self._drift = self._retry = 0.0
 
     def on_answer(self, number: int, now: float) -> None:
         """A call was answered, so the rate may grow."""
@@ -213,6 +254,7 @@ class AdaptiveThrottle:
             self._forget_answers(now)
         elif self._measured_from is not None:
             self._answered += 1
+        self._rejections = max(0, self._rejections - self._parameters.retries_regained)
         if number <= self._last_cut:
             # It left at the rate of before, and says nothing about the new one.
             return
@@ -229,6 +271,8 @@ class AdaptiveThrottle:
         self._calm += seconds
         if self._low_answers:
             self._low_answers -= 1
+            if self._shared_cuts:
+                return min(rate + parameters.shared_increase, rate * parameters.most_growth)
             return rate * (1 + parameters.low_increase)
         increase = parameters.increase / rate
         if self._approaching:
@@ -245,11 +289,23 @@ class AdaptiveThrottle:
             self._drift = self._random.uniform(0, parameters.drift)
         if number <= self._last_cut:
             return False
+        if not self._has_answer and self._try_again_soon():
+            self._last_cut = self._newest
+            if now < self._throttled_at + parameters.patience / self.rate:
+                return False
+            self._throttled_at = self.sent_at
+            self.rate = max(self._min_rate, self.rate * parameters.low_cut)
+            return True
         rate = self.rate * parameters.cut
         is_low = rate < parameters.low_rate and self._has_answer and not self._growing_fast
         self._low_answers = parameters.low_answers if is_low else 0
         if is_low:
             rate = self.rate * parameters.low_cut
+            # The steps beside neighbours are larger, and the last cut may have come one of them too late.
+            steps = 2 * parameters.shared_increase if self._shared_cuts else 0.0
+            is_early = self.rate < parameters.early * self._cut_at - steps
+            self._shared_cuts = parameters.shared_cuts if is_early else max(0, self._shared_cuts - 1)
+            self._cut_at = self.rate
         if self._growing_fast:
             rate = min(rate, self._leave_fast_growth(now))
         elif self._measured_from is not None:
@@ -259,6 +315,18 @@ class AdaptiveThrottle:
         self._calm = 0.0
         self._has_answer = False
         self.rate = max(self._min_rate, rate)
+        self._try_again_soon()
+        return True
+
+    def _try_again_soon(self) -> bool:
+        """Whether the next call follows soon, and not at the rate: at low rates, until it is a storm."""
+        parameters = self._parameters
+        if self._growing_fast or self.rate >= parameters.low_rate or self._rejections >= parameters.retries:
+            return False
+        retry = parameters.retry * (1 + parameters.retry_growth * self._rejections)
+        self._retry = min(max(retry, 1 / self.max_rate), 1 / self.rate)
+        self._drift = self._random.uniform(0, parameters.drift)
+        self._rejections += 1
         return True
 
     def _leave_fast_growth(self, now: float) -> float:
