@@ -52,10 +52,10 @@ class Complaints:
         for kind, count in self._counts.items():
             more = count - _most(kind)
             if more > 0:
-                jobs = "job" if more == 1 else "jobs"
-                self._terminal.complain(
-                    f"{self._prog}: {more:,} more {jobs}{f' likewise: {kind}' if kind else ' not found'}"
-                )
+                # A code is worth repeating, and a sentence is not.
+                likewise = f"likewise: {kind}" if kind.isidentifier() else "likewise"
+                jobs = f"{more:,} more {'job' if more == 1 else 'jobs'} {likewise if kind else 'not found'}"
+                self._terminal.complain(f"{self._prog}: {jobs}")
 
 
 def _kind(error: Exception, text: str) -> str:
