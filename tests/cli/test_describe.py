@@ -89,3 +89,13 @@ async def test_the_worst_decides() -> None:
     server.inject(Fault.CLIENT_EXCEPTION, job_ids=[bad])
     assert await run(server, screen, "describe", bad, "nobody") == ExitCode.AWS
     assert len(screen.err) == 2
+
+
+async def test_nobody_answers() -> None:
+    """An outage from the first call on ends it within half a minute, with what happened and what to do."""
+    server, screen = make_server(), Screen()
+    server.inject(Fault.BARE_503)
+    assert await run(server, screen, "describe", "a") == ExitCode.AWS
+    assert asyncio.get_running_loop().time() < 30.1
+    assert screen.out == []
+    assert "503" in screen.err[0]

@@ -140,6 +140,16 @@ async def test_aws_refuses() -> None:
     assert "allow batch:ListJobs in the IAM policy" in screen.err[0]
 
 
+async def test_nobody_answers() -> None:
+    """An outage from the first call on ends it within half a minute, with what happened and what to do."""
+    server, screen = make_server(), Screen()
+    server.inject(Fault.BARE_503)
+    assert await run(server, screen, "list", "-q", "queue") == ExitCode.AWS
+    assert asyncio.get_running_loop().time() < 30.1
+    assert screen.out == []
+    assert "503" in screen.err[0]
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [

@@ -111,6 +111,16 @@ async def test_without_progress() -> None:
     assert screen.err == []
 
 
+async def test_nobody_answers() -> None:
+    """An outage from the first call on ends it within half a minute, with what happened and what to do."""
+    server, screen = make_server(), Screen()
+    server.inject(Fault.BARE_503)
+    assert await run(server, screen, "terminate", "a", "b") == ExitCode.AWS
+    assert asyncio.get_running_loop().time() < 30.1
+    assert screen.out == []
+    assert "503" in screen.err[0]
+
+
 class Stdin(io.StringIO):
     """Somebody who types."""
 
