@@ -9,9 +9,11 @@ import traceback
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from awaitbatch import BatchClient
+from awaitbatch._core.text import MOST_CHARACTERS
 from awaitbatch.cli._errors import explain, first_of
 from awaitbatch.cli._exit_codes import CommandError, ExitCode
 from awaitbatch.cli._signals import ends_with_its_reader, run_until_signal
+from awaitbatch.cli._table import cut
 from awaitbatch.cli._terminal import Terminal
 from awaitbatch.instrumentation import CallEnded, ClientOpened
 
@@ -145,5 +147,9 @@ class LogLines(logging.Handler):
         if is_told and self.lowest_level > logging.DEBUG:
             return
         style = "yellow" if record.levelno >= logging.WARNING else "dim"
-        line = f"{self._arguments.prog}: {record.getMessage()}"
+        message = record.getMessage()
+        if self.lowest_level > logging.INFO:
+            # A shell needs no line that names hundreds of jobs.
+            message = cut(message, MOST_CHARACTERS)
+        line = f"{self._arguments.prog}: {message}"
         self._terminal.note(self._terminal.paint(line, style, self._terminal.err))

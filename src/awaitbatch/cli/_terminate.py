@@ -88,7 +88,7 @@ class _Termination:
 
     async def run(self) -> int:
         """End them, and return the exit code."""
-        self._terminal.farewell = lambda: f"Stopped; {self._summary()} so far"
+        self._terminal.farewell = lambda: f"Stopped: {self._summary()}. The others may go on."
         with ExitStack() as stack:
             self._begin_picture(stack)
             async with asyncio.TaskGroup() as group:
