@@ -6,7 +6,6 @@ import asyncio
 import io
 import logging
 import os
-import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -206,6 +205,21 @@ def test_what_the_library_logs(option: list[str], expected: list[str]) -> None:
     assert screen.err == [f"awaitbatch wait: {line}" for line in expected]
 
 
+def test_what_is_logged_and_no_news_in_a_shell() -> None:
+    """A line does not name hundreds of jobs, and after Ctrl-C the farewell says what was given up."""
+    screen = Screen()
+    handler = LogLines(screen.terminal, arguments_of("terminate", "a"))
+    record = logging.LogRecord("awaitbatch", logging.WARNING, "", 0, "jobs: %s", ("x" * 1000,), None)
+    handler.emit(record)
+    screen.terminal.is_stopping = True
+    handler.emit(record)
+    [line] = screen.err
+    assert len(line) == len("awaitbatch terminate: ") + 400
+    verbose = LogLines(screen.terminal, arguments_of("terminate", "a", "-vv"))
+    verbose.emit(record)
+    assert screen.err[-1].endswith("x" * 1000)
+
+
 @pytest.mark.parametrize(
     ("words", "pending", "expected"),
     [
@@ -248,31 +262,6 @@ def test_how_to_go_on(words: list[str], pending: list[str], expected: list[str])
 def test_durations(text: str, seconds: float) -> None:
     """A number alone is seconds, and units can be put together."""
     assert duration(text) == seconds
-
-
-async def test_ctrl_c() -> None:
-    """Ctrl-C ends it with its exit code, and lines that say how to go on."""
-    async with BatchServer() as server:
-        server.add_job("a", life_cycle=LONG)
-        words = ["wait", "-q", "queue", "--endpoint-url", server.endpoint_url]
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "awaitbatch", *words),
-            stderr=subprocess.PIPE,
-            env={
-                **os.environ,
-                "AWS_ACCESS_KEY_ID": "key",
-                "AWS_SECRET_ACCESS_KEY": "key",
-                "AWS_REGION": "us-east-1",
-            },
-        )
-        assert process.stderr is not None
-        said: list[str] = []
-        async for line in process.stderr:
-            said.append(line.decode().rstrip())
-            if " RUNNING" in said[-1]:
-                process.send_signal(signal.SIGINT)
-        assert await process.wait() == ExitCode.INTERRUPTED
-    assert said[-3:-1] == ["Stopped watching; 1 job goes on.", f"  Again: awaitbatch {' '.join(words)}"]
 
 
 async def test_the_reader_of_a_pipe_goes() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -102,6 +103,34 @@ async def test_a_slow_account(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [line for line in screen.err if "of 250 jobs terminated" in line]
     assert len(lines) > 2
     assert lines[-1] == "250 of 250 jobs terminated"
+
+
+@pytest.mark.parametrize(
+    ("number", "burst", "farewell"),
+    [
+        (100, 1, "Stopped: 50 of 100 jobs terminated; the others may go on."),
+        (
+            2,
+            0,
+            "Stopped: 0 of 2 jobs terminated; the others may go on.\n  Again: awaitbatch terminate job-0 job-1",
+        ),
+    ],
+)
+async def test_ctrl_c(number: int, burst: int, farewell: str) -> None:
+    """Who stops it is told how many jobs were terminated by then, and how to go on if that fits a line."""
+    server, screen = make_server(), Screen()
+    server.throttle(0.001, 1, "TerminateJobs")
+    if not burst:
+        server.inject(Fault.TOO_MANY_REQUESTS, operations=["TerminateJobs"])
+    ids = [server.add_job(f"job-{place}", life_cycle=LONG) for place in range(number)]
+    task = asyncio.create_task(run(server, screen, "terminate", *ids))
+    await asyncio.sleep(5)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert screen.terminal.farewell is not None
+    assert screen.terminal.farewell() == farewell
+    assert screen.terminal.is_stopping
 
 
 async def test_without_progress() -> None:

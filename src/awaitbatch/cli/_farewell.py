@@ -21,15 +21,16 @@ def go_on(arguments: argparse.Namespace, pending: Sequence[str]) -> str:
     """Which jobs go on, and what to do about it; each command stands in a line of its own, to be copied."""
     is_one = len(pending) == 1
     lines = [f"{plural(len(pending), 'job')} {'goes' if is_one else 'go'} on."]
-    if again := _again(arguments, pending):
-        lines.append(f"  Again: {again}")
+    if command := again(arguments, pending):
+        lines.append(f"  Again: {command}")
     # Who has just done that need not be told how.
     if arguments.command != "terminate" and (end := _end(arguments, pending)):
         lines.append(f"  End {'it' if is_one else 'them'}: {end}")
     return "\n".join(lines)
 
 
-def _again(arguments: argparse.Namespace, pending: Sequence[str]) -> str:
+def again(arguments: argparse.Namespace, pending: Sequence[str]) -> str:
+    """The same command for the jobs that are left; empty if it would be too long."""
     words = list(arguments.words)
     if STDIN in arguments.job_ids:
         if len(pending) > _MOST_IDS:

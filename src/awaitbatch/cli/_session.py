@@ -98,7 +98,11 @@ async def _with_patience(make: Callable[[Observer], BatchClient], work: Work, te
     try:
         with ends_with_its_reader(terminal.out):
             async with asyncio.timeout(PATIENCE) as patience, make(hear) as client:
-                return await work(client, terminal)
+                try:
+                    return await work(client, terminal)
+                except asyncio.CancelledError:
+                    terminal.is_stopping = True
+                    raise
     except TimeoutError:
         if not patience.expired():
             raise
@@ -144,7 +148,8 @@ class LogLines(logging.Handler):
         """Print a record, unless the command says the same."""
         # Whoever gets the error of such a call prints it, and what becomes of jobs is shown anyway.
         is_told = getattr(record, "outcome", None) == "permanent" or _IS_OF_JOBS & vars(record).keys()
-        if is_told and self.lowest_level > logging.DEBUG:
+        # After Ctrl-C the farewell says what was given up.
+        if (is_told or self._terminal.is_stopping) and self.lowest_level > logging.DEBUG:
             return
         style = "yellow" if record.levelno >= logging.WARNING else "dim"
         message = record.getMessage()

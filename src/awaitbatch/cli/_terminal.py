@@ -42,6 +42,7 @@ class Terminal:
         farewell: Gives what to say after Ctrl-C or SIGTERM; None for nothing.
         region_name: The region of the client, once it is open.
         has_drawn: Whether there was a live picture.
+        is_stopping: Whether a signal, or a pipe that was closed, has ended the work.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Terminal:
         self.farewell: Callable[[], str] | None = None
         self.region_name: str | None = None
         self.has_drawn = False
+        self.is_stopping = False
 
     @property
     def width(self) -> int | None:

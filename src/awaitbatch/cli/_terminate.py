@@ -14,7 +14,7 @@ from awaitbatch.cli import _wait
 from awaitbatch.cli._complaints import Complaints
 from awaitbatch.cli._describe import describe_each
 from awaitbatch.cli._exit_codes import ExitCode, worst
-from awaitbatch.cli._farewell import aws_words
+from awaitbatch.cli._farewell import again, aws_words
 from awaitbatch.cli._job_records import json_line, record_of
 from awaitbatch.cli._summary import plural
 from awaitbatch.cli._terminal import is_terminal
@@ -88,7 +88,7 @@ class _Termination:
 
     async def run(self) -> int:
         """End them, and return the exit code."""
-        self._terminal.farewell = lambda: f"Stopped: {self._summary()}. The others may go on."
+        self._terminal.farewell = self._say_farewell
         with ExitStack() as stack:
             self._begin_picture(stack)
             async with asyncio.TaskGroup() as group:
@@ -159,6 +159,12 @@ class _Termination:
         text = self._complaints.add(error)
         if self._arguments.json:
             self._terminal.result(json_line({"jobId": job_id, "status": None, "error": text}))
+
+    def _say_farewell(self) -> str:
+        command = again(self._arguments, [job_id for job_id in self._job_ids if job_id not in self.accepted])
+        return f"Stopped: {self._summary()}; the others may go on." + (
+            f"\n  Again: {command}" if command else ""
+        )
 
     def _summary(self) -> str:
         terminated, total = len(self.accepted) - self._ended_before, len(self._job_ids)
