@@ -51,7 +51,7 @@ format: $(TEST)/installed  ## fix what ruff can fix
 	@$(TEST)/bin/ruff check --fix .
 
 # From the beginning each time: Sphinx would check only the pages that have changed.
-docs: $(DOCS)/installed  ## build the site into docs/_build/html, and draw the tables of docs/reference/failures.md
+docs: $(DOCS)/installed  ## build the site into docs/_build/html, and draw the tables of docs/reference
 	@echo "== sphinx"
 	@$(DOCS)/bin/python -m docs.render
 	@$(DOCS)/bin/python -m sphinx --quiet --fresh-env --nitpicky --fail-on-warning docs docs/_build/html

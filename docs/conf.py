@@ -53,7 +53,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", rf"({module})(\..*)?")
     for module in (
-        "aiobotocore|aiohttp|airflow|botocore|msgspec|types_aiobotocore_batch",
+        "aiobotocore|aiohttp|airflow|botocore|msgspec|opentelemetry|prometheus_client|types_aiobotocore_batch",
         "asyncio|collections|concurrent|contextlib|datetime|enum|random|threading|types|typing",
     )
 ]

@@ -1,4 +1,4 @@
-"""Draws the tables of failures.md from the table in the code: ``make docs``, or ``python -m docs.render``."""
+"""Draws the tables of failures.md and metrics.md from the code: ``make docs``, or ``python -m docs.render``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._failures import SSO, STS, TABLE
+from docs.render_metrics import metrics_drawn_into
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 DOCS: Final = Path(__file__).parent
 PAGE: Final = DOCS / "reference" / "failures.md"
+METRICS: Final = DOCS / "reference" / "metrics.md"
 BEGIN: Final = "<!-- The tables are drawn by `make docs`. -->\n\n"
 END: Final = "\n<!-- Here they end. -->\n"
 
@@ -136,4 +138,5 @@ def _quoted(words: Iterable[str]) -> str:
 
 
 if __name__ == "__main__":
+    METRICS.write_text(metrics_drawn_into(METRICS.read_text(encoding="utf-8")), encoding="utf-8")
     PAGE.write_text(drawn_into(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import msgspec
+
 from awaitbatch import BatchClient
 from awaitbatch._supervisor import Supervisor
 from awaitbatch.instrumentation import Event
@@ -82,6 +84,11 @@ def lasting(fault: Fault, seconds: float) -> dict[str, Any]:
 def of_kind(kind: type[E], events: Iterable[Event]) -> list[E]:
     """The events of one kind, in their order."""
     return [event for event in events if isinstance(event, kind)]
+
+
+def unnumbered(events: Iterable[Event]) -> list[Event]:
+    """The same events, without the number that their client has in this process."""
+    return [msgspec.structs.replace(event, client=0) for event in events]
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -13,7 +13,9 @@ import pytest
 
 import awaitbatch
 from awaitbatch._core.outcomes import FailureKind
-from docs.render import BEGIN, END, FATES, PAGE, drawn_into, render
+from awaitbatch.instrumentation._measurements import INSTRUMENTS
+from docs.render import BEGIN, END, FATES, METRICS, PAGE, drawn_into, render
+from docs.render_metrics import metrics_drawn_into
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +35,15 @@ def test_the_page_has_the_tables_of_the_code() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert f"{BEGIN}{render()}{END}" in page
     assert drawn_into(page) == page
+
+
+def test_the_page_has_the_metrics_of_the_code() -> None:
+    """docs/reference/metrics.md holds the table as it is drawn now, and explains each attribute."""
+    page = METRICS.read_text(encoding="utf-8")
+    assert metrics_drawn_into(page) == page
+    assert all(f"`{one.name}`" in page for one in INSTRUMENTS)
+    explained = set(re.findall(r"^\| `([\w.]+)`(?: of a \w+)? \|", page, re.MULTILINE))
+    assert {name for one in INSTRUMENTS for name in one.names_of_attributes(queue=True)} <= explained
 
 
 def test_every_kind_of_failure_is_explained() -> None:

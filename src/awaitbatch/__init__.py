@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from awaitbatch._arrays import JobProgress
     from awaitbatch._bulk import BulkResult
     from awaitbatch._client import BatchClient, WaitLimits
-    from awaitbatch._coalescer import Statistics
     from awaitbatch._config import ClientArguments
     from awaitbatch._core.backoff import Backoff, ExponentialBackoff, FixedInterval, Window
     from awaitbatch._failure_causes import FailureCause
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from awaitbatch._listing import JobSummaries
     from awaitbatch._log_fetchers import BatchLogFetcher
     from awaitbatch._protocol import BatchProtocol
+    from awaitbatch._statistics import Statistics
     from awaitbatch._stream_handles import JobChanges, JobOutcomes, JobSubmissions, ReturnWhen
     from awaitbatch._submission_stream import Submission
     from awaitbatch._transport import BatchTransport
@@ -125,7 +125,7 @@ _MODULES = {
     "JobWaiter": "_waiters",
     "MatchStatus": "_jobs",
     "ReturnWhen": "_stream_handles",
-    "Statistics": "_coalescer",
+    "Statistics": "_statistics",
     "Submission": "_submission_stream",
     "WaitLimits": "_client",
     "WaiterConfig": "_waiters",

@@ -189,6 +189,11 @@ class CallQueue:
         )
 
     @property
+    def sent(self) -> int:
+        """How many calls were sent; one that was sent again counts as often."""
+        return self._sent
+
+    @property
     def is_busy(self) -> bool:
         """Whether a call waits or is under way."""
         return bool(self._waiting or self._under_way)
@@ -400,5 +405,7 @@ class CallQueue:
                 seconds=self._loop.time() - sent_at,
                 rate=self._throttle.rate,
                 pending=len(self._waiting),
+                region_name=self._observers.region_name,
+                client=self._observers.client,
             )
         )

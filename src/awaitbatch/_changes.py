@@ -72,7 +72,14 @@ class Changes:
 
 
 def job_changed(
-    head: JobHead, before: str | None, after: str, reason: str | None, seen_at: int, *, item: bytes | None
+    head: JobHead,
+    before: str | None,
+    after: str,
+    reason: str | None,
+    seen_at: int,
+    *,
+    item: bytes | None,
+    seconds: float | None = None,
 ) -> JobChanged:
     """The event of a job that has changed, with its description if there is one."""
     return JobChanged.of(
@@ -87,6 +94,7 @@ def job_changed(
         stopped_at=milliseconds(head.stopped_at),
         seen_at=seen_at,
         reason=reason,
+        seconds=seconds,
     )
 
 

@@ -8,10 +8,9 @@ import logging
 import math
 import time
 from collections import deque
-from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import anyio
 import anyio.lowlevel
@@ -20,6 +19,7 @@ from awaitbatch._call_time import call_time
 from awaitbatch._changes import job_changed, milliseconds
 from awaitbatch._core.backoff import Window
 from awaitbatch._core.connections import Use
+from awaitbatch._core.histogram import Histogram
 from awaitbatch._core.outcomes import MATCHED, Failure, FailureKind, Outcome, Reason
 from awaitbatch._core.requests import MAX_IDS_PER_CALL
 from awaitbatch._core.text import error_line, message_of, one_line
@@ -28,10 +28,19 @@ from awaitbatch._core.watch import Watch
 from awaitbatch._core.windows import Windows
 from awaitbatch._failures import FETCHING, classify, drop_tracebacks
 from awaitbatch._jobs import TERMINAL
+from awaitbatch._late_checks import LateChecks
 from awaitbatch._responses import DescribeJobsResponse
 from awaitbatch._slices import SLICE, for_each_whatever_comes
+from awaitbatch._statistics import Statistics
 from awaitbatch._transport import told_by
-from awaitbatch.instrumentation._events import CallEnded, JobChanged, JobMissing, Throttled, WaitEnded
+from awaitbatch.instrumentation._events import (
+    CallEnded,
+    JobChanged,
+    JobMissing,
+    Throttled,
+    WaitBegan,
+    WaitEnded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,31 +64,6 @@ _BETWEEN_FIRST_CHECKS: Final = 0.5
 each would make a call for each."""
 
 _CLOSED: Final = Outcome(Reason.CLOSED)
-
-
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """What a client has done and is doing.
-
-    Attributes:
-        pending: Describes and polls that wait at present.
-        in_flight: DescribeJobs calls under way.
-        calls: DescribeJobs calls sent.
-        jobs_described: Jobs found in good answers.
-        ids_per_call: Mean number of ids in a call; 0.0 before the first.
-        throttled: Calls that AWS rejected for coming too fast.
-        failed: Calls that failed for any other reason.
-        rate: Calls per second that may be sent at present.
-    """
-
-    pending: int
-    in_flight: int
-    calls: int
-    jobs_described: int
-    ids_per_call: float
-    throttled: int
-    failed: int
-    rate: float
 
 
 class DescribeCoalescer:
@@ -125,6 +109,7 @@ class DescribeCoalescer:
         random = Random()  # noqa: S311
         self._throttle = AdaptiveThrottle(max_calls_per_second, random, self.throttle_parameters)
         self._windows = Windows[Watch](call_timeout)
+        self._late = LateChecks(self._windows, observers)
         self._loop = asyncio.get_running_loop()
         self._closed: Outcome | None = None
         # What `run` sleeps on, and until when; -inf while it could not send anyway.
@@ -134,13 +119,21 @@ class DescribeCoalescer:
         # When a connection became free after all had been taken.
         self._freed_at = -math.inf
         self._calls = self._ids = self._jobs_described = self._throttled = self._failed = 0
+        self._lags = Histogram()
 
     def __repr__(self) -> str:
         running = f"{self._in_flight} calls in flight, {self._throttle.rate:.2f} calls/s"
         return f"<DescribeCoalescer {len(self._windows)} pending, {'closed' if self._closed else running}>"
 
-    def statistics(self) -> Statistics:
-        """What was done so far, and what is under way."""
+    def statistics(self, *, submits: int = 0, terminates: int = 0, counts: bool = True) -> Statistics:
+        """What was done so far, and what is under way; any thread may ask.
+
+        Args:
+            submits: As the result has it, since it is known elsewhere.
+            terminates: The same.
+            counts: Whether to look at all that is pending for ``pending_by_status`` and ``overdue``.
+        """
+        by_status, soonest = self._windows.count() if counts else ({}, math.inf)
         return Statistics(
             pending=len(self._windows),
             in_flight=self._in_flight,
@@ -150,6 +143,13 @@ class DescribeCoalescer:
             throttled=self._throttled,
             failed=self._failed,
             rate=self._throttle.rate,
+            ids=self._ids,
+            submits=submits,
+            terminates=terminates,
+            pending_by_status=by_status,
+            overdue=max(0.0, self._loop.time() - soonest),
+            lag_p50=self._lags.quantile(0.5),
+            lag_p99=self._lags.quantile(0.99),
         )
 
     def limit(self, max_rate: float) -> None:
@@ -164,6 +164,8 @@ class DescribeCoalescer:
             self._deliver(watch, self._closed)
             return
         self._windows.add(watch, window, now, continues=watch.last_status is not None)
+        if self._observers.hear_of_waits:
+            self._notify_wait_began(watch)
         soonest = watch.latest
         if len(self._windows) % MAX_IDS_PER_CALL == 0:
             # A call more may have to be fitted in.
@@ -227,6 +229,7 @@ class DescribeCoalescer:
         `run` must have ended. If it is cancelled, all have ended nevertheless.
         """
         self._closed = _CLOSED
+        self._late.close()
         if error is not None:
             failure = Failure(FailureKind.PERMANENT, type(error).__name__, None, message_of(error), error)
             self._closed = Outcome(Reason.CLOSED, failure)
@@ -360,10 +363,12 @@ class DescribeCoalescer:
             if changes and self._observers.want(JobChanged):
                 # The log has no use for descriptions.
                 has_readers = bool(self._observers.others)
-                for job_id, before, after, reason in changes:
+                for job_id, before, after, reason, seconds in changes:
                     try:
                         item = response.description(job_id) if has_readers else None
-                        event = job_changed(heads[job_id], before, after, reason, seen_at, item=item)
+                        event = job_changed(
+                            heads[job_id], before, after, reason, seen_at, item=item, seconds=seconds
+                        )
                         self._observers.notify(event)
                     except Exception as error:  # noqa: BLE001
                         text = "AWS Batch job (%s) has changed, but observers cannot be notified: %s"
@@ -435,9 +440,14 @@ class DescribeCoalescer:
                 if head is not None and head.status is not None:
                     item = response.description(watch.job_id)
             watch.deliver(watch, outcome, item)
-            if outcome is not None and self._observers.hear_of_waits:
-                head = response.heads.get(watch.job_id) if response is not None else None
-                self._notify_wait_ended(watch, outcome.reason, head, seen_at)
+            if outcome is not None and response is not None:
+                lag = self._lag(watch, head or response.heads.get(watch.job_id), seen_at)
+                if self._observers.hear_of_waits:
+                    # A job that has not ended has nothing to tell.
+                    item = None if lag is None else item or response.description(watch.job_id)
+                    self._notify_wait_ended(watch, outcome.reason, lag, item)
+            elif outcome is not None and self._observers.hear_of_waits:
+                self._notify_wait_ended(watch, outcome.reason)
         except BaseException as error:
             # Not even a CancelledError is ours: nothing is awaited here.
             self._break_off(watch, error)
@@ -463,6 +473,17 @@ class DescribeCoalescer:
         deliveries: Sequence[Delivery[Watch]] = (),
     ) -> None:
         self._first_answer.note(how, is_logged=True)
+        observers = self._observers
+        # The log has no use for these.
+        for_others: dict[str, Any] = {}
+        if observers.others:
+            # Some may have come after the waits had begun.
+            self._late.watch()
+            for_others = {
+                "describes": self._windows.describes,
+                "overdue": self._late.seconds(),
+                "by_status": self._windows.by_status(),
+            }
         event = CallEnded.of(
             "DescribeJobs",
             how,
@@ -471,21 +492,50 @@ class DescribeCoalescer:
             rate=self._throttle.rate,
             pending=len(self._windows),
             ended=sum(outcome is not None for _, outcome in deliveries),
+            region_name=observers.region_name,
+            client=observers.client,
+            **for_others,
+        )
+        observers.notify(event)
+
+    def _lag(self, watch: Watch, head: JobHead | None, seen_at: int) -> float | None:
+        """Seconds from the end of a job to the answer that showed it; noted if a poll waited for it."""
+        if head is None or head.stopped_at is None or head.status not in TERMINAL:
+            return None
+        stopped_at = milliseconds(head.stopped_at)
+        if stopped_at is None:
+            return None
+        lag = seen_at - stopped_at
+        # Of a job that had ended before, nobody was to be told in time.
+        if not watch.one_shot and lag <= 1000 * (self._loop.time() - watch.began):
+            self._lags.add(lag)
+        return lag / 1000
+
+    def _notify_wait_began(self, watch: Watch) -> None:
+        self._late.watch()
+        event = WaitBegan(
+            job_id=watch.job_id,
+            kind="describe" if watch.one_shot else "poll",
+            wait=id(watch),
+            client=self._observers.client,
         )
         self._observers.notify(event)
 
     def _notify_wait_ended(
-        self, watch: Watch, reason: Reason, head: JobHead | None = None, seen_at: int = 0
+        self, watch: Watch, reason: Reason, lag: float | None = None, item: bytes | None = None
     ) -> None:
-        stopped_at = milliseconds(head.stopped_at) if head and head.status in TERMINAL else None
-        event = WaitEnded(
+        event = WaitEnded.of(
+            item,
             job_id=watch.job_id,
             kind="describe" if watch.one_shot else "poll",
             reason=reason.value,
             seconds=self._loop.time() - watch.began,
             checks=watch.checks,
             status=watch.last_status,
-            lag=None if stopped_at is None else (seen_at - stopped_at) / 1000,
+            lag=lag,
+            pending=len(self._windows),
+            wait=id(watch),
+            client=self._observers.client,
         )
         self._observers.notify(event)
 

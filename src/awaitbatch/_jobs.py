@@ -180,6 +180,22 @@ def progress_in(item: bytes) -> dict[str, int] | None:
         return None
 
 
+class _Queue(msgspec.Struct, gc=False, rename="camel"):
+    job_queue: str = ""
+
+
+_decode_queue = msgspec.json.Decoder(_Queue).decode
+
+
+def queue_in(item: bytes) -> str | None:
+    """The name of the queue that a description, given as JSON, has its ARN of; None if there is none to be read."""
+    try:
+        arn = _decode_queue(item).job_queue
+    except UNDECODABLE:
+        return None
+    return one_line(arn.partition(":job-queue/")[2]) or None
+
+
 class JobDescriptions(TypedDict):
     """What `BatchClient.describe_jobs` returns: boto3's answer, without the ``ResponseMetadata`` of a single call."""
 

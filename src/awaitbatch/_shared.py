@@ -19,6 +19,7 @@ from aiobotocore.config import AioConfig
 from awaitbatch._config import is_duration, number
 from awaitbatch._core.text import one_line
 from awaitbatch._open_streams import OpenStreams
+from awaitbatch._statistics import Statistics
 from awaitbatch._supervisor import OTHER_LOOP, State, Supervisor, running_loop
 from awaitbatch.errors import ClientClosedError
 from awaitbatch.instrumentation._log import shared_log
@@ -141,6 +142,12 @@ class Lease:
     def terminations(self) -> Terminations:
         """All users' TerminateJob and CancelJob calls."""
         return self._joined.supervisor.terminations
+
+    def statistics(self) -> Statistics:
+        """See `Supervisor.statistics`; it counts for all users, from when this one has opened it."""
+        if not self.was_opened or self._shared is None:
+            return Statistics()
+        return self._shared.supervisor.statistics()
 
     @property
     def lists(self) -> CallQueue:

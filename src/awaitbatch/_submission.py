@@ -49,6 +49,11 @@ class Submissions:
         """Whether a job is still to be submitted, or its answer to come."""
         return bool(self._tasks) or self._submitting > 0 or self._queue.is_busy
 
+    @property
+    def calls(self) -> int:
+        """How many calls were sent."""
+        return self._queue.sent
+
     def add(self, stream: Untold) -> None:
         """Have it give up when this closes, unless it is discarded before."""
         self._streams.add(stream)

@@ -23,6 +23,7 @@ from awaitbatch._open_streams import OpenStreams
 from awaitbatch._queue_fronts import QueueFronts
 from awaitbatch._renewal import Renewal
 from awaitbatch._resources import Resources
+from awaitbatch._statistics import Statistics
 from awaitbatch._submission import Submissions
 from awaitbatch._termination import Terminations
 from awaitbatch._transport import told_by
@@ -188,6 +189,12 @@ class Supervisor:
         self.resources = Resources(describes, self.transport, config.call_timeout)
         self.fronts = QueueFronts(self.lists, self.coalescer, self.streams, self.transport, self.write_log)
 
+    def statistics(self) -> Statistics:
+        """What was done, and what is under way; any thread may ask."""
+        if not self.was_opened:
+            return Statistics()
+        return self.coalescer.statistics(submits=self.submissions.calls, terminates=self.terminations.calls)
+
     def limit_calls(self, max_rate: float) -> None:
         """Make at most so many calls a second of each operation that only reads."""
         self.coalescer.limit(max_rate)
@@ -259,7 +266,9 @@ class Supervisor:
                 # Also if the event loop ends, and cancels this task for it.
                 self.state = State.CLOSED
                 reason = None if self._failure is None else error_line(self._failure)
-                self.observers.notify(ClientClosed(region_name=self.region_name, error=reason))
+                self.observers.notify(
+                    ClientClosed(region_name=self.region_name, error=reason, client=self.observers.client)
+                )
                 self._log.close()
 
     async def _end(self) -> None:
@@ -276,7 +285,13 @@ class Supervisor:
             tasks.start_soon(self._coalesce)
             tasks.start_soon(self._renewal.run)
             self.state = State.OPEN
-            self.observers.notify(ClientOpened(region_name=self.region_name, endpoint_url=self.endpoint_url))
+            self.observers.notify(
+                ClientOpened(
+                    region_name=self.region_name,
+                    endpoint_url=self.endpoint_url,
+                    client=self.observers.client,
+                )
+            )
             self._opened.set()
             await self._closing.wait()
             # Nobody waits for answers any more, so calls under way are given up.

@@ -55,6 +55,11 @@ class Terminations:
         """Whether a job is still to be ended."""
         return bool(self._tasks)
 
+    @property
+    def calls(self) -> int:
+        """How many calls were sent."""
+        return self._queue.sent
+
     async def end(
         self, operation: str, job_id: str, reason: str, *, pause: Callable[[int], float]
     ) -> dict[str, Any]:

@@ -350,7 +350,7 @@ class Herd(RuleBasedStateMachine):
     def check_changes(self, changes: list[StatusChange]) -> None:
         """News goes forward, once a job."""
         assert len({change.job_id for change in changes}) == len(changes)
-        for _, before, after, _ in changes:
+        for _, before, after, *_ in changes:
             assert before is None or STATES.index(JobStatus(before)) < STATES.index(JobStatus(after))
 
     def leave(self, carried: Iterable[Watch], ended: Iterable[Delivery[Watch]]) -> None:
@@ -365,6 +365,11 @@ class Herd(RuleBasedStateMachine):
         """All are there who should be, and the deadline is that of the first who waits."""
         assert len(self.windows) == len(self.tickets)
         assert set(self.windows) == self.tickets.keys()
+        assert self.windows.describes == sum(watch.one_shot for watch in self.tickets)
+        by_status, soonest = self.windows.count()
+        assert self.windows.by_status() == by_status
+        assert sum(by_status.values()) == len({watch.job_id for watch in self.tickets})
+        assert self.windows.soonest() == soonest
         under_way = {flight.call.number for flight in self.flights}
         first, split = math.inf, False
         for watch, ticket in self.tickets.items():

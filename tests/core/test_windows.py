@@ -515,6 +515,38 @@ class TestDiscard:
         assert max(heap_lengths(windows)) <= 30
 
 
+class TestCounts:
+    """How many jobs wait in which state, and since when the oldest check is late."""
+
+    def test_what_has_come_and_gone(self, windows: Windows[Probe]) -> None:
+        """It is right from the first question on, and stays so."""
+        first, second, _ = [added(windows, Probe(job_id, reply=LATER)) for job_id in "aab"]
+        added(windows, one_shot("c"))
+        assert windows.by_status() == {"NOT_SEEN": 3}
+        assert windows.describes == 1
+        call = departs(windows, 0)
+        windows.answer(call, everybody(call, "RUNNING"), 0)
+        assert windows.by_status() == windows.count()[0] == {"RUNNING": 2}
+        assert windows.describes == 0
+        windows.discard(first)
+        assert windows.by_status() == {"RUNNING": 2}
+        windows.discard(second)
+        assert windows.by_status() == {"RUNNING": 1}
+        added(windows, Probe("a", reply=LATER))
+        assert windows.by_status() == windows.count()[0] == {"RUNNING": 2}
+
+    def test_the_soonest(self, windows: Windows[Probe]) -> None:
+        """A request that is in a call is late no more."""
+        assert windows.soonest() == windows.count()[1] == math.inf
+        added(windows, Probe("a", reply=LATER))
+        windows.add(Probe("b", reply=LATER), Window(5, 10), 0)
+        assert windows.soonest() == windows.count()[1] == 0
+        call = departs(windows, 0)
+        assert windows.soonest() == windows.count()[1] == 10
+        windows.fail(call, THROTTLED, 3)
+        assert windows.soonest() == windows.count()[1] == 0
+
+
 class TestChanges:
     """A change of a job is heard of once."""
 
@@ -530,7 +562,8 @@ class TestChanges:
         windows: Windows[Probe], status: str | None, attempts: int = 0, reason: object = None
     ) -> list[StatusChange]:
         """Send a call that sees the job like this; what is news of it."""
-        return windows.answer(departs(windows, 0), {"a": seen(status, attempts, reason)}, 0)[1]
+        changes = windows.answer(departs(windows, 0), {"a": seen(status, attempts, reason)}, 0)[1]
+        return [change._replace(seconds=None) for change in changes]
 
     def test_once_per_job_and_state(self, watched: Windows[Probe]) -> None:
         """However many wait and check, each state is news once."""
@@ -608,6 +641,22 @@ class TestChanges:
         assert len({id(head.status_reason) for head in jobs.values()}) == 50
         changes = windows.answer(call, jobs, 0).changes
         assert len({id(change.reason) for change in changes}) == 1
+
+    def test_how_long_a_job_was_in_a_state(self, windows: Windows[Probe]) -> None:
+        """It counts from the answer that first showed the state, whatever reasons came meanwhile."""
+        added(windows, Probe("a", reply=AT_ONCE))
+        changes = []
+        for now, status, reason in [(10, "RUNNABLE", None), (15, "RUNNABLE", "x"), (40, "RUNNING", None)]:
+            changes += windows.answer(departs(windows, now), {"a": seen(status, 0, reason)}, now).changes
+        assert [change.seconds for change in changes] == [None, 5, 30]
+
+    def test_how_long_a_job_was_in_a_state_without_a_wait(self, windows: Windows[Probe]) -> None:
+        """The time between two waits is included."""
+        for now, status in [(10, "RUNNABLE"), (500, "RUNNING")]:
+            probe = Probe("a", reply=MATCHED)
+            windows.add(probe, AT_ONCE, now)
+            changes = windows.answer(departs(windows, now), {"a": seen(status)}, now).changes
+        assert [change.seconds for change in changes] == [490]
 
     def test_no_old_news_for_a_later_wait(self, watched: Windows[Probe]) -> None:
         """Whoever waits for a job after all others have left hears only of what is new."""

@@ -37,6 +37,14 @@ ENDLESS: Final = re.compile(r"\bwatch_queue\(")
 """What goes on until somebody ends it, which the examples leave to their readers."""
 
 
+# Imported now: what a test with `pytester` is the first to import is forgotten when it ends, and would come twice.
+_PUBLIC: Final = {
+    name: getattr(module, name)
+    for module in (awaitbatch, awaitbatch.instrumentation, awaitbatch.testing)
+    for name in module.__all__
+}
+
+
 def run_tests(block: Block, pytester: pytest.Pytester) -> None:
     """Run it as a file of tests, all of which pass, beside the files that the page has had saved."""
     for name, source in block.files.items():
@@ -122,9 +130,7 @@ def compiled(block: Block, source: str) -> types.CodeType:
 
 def names() -> dict[str, Any]:
     """The modules that a fragment has imported, and their public names."""
-    modules = (awaitbatch, awaitbatch.instrumentation, awaitbatch.testing)
-    public = {name: getattr(module, name) for module in modules for name in module.__all__}
-    return {**public, "asyncio": asyncio, "awaitbatch": awaitbatch}
+    return {**_PUBLIC, "asyncio": asyncio, "awaitbatch": awaitbatch}
 
 
 def defined(block: Block) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from awaitbatch import FixedInterval
 from awaitbatch.instrumentation import CallEnded, ClientClosed, ClientOpened, Event, JobChanged, WaitEnded
 from awaitbatch.testing import Fault
-from tests.support import make_client, make_server, of_kind
+from tests.support import make_client, make_server, of_kind, unnumbered
 
 from .support import QUICK
 
@@ -49,7 +49,7 @@ async def test_an_observer_that_raises_hurts_nobody(
         await client.submit_job(jobName="name", jobQueue="queue", jobDefinition="definition")
     assert {job["status"] for job in jobs} == {"SUCCEEDED"}
     assert isinstance(events[0], ClientOpened)
-    assert events[-1] == ClientClosed(region_name="us-east-1", error=None)
+    assert unnumbered(events[-1:]) == [ClientClosed(region_name="us-east-1", error=None)]
     assert caplog.text.count("failed on a") == 1
     assert f"the observer Raising failed on a ClientOpened: {error.__name__}: ClientOpened" in caplog.text
 

@@ -23,7 +23,16 @@ from awaitbatch import BatchClient, ClientClosedError, DescribeError, FixedInter
 from awaitbatch._config import ClientArguments
 from awaitbatch._shared import _clients, _hashable
 from awaitbatch._supervisor import State
-from awaitbatch.instrumentation import CallEnded, ClientClosed, ClientOpened, Event, WaitEnded
+from awaitbatch.instrumentation import (
+    CallEnded,
+    ChecksOverdue,
+    ClientClosed,
+    ClientOpened,
+    Event,
+    ObserverRemoved,
+    WaitBegan,
+    WaitEnded,
+)
 from awaitbatch.testing import BatchServer, Fault
 from awaitbatch.testing._in_process import InProcessTransport
 from tests.support import LONG, Fetcher, PromptClient, make_server, of_kind, until
@@ -879,7 +888,7 @@ async def test_observers_hear_while_their_user_is_there(
         ):
             await client.describe(server.add_job())
         await client.describe(server.add_job())
-        assert len(of_kind(CallEnded, second_events)) == len(of_kind(WaitEnded, second_events)) == 1
+        assert [type(event) for event in second_events] == [WaitBegan, CallEnded, WaitEnded, ObserverRemoved]
     await asyncio.sleep(LINGER + 5)
     async with (
         BatchClient.shared(transport=transport) as client,
@@ -888,8 +897,25 @@ async def test_observers_hear_while_their_user_is_there(
         async with first:
             pass
         await client.describe(server.add_job())
-    assert first_events == []
+    assert [type(event) for event in first_events] == [ObserverRemoved]
     assert of_kind(ClientClosed, second_events) == []
+
+
+async def test_a_late_observer_hears_of_late_checks(server: BatchServer, transport: SlowTransport) -> None:
+    """Also if they are those of waits that had begun before its user came."""
+    events: list[Event] = []
+    async with BatchClient.shared(transport=transport, backoff=FixedInterval(1), call_timeout=100) as client:
+        wait = asyncio.create_task(client.poll_for_job_complete(server.add_job(life_cycle=LONG), 0))
+        await asyncio.sleep(10)
+        async with BatchClient.shared(transport=transport, call_timeout=100, observers=[events.append]):
+            await asyncio.sleep(3)
+            server.throttle(0.001)
+            await asyncio.sleep(60)
+        wait.cancel()
+    late = [event.seconds for event in of_kind(ChecksOverdue, events)]
+    assert late == sorted(late)
+    assert late[0] < 11
+    assert late[-1] > 40
 
 
 async def test_observers_that_fail_are_forgotten_with_their_users(
@@ -907,10 +933,10 @@ async def test_observers_that_fail_are_forgotten_with_their_users(
 
 
 async def test_the_observers_of_the_first_hear_of_the_opening(transport: SlowTransport) -> None:
-    """Whoever opens the client is told so."""
+    """Whoever opens the client is told so, and that he hears no more of it once he has left."""
     events: list[Event] = []
     await hold(transport, observers=[events.append])
-    assert [type(event) for event in events] == [ClientOpened]
+    assert [type(event) for event in events] == [ClientOpened, ObserverRemoved]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from awaitbatch import (
     WaitLimits,
     WatchItem,
 )
-from awaitbatch.instrumentation import Event, JobChanged
+from awaitbatch.instrumentation import Event, JobChanged, OpenTelemetryObserver, PrometheusObserver
 
 HELLO: SubmitJobRequestTypeDef = {"jobName": "hello", "jobQueue": "queue", "jobDefinition": "hello:1"}
 
@@ -49,6 +49,14 @@ async def one_job() -> None:
         print(job["status"], job.get("stoppedAt"), job.get("container", {}).get("exitCode"))
         assert_type(await client.describe_jobs([job["jobId"]]), JobDescriptions)
         assert_type(await client.job_progress(job["jobId"]), JobProgress)
+
+
+async def measured() -> None:
+    """Give a client observers that make metrics, and ask it for its own."""
+    async with BatchClient(
+        observers=[observe, OpenTelemetryObserver(queue=True), PrometheusObserver()]
+    ) as client:
+        assert_type(client.statistics().pending_by_status["RUNNING"], int)
 
 
 async def statuses(client: BatchClient, job_id: str, job: JobDetailTypeDef) -> None:

@@ -130,6 +130,7 @@ class RequestsForJob(dict[R, None]):
         status: The state in which it was last seen; None if it was not.
         reason: What AWS Batch last said of this state, fit for a line of text; None if it said nothing.
         order: How far it had come then.
+        since: When it was first seen in this state, in monotonic seconds.
         most: The most ids that a call with this job may carry; fewer after failures.
         failures: Failed calls in a row that were about it.
         is_bad: Whether one of them was about no other job.
@@ -139,13 +140,24 @@ class RequestsForJob(dict[R, None]):
 
     order_of_none: ClassVar[tuple[int, int]] = (-1, -1)
 
-    __slots__ = ("denials", "denied_since", "failures", "is_bad", "most", "order", "reason", "status")
+    __slots__ = (
+        "denials",
+        "denied_since",
+        "failures",
+        "is_bad",
+        "most",
+        "order",
+        "reason",
+        "since",
+        "status",
+    )
 
     def __init__(self) -> None:
         super().__init__()
         self.status: str | None = None
         self.reason: str | None = None
         self.order = self.order_of_none
+        self.since = math.inf
         self.clear()
 
     def clear(self) -> None:
@@ -164,12 +176,21 @@ class Delivery(NamedTuple, Generic[R]):
 
 
 class StatusChange(NamedTuple):
-    """A job was seen in another state than before, or in the same one for another reason."""
+    """A job was seen in another state than before, or in the same one for another reason.
+
+    Attributes:
+        job_id: The job.
+        before: Its state before; None if it had not been seen.
+        after: Its state now.
+        reason: What AWS Batch says of it now, fit for a line of text.
+        seconds: For how long it was seen in the state before; None if it had not been seen.
+    """
 
     job_id: str
     before: str | None
     after: str
     reason: str | None = None
+    seconds: float | None = None
 
 
 class Effects(NamedTuple, Generic[R]):

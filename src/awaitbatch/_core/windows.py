@@ -10,6 +10,7 @@ that calls leave evenly; see `Pace`.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from heapq import heapify, heappop, heappush
 from itertools import chain, count, islice
 from typing import TYPE_CHECKING, Final, Generic
@@ -50,6 +51,8 @@ MOST_AT_ONCE: Final = 1000
 REMEMBERED: Final = 20_000
 """Jobs whose state is remembered when nobody waits for them any more, so that the next wait brings no old news; they
 take about four megabytes."""
+NOT_SEEN: Final = "NOT_SEEN"
+"""Stands for the state of a job that no poll has seen."""
 
 
 class Windows(Generic[R]):
@@ -62,6 +65,9 @@ class Windows(Generic[R]):
 
     Args:
         call_timeout: Seconds that a call may take; see `Suspicion`.
+
+    Attributes:
+        describes: How many of the requests are one-shots.
     """
 
     def __init__(self, call_timeout: float = math.inf) -> None:
@@ -70,6 +76,9 @@ class Windows(Generic[R]):
         # Jobs that nobody waits for any more, with the state in which they were seen; the one left longest ago first.
         self._last_seen: dict[str, RequestsForJob[R]] = {}
         self._size = 0
+        self.describes = 0
+        # How many of the jobs are in which state, once somebody wants to know it all the time.
+        self._by_status: Counter[str] | None = None
         self._calls = 0
         self._queue = WindowQueue[R]()
         self._pace = Pace(self._queue)
@@ -91,6 +100,27 @@ class Windows(Generic[R]):
     def __repr__(self) -> str:
         return f"<Windows {self._size} requests for {len(self._jobs)} jobs>"
 
+    def by_status(self) -> dict[str, int]:
+        """How many jobs are in which state, as polls have seen them last, or `NOT_SEEN`.
+
+        From the first time on it is kept up to date, so that to ask again takes no longer the more jobs there are.
+        """
+        if self._by_status is None:
+            self._by_status = Counter(job.status or NOT_SEEN for job in self._jobs.values())
+        return {status: count for status, count in self._by_status.items() if count}
+
+    def soonest(self) -> float:
+        """The soonest `latest` of all that wait for a call; inf if none does."""
+        return self._queue.next_deadline()
+
+    def count(self) -> tuple[dict[str, int], float]:
+        """What `by_status` and `soonest` say, found by a look at every request; any thread may ask."""
+        # Neither is changed by the loop's thread before the list is made.
+        jobs = list(self._jobs.values())
+        requests = [request for job in jobs for request in list(job)]
+        soonest = min((one.latest for one in requests if type(one.held_by) is not int), default=math.inf)
+        return dict(Counter(job.status or NOT_SEEN for job in jobs)), soonest
+
     def add(self, request: R, window: Window, now: float, *, continues: bool = False) -> None:
         """Let a request wait for its first check, in ``window`` seconds from ``now``.
 
@@ -106,9 +136,13 @@ class Windows(Generic[R]):
                 if not continues:
                     job.order = RequestsForJob.order_of_none
             self._jobs[request.job_id] = job
+            if self._by_status is not None:
+                self._by_status[job.status or NOT_SEEN] += 1
         job[request] = None
         request.job = job
         self._size += 1
+        if request.one_shot:
+            self.describes += 1
         request.added_after = self._calls
         request.earliest, request.latest = _moments(window, now)
         self._enqueue(request)
@@ -224,7 +258,7 @@ class Windows(Generic[R]):
             elif observation.status != job.status or (
                 observation.status_reason and observation.status_reason != job.reason
             ):
-                _record_change(job_id, job, observation, number, effects.changes)
+                effects.changes.extend(self._changes_of(job_id, job, observation, number, now))
             if len(job) == 1 and first.held_by == number:
                 # As most are.
                 decisions[first] = first.on_absent() if observation is None else first.on_seen(observation)
@@ -443,43 +477,50 @@ class Windows(Generic[R]):
         self._queue.outdate(request)
         request.held_by = None
         self._size -= 1
+        if request.one_shot:
+            self.describes -= 1
         job = request.job
         del job[request]
         if not job:
             del self._jobs[request.job_id]
+            if self._by_status is not None:
+                self._by_status[job.status or NOT_SEEN] -= 1
             if job.status is not None:
                 self._last_seen[request.job_id] = job
                 if len(self._last_seen) > REMEMBERED:
                     del self._last_seen[next(iter(self._last_seen))]
+
+    def _changes_of(
+        self, job_id: str, job: RequestsForJob[R], observation: Observation, number: int, now: float
+    ) -> Sequence[StatusChange]:
+        """What is news in an observation of a job, which is recorded."""
+        status, order = observation.status, observation.order
+        if status is None or order < job.order:
+            return ()
+        reason = shared_line(observation.status_reason)
+        # That AWS Batch no longer says why is no news, or answers that differ in this alone would be one after another.
+        if status == job.status and (reason is None or reason == job.reason):
+            return ()
+        for request in job:
+            # Who describes a job sees it himself; news is for those who wait. To those who came after the call had left
+            # it may be the past, if an earlier wait has seen the job.
+            if not request.one_shot and (job.status is None or request.added_after < number):
+                seconds = None if job.status is None else now - job.since
+                change = StatusChange(job_id, job.status, status, reason, seconds)
+                if status != job.status:
+                    job.since = now
+                    if self._by_status is not None:
+                        self._by_status[job.status or NOT_SEEN] -= 1
+                        self._by_status[status] += 1
+                job.status, job.order, job.reason = status, order, reason
+                return (change,)
+        return ()
 
     def _tidy(self) -> None:
         self._queue.tidy(self._size)
         if len(self._one_shots) > 2 * self._size + MAX_IDS_PER_CALL:
             self._one_shots = [entry for entry in self._one_shots if entry[2].held_by is entry[3]]
             heapify(self._one_shots)
-
-
-def _record_change(
-    job_id: str,
-    job: RequestsForJob[R],
-    observation: Observation,
-    number: int,
-    changes: list[StatusChange],
-) -> None:
-    status, order = observation.status, observation.order
-    if status is None or order < job.order:
-        return
-    reason = shared_line(observation.status_reason)
-    # That AWS Batch no longer says why is no news, or answers that differ in this alone would be one after the other.
-    if status == job.status and (reason is None or reason == job.reason):
-        return
-    for request in job:
-        # Who describes a job sees it himself; news is for those who wait. To those who came after the call had left it
-        # may be the past, if an earlier wait has seen the job.
-        if not request.one_shot and (job.status is None or request.added_after < number):
-            changes.append(StatusChange(job_id, job.status, status, reason))
-            job.status, job.order, job.reason = status, order, reason
-            return
 
 
 def _moments(window: Window, now: float) -> tuple[float, float]:

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import msgspec
 
-from awaitbatch._jobs import UNDECODABLE, decode_description, progress_in
+from awaitbatch._failure_causes import explain_failure
+from awaitbatch._jobs import UNDECODABLE, JobStatus, decode_description, progress_in, queue_in
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from types_aiobotocore_batch.type_defs import JobDetailTypeDef
 
     from awaitbatch._core.outcomes import Failure
+    from awaitbatch._failure_causes import FailureCause
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -20,6 +24,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     More kinds may come, and kinds may gain members, so observers ignore what they do not know. All texts fit into
     one line. Do not use job ids or free texts as labels of metrics.
+
+    A member ``client`` is a number that tells the clients of a process apart, for who observes several of them.
     """
 
 
@@ -41,10 +47,12 @@ class ClientOpened(Event, frozen=True, kw_only=True, gc=False):
     Attributes:
         region_name: The region of its jobs.
         endpoint_url: Where it sends calls, without secrets.
+        client: See `Event`.
     """
 
     region_name: str | None
     endpoint_url: str | None = None
+    client: int = 0
 
 
 class ClientClosed(Event, frozen=True, kw_only=True, gc=False):
@@ -53,10 +61,26 @@ class ClientClosed(Event, frozen=True, kw_only=True, gc=False):
     Attributes:
         region_name: The region of its jobs.
         error: Why it closed or failed to open, if nobody asked it to close; the error's class and what it says.
+        client: See `Event`.
     """
 
     region_name: str | None
     error: str | None
+    client: int = 0
+
+
+class ObserverRemoved(Event, frozen=True, kw_only=True, gc=False):
+    """An observer hears no more of a shared client, since the last user who had named it has left.
+
+    Only that observer is told. The client goes on, so what the observer has counted as waiting is no longer known.
+
+    Attributes:
+        region_name: The region of the client's jobs.
+        client: See `Event`.
+    """
+
+    region_name: str | None
+    client: int = 0
 
 
 class CallEnded(Event, frozen=True, kw_only=True, gc=False):
@@ -78,6 +102,13 @@ class CallEnded(Event, frozen=True, kw_only=True, gc=False):
         pending: What waits for such a call when this one has ended: describes and polls, submissions, or jobs to end.
         ended: Describes and polls that the call has ended, whatever the reason.
         awaits_credentials: Whether its credentials have gone bad, and it is made again once a factory has given others.
+        describes: How many of ``pending`` are describes; like all that follows but the last two, for DescribeJobs only.
+        overdue: Seconds since the oldest check that still waits for its call should have been made; 0.0 if none is
+            late.
+        by_status: How many of the jobs that wait are in which state, as polls have seen them last, or
+            ``"NOT_SEEN"``.
+        region_name: The region of the client's jobs.
+        client: See `Event`.
     """
 
     operation: str
@@ -92,6 +123,11 @@ class CallEnded(Event, frozen=True, kw_only=True, gc=False):
     pending: int = 0
     ended: int = 0
     awaits_credentials: bool = False
+    describes: int = 0
+    overdue: float = 0.0
+    by_status: Mapping[str, int] = {}
+    region_name: str | None = None
+    client: int = 0
 
     @classmethod
     def of(cls, operation: str, how: Failure | str, **members: Any) -> Self:  # noqa: ANN401
@@ -127,6 +163,23 @@ class NoAnswer(Event, frozen=True, kw_only=True, gc=False):
     seconds: float
     endpoint_url: str | None
     fetching: str | None = None
+
+
+class ChecksOverdue(Event, frozen=True, kw_only=True, gc=False):
+    """Checks are late, and no call has ended meanwhile that would say so.
+
+    Calls may wait for connections or for credentials, or AWS Batch throttles them hard. It comes once a check is five
+    seconds late, and every five seconds from then on. `CallEnded` has the same number.
+
+    Attributes:
+        seconds: Seconds since the oldest check that still waits for its call should have been made.
+        pending: Describes and polls that wait.
+        client: See `Event`.
+    """
+
+    seconds: float
+    pending: int
+    client: int = 0
 
 
 class CredentialsRenewed(Event, frozen=True, kw_only=True, gc=False):
@@ -207,7 +260,45 @@ class TerminationUnclaimed(Event, frozen=True, kw_only=True, gc=False):
     error: str
 
 
-class JobChanged(Event, frozen=True, kw_only=True, gc=True, dict=True):
+class _WithDescription(Event, frozen=True, kw_only=True, gc=True, dict=True):
+    """An event that may keep the description of its job, as JSON.
+
+    Attributes:
+        job_id: The job.
+    """
+
+    job_id: str
+
+    # No member, so that representations, comparisons and what is made of an event for another system leave it out.
+    _item: ClassVar[bytes | None] = None
+
+    @classmethod
+    def of(cls, item: bytes | None, **members: Any) -> Self:  # noqa: ANN401
+        """The event with these members that keeps a description, given as JSON."""
+        event = cls(**members)
+        if item is not None:
+            vars(event)["_item"] = item
+        return event
+
+    @property
+    def queue(self) -> str | None:
+        """The name of the job's queue; None if the event has no description that tells."""
+        return None if self._item is None else queue_in(self._item)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_with_description, (type(self), self._item, msgspec.structs.asdict(self)))
+
+
+def _with_description(
+    kind: type[_WithDescription], item: bytes | None, members: dict[str, Any]
+) -> _WithDescription:
+    return kind.of(item, **members)
+
+
+class JobChanged(_WithDescription, frozen=True, kw_only=True):
     """A poll has seen a job in another state than before, or in the same one for another reason.
 
     Observers hear of it once for each job, state and reason, however many waits there are, one after the other too (as
@@ -228,9 +319,10 @@ class JobChanged(Event, frozen=True, kw_only=True, gc=True, dict=True):
         seen_at: When the answer came, by this machine's clock, in epoch milliseconds.
         reason: What AWS Batch says of the state now (its ``statusReason``), such as ``"MISCONFIGURATION:…"`` of a
             RUNNABLE job that cannot be placed; None if it says nothing. That it falls silent is no event.
+        seconds: For how long it was seen in the state before, the time included in which nobody waited for it. None if
+            it had not been seen, and for the ``on_change`` of a wait.
     """
 
-    job_id: str
     before: str | None
     after: str
     attempt: int
@@ -239,17 +331,7 @@ class JobChanged(Event, frozen=True, kw_only=True, gc=True, dict=True):
     stopped_at: int | None
     seen_at: int
     reason: str | None = None
-
-    # No member, so that representations, comparisons and what is made of an event for another system leave it out.
-    _item: ClassVar[bytes | None] = None
-
-    @classmethod
-    def of(cls, item: bytes | None, **members: Any) -> Self:  # noqa: ANN401
-        """The event with these members that keeps a description, given as JSON."""
-        event = cls(**members)
-        if item is not None:
-            vars(event)["_item"] = item
-        return event
+    seconds: float | None = None
 
     @property
     def job(self) -> JobDetailTypeDef:
@@ -268,16 +350,6 @@ class JobChanged(Event, frozen=True, kw_only=True, gc=True, dict=True):
     def progress(self) -> dict[str, int] | None:
         """How many children of an array job are in which state; None for any other job."""
         return None if self._item is None else progress_in(self._item)
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (_job_changed, (self._item, msgspec.structs.asdict(self)))
-
-
-def _job_changed(item: bytes | None, members: dict[str, Any]) -> JobChanged:
-    return JobChanged.of(item, **members)
 
 
 class JobStuck(Event, frozen=True, gc=False):
@@ -317,8 +389,27 @@ class JobMissing(Event, frozen=True, kw_only=True, gc=False):
     job_id: str
 
 
-class WaitEnded(Event, frozen=True, kw_only=True, gc=False):
+class WaitBegan(Event, frozen=True, kw_only=True, gc=False):
+    """A describe or a poll of one job begins; observers hear of it in the context of whoever waits.
+
+    Attributes:
+        job_id: The job.
+        kind: ``"describe"`` or ``"poll"``.
+        wait: A number that no other wait has which goes on at the same time; its `WaitEnded` has the same.
+        client: See `Event`.
+    """
+
+    job_id: str
+    kind: str
+    wait: int
+    client: int = 0
+
+
+class WaitEnded(_WithDescription, frozen=True, kw_only=True):
     """A describe or a poll of one job has ended. `BatchClient.wait_for_job` is two polls, one after the other.
+
+    If the job was seen ended, the event keeps its description, 2 to 4 KB of JSON, for `cause` and `queue`. If you keep
+    many events, keep what you need of them instead.
 
     Attributes:
         job_id: The job.
@@ -332,12 +423,25 @@ class WaitEnded(Event, frozen=True, kw_only=True, gc=False):
         lag: Seconds from the end of the job, by AWS's clock, to the answer that showed it, by this machine's; it may be
             negative if they differ. If the wait began later it is longer than the wait. None if the job was not seen
             ended.
+        pending: Describes and polls that go on.
+        wait: See `WaitBegan`.
+        client: See `Event`.
     """
 
-    job_id: str
     kind: str
     reason: str
     seconds: float
     checks: int
     status: str | None
     lag: float | None
+    pending: int = 0
+    wait: int = 0
+    client: int = 0
+
+    @property
+    def cause(self) -> FailureCause | None:
+        """Why the job failed; None if it was not seen FAILED. It is read from the description anew each time."""
+        if self.status == JobStatus.FAILED and self._item is not None:
+            with suppress(*UNDECODABLE):
+                return explain_failure(decode_description(self._item)).cause
+        return None

@@ -9,7 +9,7 @@ from types import BuiltinMethodType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from awaitbatch._core.text import error_line, one_line
-from awaitbatch.instrumentation._events import ClientClosed, WaitEnded
+from awaitbatch.instrumentation._events import ClientClosed, ClientOpened, ObserverRemoved, WaitEnded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -18,16 +18,23 @@ if TYPE_CHECKING:
     from awaitbatch.instrumentation._log import LogObserver
 
 
+_clients = itertools.count(1)
+
+
 class Observers:
     """The log, and whoever else wants to hear of events.
 
     Attributes:
+        client: The number of the client; see `Event`.
+        region_name: The region of its jobs, once it is open.
         others: All but the log, with numbers.
         write_log: See `LogObserver.write`.
         hear_of_waits: Whether anybody wants a `WaitEnded`; as `want` says, but it is asked for each wait.
     """
 
     def __init__(self, log: LogObserver, others: Sequence[Observer]) -> None:
+        self.client = next(_clients)
+        self.region_name: str | None = None
         self._log = log
         self.write_log = log.write
         self._numbers = itertools.count()
@@ -35,7 +42,7 @@ class Observers:
         self.hear_of_waits = self.want(WaitEnded)
         # How many of those who share a client have named an observer.
         self._named: Counter[Hashable] = Counter(map(_identity, others))
-        self._is_closed = False
+        self._is_open = self._is_closed = False
         self._reported: set[tuple[Hashable, type[BaseException]]] = set()
 
     def add(self, others: Sequence[Observer]) -> None:
@@ -53,8 +60,12 @@ class Observers:
             self._named[identity] -= 1
             if not self._named[identity]:
                 del self._named[identity]
-                gone = {number for number, other in self.others if _identity(other) == identity}
+                gone = {number: other for number, other in self.others if _identity(other) == identity}
                 self.others = tuple(other for other in self.others if other[0] not in gone)
+                if self._is_open and not self._is_closed:
+                    for number, other in gone.items():
+                        event = ObserverRemoved(region_name=self.region_name, client=self.client)
+                        self._tell(number, other, event)
                 # Users of a shared client may come by the million.
                 self._reported = {kind for kind in self._reported if kind[0] not in gone}
         self.hear_of_waits = self.want(WaitEnded)
@@ -67,16 +78,21 @@ class Observers:
         """Hand an event to all, one after the other; what one of them raises hurts nobody. None follows the close."""
         if self._is_closed:
             return
+        if isinstance(event, ClientOpened):
+            self._is_open, self.region_name = True, event.region_name
         self._is_closed = isinstance(event, ClientClosed)
         self._log(event)
         for number, observer in self.others:
-            try:
-                observer(event)
-            except (KeyboardInterrupt, SystemExit):
-                raise
-            except BaseException as error:  # noqa: BLE001
-                # Not even a CancelledError is ours: nothing is awaited here.
-                self.report("observer", observer, event, error, number)
+            self._tell(number, observer, event)
+
+    def _tell(self, number: int, observer: Observer, event: Event) -> None:
+        try:
+            observer(event)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001
+            # Not even a CancelledError is ours: nothing is awaited here.
+            self.report("observer", observer, event, error, number)
 
     def report(
         self,
