@@ -32,7 +32,7 @@ from blockbuster import blockbuster_ctx
 
 from awaitbatch._coalescer import DescribeCoalescer
 from awaitbatch._core.throttle import ThrottleParameters
-from tests.virtual_time import VirtualTimeLoop
+from awaitbatch.testing.virtual_time import VirtualTimeLoop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -42,9 +42,9 @@ _BOTH_LOOPS = ("server", "soak/test_chaos.py", "testing/test_faults.py")
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The loops on which to run an async test, as the table above says."""
+    """The loops on which to run an async test, as the table above says; the mark is our pytest plugin's business."""
     in_virtual_time = any(item.path.is_relative_to(_HERE / name) for name in ("shell", "survival"))
-    if in_virtual_time or item.get_closest_marker("virtual_time"):
+    if in_virtual_time:
         return {"virtual": VirtualTimeLoop}
     if any(item.path.is_relative_to(_HERE / name) for name in _BOTH_LOOPS):
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

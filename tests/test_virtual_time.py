@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 
 import anyio
 import anyio.to_thread
 import pytest
 
-from tests.virtual_time import DeadlockError, VirtualTimeLoop
+from awaitbatch.testing import virtual_time
+from awaitbatch.testing.virtual_time import DeadlockError, RealIOError, VirtualTimeLoop
 
 pytestmark = pytest.mark.virtual_time
 
@@ -80,3 +83,69 @@ def test_closing_waits_for_abandoned_threads() -> None:
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         runner.run(abandon())
     assert done == [True]
+
+
+def test_run_runs_a_coroutine_in_virtual_time() -> None:
+    """It gives the result, like asyncio.run; and so does anyio.run with the backend that the module names."""
+
+    async def main() -> float:
+        await anyio.sleep(86_400)
+        return asyncio.get_running_loop().time()
+
+    assert virtual_time.run(main()) == 86_400.0
+    library, options = virtual_time.ANYIO_BACKEND
+    assert anyio.run(main, backend=library, backend_options=options) == 86_400.0
+
+
+def test_a_real_socket_is_an_error_that_names_it() -> None:
+    """Waiting for an answer ends at once and says whose, no time-out passes, and what cleans up may take its time."""
+    left: list[float] = []
+
+    async def call(connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(30):
+                await asyncio.sleep(2)
+                await loop.sock_recv(connection, 1)
+        finally:
+            await asyncio.sleep(5)
+            left.append(loop.time())
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(server.getsockname()) as connection:
+            connection.setblocking(False)  # noqa: FBT003
+            with pytest.raises(RealIOError, match=rf"after 2 s .* its connection to 127\.0\.0\.1:{port}\. "):
+                virtual_time.run(call(connection))
+    assert left == [7.0]
+
+
+def test_each_real_file_is_an_error_once() -> None:
+    """A port on which the loop listens is named, and a pipe such as a child process has; one that is gone is not."""
+
+    async def listen(server: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(server, list)
+        await asyncio.sleep(1)
+
+    async def read(pipe: int) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(pipe, list)
+        await asyncio.sleep(1)
+
+    readable, writable = os.pipe()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        asyncio.Runner(loop_factory=VirtualTimeLoop) as runner,
+    ):
+        with pytest.raises(RealIOError, match=r" its socket at 127\.0\.0\.1:\d+\. "):
+            runner.run(listen(server))
+        with pytest.raises(RealIOError, match=rf"file descriptor {readable}, such as a pipe"):
+            runner.run(read(readable))
+        runner.run(asyncio.sleep(1))
+        runner.get_loop().remove_reader(readable)
+        runner.run(asyncio.sleep(1))
+        with pytest.raises(RealIOError, match=f"file descriptor {readable},"):
+            runner.run(read(readable))
+    os.close(readable)
+    os.close(writable)

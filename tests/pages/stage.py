@@ -23,10 +23,10 @@ from aiobotocore.httpsession import AIOHTTPSession
 from awaitbatch._loop_thread import LoopThread
 from awaitbatch.testing import BatchServer, LifeCycle
 from awaitbatch.testing._http import listener
-from tests.virtual_time import DeadlockError, VirtualTimeLoop
+from awaitbatch.testing.virtual_time import DeadlockError, VirtualTimeLoop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 
 T = TypeVar("T")
 
@@ -58,6 +58,9 @@ class ExampleLoop(VirtualTimeLoop):
             return True
         self._glances += 1
         return self.near_calls > 0 and self._glances <= _GLANCES
+
+    def refuse_real_io(self, files: Collection[int]) -> None:
+        """Admit it: the calls on their way are counted."""
 
     def jump(self) -> None:
         """Go to the next timer.

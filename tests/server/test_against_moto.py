@@ -24,7 +24,7 @@ from awaitbatch.testing import LifeCycle, MotoServer
 from tests.support import Fetcher, PromptClient
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from aiobotocore.session import AioSession
 
@@ -37,20 +37,10 @@ WAITING = LifeCycle(runnable=1e6)
 ENDLESS = LifeCycle(running=1e6)
 
 
-@pytest.fixture(scope="module")
-def moto() -> Iterator[MotoServer]:
-    """Have moto's server in a process of its own, with a queue and a job definition.
-
-    It takes seconds to start, so all tests share it: each has jobs of its own.
-    """
-    server = MotoServer()
-    # Of its own, since each test has another event loop.
-    with asyncio.Runner() as runner:
-        runner.run(server.__aenter__())
-        try:
-            yield server
-        finally:
-            runner.run(server.__aexit__(None, None, None))
+@pytest.fixture
+def moto(moto_batch_server: MotoServer) -> MotoServer:
+    """The server that all tests share: each has jobs of its own."""
+    return moto_batch_server
 
 
 @pytest.fixture

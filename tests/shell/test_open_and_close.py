@@ -26,7 +26,7 @@ from .support import QUICK, FaultyTransport, client_error
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tests.virtual_time import VirtualTimeLoop
+    from awaitbatch.testing.virtual_time import VirtualTimeLoop
 
 
 def all_methods(client: BatchClient) -> dict[str, Callable[[], Awaitable[Any]]]:

@@ -7,8 +7,8 @@ import json
 import sys
 from dataclasses import asdict
 
+from awaitbatch.testing.virtual_time import VirtualTimeLoop
 from tests.survival.memory import watch_jobs
-from tests.virtual_time import VirtualTimeLoop
 
 
 async def main() -> None:

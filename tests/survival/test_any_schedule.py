@@ -23,8 +23,8 @@ from awaitbatch import (
     JobNotFoundError,
 )
 from awaitbatch.testing import Fault
+from awaitbatch.testing.virtual_time import VirtualTimeLoop
 from tests.support import lasting, make_client, make_server
-from tests.virtual_time import VirtualTimeLoop
 
 from .support import SURVIVED, End, lives_at_random, note
 

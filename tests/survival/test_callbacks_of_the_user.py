@@ -13,8 +13,8 @@ import pytest
 
 from awaitbatch import FixedInterval
 from awaitbatch.testing import TokenBucket
+from awaitbatch.testing.virtual_time import VirtualTimeLoop
 from tests.support import make_client, make_server
-from tests.virtual_time import VirtualTimeLoop
 
 from .support import check_truth, inject_faults, lives_at_random, wait_for_all
 

@@ -15,9 +15,9 @@ import pytest
 
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.testing import BatchServer, Fault
+from awaitbatch.testing.virtual_time import VirtualTimeLoop
 from tests.shell.support import FaultyTransport
 from tests.support import ENDED, LONG, make_client, make_server
-from tests.virtual_time import VirtualTimeLoop
 
 from .support import check_truth, inject_faults, wait_for_all
 

@@ -10,8 +10,8 @@ import pytest
 
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch.testing import Fault
+from awaitbatch.testing.virtual_time import VirtualTimeLoop
 from tests.support import LONG, Log, make_client, make_server
-from tests.virtual_time import VirtualTimeLoop
 
 from .support import waiting
 

@@ -40,7 +40,8 @@ class BatchServer(BatchService):
 
     Jobs pass through their states by themselves, as their `LifeCycle` says; `SubmitJob` may choose one by its
     ``parameters`` (`LifeCycle.to_parameters`). Any job queue and job definition exists. A parameter that is not
-    modelled is refused; docs/howto/testing.md lists what is.
+    modelled is refused; docs/reference/batch-server.md lists what is. A test may call all that is no coroutine, such as
+    `add_job`, from any thread.
 
     Args:
         clock: Gives the time in seconds; epoch seconds make the times in descriptions real ones.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 import msgspec
 
@@ -50,7 +52,23 @@ if TYPE_CHECKING:
     from awaitbatch.testing._model.resources import ResourceStatus
     from awaitbatch.testing._model.service_error import JobError
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 Latency: TypeAlias = float | Callable[[], float]
+
+
+def _one_thread_at_a_time(
+    method: Callable[Concatenate[BatchService, P], T],
+) -> Callable[Concatenate[BatchService, P], T]:
+    """Let a test add jobs and look at them while calls are answered in another thread."""
+
+    @wraps(method)
+    def call(self: BatchService, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return call
 
 
 class Response(NamedTuple):
@@ -67,6 +85,8 @@ class Response(NamedTuple):
 
 class BatchService:
     """What the in-process transport and the HTTP face call; `BatchServer` adds both faces.
+
+    Its methods that are no coroutines may be called from any thread.
 
     Args:
         model: The jobs.
@@ -101,6 +121,7 @@ class BatchService:
         self._check_operations(lacking)
         self.lacking = {*lacking}
         self.statistics = ServerStatistics()
+        self._lock = threading.RLock()
         self._model = model
         self._clock = clock
         # By operation; None for all that have none of their own.
@@ -124,6 +145,7 @@ class BatchService:
         finally:
             await asyncio.sleep(one_way)
 
+    @_one_thread_at_a_time
     def _respond(self, operation: str, body: bytes) -> Response:
         if operation not in self.operations:
             raise unknown_operation(operation)
@@ -198,6 +220,7 @@ class BatchService:
         """The throttle of all operations that have none of their own, if there is one."""
         return self._buckets.get(None)
 
+    @_one_thread_at_a_time
     def throttle(self, rate: float | None, burst: float | None = None, operation: str | None = None) -> None:
         """Allow so many calls a second from now on; None lifts the throttle.
 
@@ -299,6 +322,7 @@ class BatchService:
             )
             raise ValueError(message)
 
+    @_one_thread_at_a_time
     def add_job(
         self,
         job_id: str | None = None,
@@ -357,10 +381,12 @@ class BatchService:
             submission, self._clock(), job_id=job_id, life_cycle=life_cycle, children=children
         ).job_id
 
+    @_one_thread_at_a_time
     def forget_job(self, job_id: str) -> None:
         """Let a job vanish from all responses, as AWS does some days after its end; unknown ids are ignored."""
         self._model.forget_job(job_id)
 
+    @_one_thread_at_a_time
     def block_queue(self, job_queue: str, reason: str) -> None:
         """Let no job of a queue start any more; what has started goes on.
 
@@ -371,10 +397,12 @@ class BatchService:
         """
         self._model.block_queue(job_queue, reason, self._clock())
 
+    @_one_thread_at_a_time
     def unblock_queue(self, job_queue: str) -> None:
         """Let the jobs of a queue start again, those at once that would have started meanwhile."""
         self._model.block_queue(job_queue, None, self._clock())
 
+    @_one_thread_at_a_time
     def set_compute_environment(
         self,
         name: str,
@@ -399,6 +427,7 @@ class BatchService:
         """
         self._model.compute_environments.set(name, status, status_reason, self._clock(), after)
 
+    @_one_thread_at_a_time
     def set_job_queue(
         self,
         name: str,
@@ -423,6 +452,7 @@ class BatchService:
         """
         self._model.job_queues.set(name, status, status_reason, self._clock(), after)
 
+    @_one_thread_at_a_time
     def status_of(self, job_id: str) -> JobStatus:
         """The state in which a job is now.
 
@@ -431,6 +461,7 @@ class BatchService:
         """
         return self._model.jobs[job_id].status(self._clock())
 
+    @_one_thread_at_a_time
     def ended_at(self, job_id: str) -> float | None:
         """The moment on the server's clock at which a job ended, or None if it has not.
 
@@ -439,6 +470,7 @@ class BatchService:
         """
         return self._model.jobs[job_id].ended_at(self._clock())
 
+    @_one_thread_at_a_time
     def ended(self) -> dict[str, float]:
         """The ids of all jobs that have ended, with the moments at which they did."""
         now = self._clock()

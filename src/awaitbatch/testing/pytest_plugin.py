@@ -1,0 +1,261 @@
+"""What pytest offers where awaitbatch is installed: a model of AWS Batch, a client of it, moto, and virtual time.
+
+| name | scope | is |
+|---|---|---|
+| mark ``virtual_time`` | | runs an async test on a clock that jumps, with pytest-asyncio or anyio's plugin |
+| `batch_server` | test | a `BatchServer`: in process for a test in virtual time, else over HTTP from its own thread |
+| `batch_client` | test | an open `BatchClient` that calls it, for async tests and their async fixtures |
+| `batch_server_options`, `batch_client_options` | test | arguments for these two; to be overridden |
+| `moto_batch_server` | session | a `MotoServer`; tests are skipped where moto is missing |
+
+pytest loads this module in each of its runs, whatever is tested, so it imports nothing before that is wanted. ``pytest
+-p no:awaitbatch`` does without it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from contextlib import ExitStack, contextmanager, suppress
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+
+    from awaitbatch import BatchClient
+    from awaitbatch.testing import BatchServer, MotoServer
+    from awaitbatch.testing.virtual_time import VirtualTimeLoop
+
+_MARK: Final = "virtual_time"
+_ANYIO: Final = "anyio_backend"
+_CLIENT_ON_ANYIO: Final = "_batch_client_on_anyio"
+_CLIENT_IN_LOOP: Final = "_batch_client_in_{}_loop"
+_SCOPES: Final = ("function", "class", "module", "package", "session")
+
+
+@pytest.fixture
+def batch_server_options() -> dict[str, Any]:
+    """Keyword arguments of the `BatchServer` that `batch_server` gives; override it to choose them.
+
+    By a fixture of that name in a ``conftest.py``, a module or a class, or for one test by
+    ``@pytest.mark.parametrize("batch_server_options", [{"latency": 0.2}])``.
+    """
+    return {}
+
+
+@pytest.fixture
+def batch_client_options() -> dict[str, Any]:
+    """Keyword arguments of the `BatchClient` that `batch_client` gives; overridden like `batch_server_options`."""
+    return {}
+
+
+@pytest.fixture
+def batch_server(
+    request: pytest.FixtureRequest, batch_server_options: dict[str, Any]
+) -> Iterator[BatchServer]:
+    """A running `BatchServer`, a new one for each test, for synchronous tests and async ones of all kinds.
+
+    In virtual time it has the clock of the test's event loop, and is called without a network:
+    ``BatchClient(transport=batch_server.transport())``. Otherwise it listens on the loopback address, from a thread of
+    its own: ``BatchClient(**batch_server.client_arguments)``, or any AWS client. Its ids and chances are the same in
+    each run, as its `seed` is 0 unless `batch_server_options` says otherwise.
+    """
+    from awaitbatch.testing import BatchServer, _fixtures
+
+    options = {"seed": 0, **batch_server_options}
+    if _is_in_virtual_time(request):
+        yield _fixtures.InProcessServer(**options)
+        return
+    server = BatchServer(**options)
+    with _fixtures.running_elsewhere(server):
+        yield server
+
+
+@pytest.fixture
+def batch_client(request: pytest.FixtureRequest) -> BatchClient:
+    """A `BatchClient` that calls `batch_server`, opened on the event loop of the test and closed after it.
+
+    It works in tests that pytest-asyncio 1.0 or newer runs, or anyio's plugin on asyncio, and in their async fixtures.
+    """
+    client: BatchClient = request.getfixturevalue(_client_fixture_for(request))
+    return client
+
+
+@pytest.fixture(scope="session")
+def moto_batch_server() -> Iterator[MotoServer]:
+    """A running `MotoServer`, in a process of its own and in real time.
+
+    As it takes a second or two to start, all tests share one, and the jobs of earlier tests are still there. The tests
+    are skipped where the extra ``moto`` is not installed.
+    """
+    from awaitbatch.testing import MotoServer, _fixtures
+
+    server = MotoServer()
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(_fixtures.running_elsewhere(server))
+        except ModuleNotFoundError as error:
+            pytest.skip(str(error))
+        yield server
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the mark known, and a client for each kind of loop that pytest-asyncio has, if it is there."""
+    config.addinivalue_line(
+        "markers", f"{_MARK}: run this async test on a clock that jumps to the next timer"
+    )
+    if config.pluginmanager.hasplugin("asyncio"):
+        # Those of versions before 0.24 know no scopes of loops; no run may fail for that.
+        with suppress(TypeError):
+            config.pluginmanager.register(_clients_on_pytest_asyncio())
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> Iterator[None]:
+    """Choose the event loop of a test that has the mark, for whichever plugin is to run it."""
+    if metafunc.definition.get_closest_marker(_MARK) is None:
+        yield
+        return
+    from awaitbatch.testing import virtual_time
+
+    if _ANYIO in metafunc.fixturenames and not _is_parametrized(metafunc.definition, _ANYIO):
+        # As if the test said so: a mark is what all of pytest asks.
+        backends = pytest.mark.parametrize(_ANYIO, [virtual_time.ANYIO_BACKEND], ids=[_MARK], scope="session")
+        metafunc.definition.add_marker(backends)
+    with _loop_for_pytest_asyncio(metafunc.config, virtual_time.VirtualTimeLoop):
+        yield
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Refuse to run a test in real time that has the mark."""
+    is_marked = item.get_closest_marker(_MARK) is not None
+    if is_marked and isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+        item.obj = _in_virtual_time_only(item.obj)
+
+
+def _client_opener() -> Callable[..., AsyncIterator[BatchClient]]:
+    """A new function each time, since pytest-asyncio notes on it in which loop it is to run."""
+
+    async def open_client(
+        batch_server: BatchServer, batch_client_options: dict[str, Any]
+    ) -> AsyncIterator[BatchClient]:
+        from awaitbatch.testing import _fixtures
+
+        async with _fixtures.client_of(batch_server, batch_client_options) as client:
+            yield client
+
+    return open_client
+
+
+_client_on_anyio = pytest.fixture(_client_opener(), name=_CLIENT_ON_ANYIO)
+
+
+def _clients_on_pytest_asyncio() -> type:
+    """A plugin with a fixture for each scope that a test's loop may have: a client must be opened on that very loop."""
+    import pytest_asyncio
+
+    fixtures = {
+        scope: pytest_asyncio.fixture(_client_opener(), loop_scope=scope, name=_CLIENT_IN_LOOP.format(scope))
+        for scope in _SCOPES
+    }
+    return type("ClientsOnPytestAsyncio", (), fixtures)
+
+
+def _client_fixture_for(request: pytest.FixtureRequest) -> str:
+    """The fixture that opens a client on the loop of a test."""
+    if request.config.pluginmanager.hasplugin("asyncio"):
+        import pytest_asyncio
+
+        if pytest_asyncio.is_async_test(request.node):
+            mark = request.node.get_closest_marker("asyncio")
+            chosen = mark.kwargs.get("loop_scope") if mark is not None else None
+            return _CLIENT_IN_LOOP.format(chosen or request.config.getini("asyncio_default_test_loop_scope"))
+    if _ANYIO in request.fixturenames:
+        library, _ = _anyio_backend(request)
+        if library == "asyncio":
+            return _CLIENT_ON_ANYIO
+        pytest.fail(
+            f"batch_client needs asyncio, as BatchClient does, and this test runs on {library}", pytrace=False
+        )
+    pytest.fail(
+        "batch_client is for async tests that pytest-asyncio or anyio's plugin runs; a synchronous test may write "
+        "`with awaitbatch.threads.shared(**batch_server.client_arguments) as client:`",
+        pytrace=False,
+    )
+
+
+def _is_in_virtual_time(request: pytest.FixtureRequest) -> bool:
+    if request.node.get_closest_marker(_MARK) is not None:
+        return True
+    if _ANYIO not in request.fixturenames:
+        return False
+    from awaitbatch.testing.virtual_time import VirtualTimeLoop
+
+    _, options = _anyio_backend(request)
+    factory = options.get("loop_factory")
+    return inspect.isclass(factory) and issubclass(factory, VirtualTimeLoop)
+
+
+def _anyio_backend(request: pytest.FixtureRequest) -> tuple[str, Mapping[str, Any]]:
+    backend = request.getfixturevalue(_ANYIO)
+    return (backend, {}) if isinstance(backend, str) else backend
+
+
+def _is_parametrized(definition: pytest.Function, name: str) -> bool:
+    def names(mark: pytest.Mark) -> list[str]:
+        given = mark.args[0] if mark.args else mark.kwargs["argnames"]
+        return [one.strip() for one in given.split(",")] if isinstance(given, str) else list(given)
+
+    return any(name in names(mark) for mark in definition.iter_markers("parametrize"))
+
+
+@contextmanager
+def _loop_for_pytest_asyncio(config: pytest.Config, loop: type[VirtualTimeLoop]) -> Iterator[None]:
+    """Have an answer while pytest-asyncio asks on which loops to run a test.
+
+    Only for that moment: it takes whoever has the hook to have an answer for all tests, and they are none of ours.
+    """
+
+    @pytest.hookimpl(tryfirst=True, optionalhook=True)
+    def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], VirtualTimeLoop]]:
+        return {_MARK: loop}
+
+    answer = SimpleNamespace(pytest_asyncio_loop_factories=pytest_asyncio_loop_factories)
+    config.pluginmanager.register(answer)
+    try:
+        yield
+    finally:
+        config.pluginmanager.unregister(answer)
+
+
+def _in_virtual_time_only(
+    test: Callable[..., Coroutine[Any, Any, None]],
+) -> Callable[..., Coroutine[Any, Any, None]]:
+    @functools.wraps(test)
+    async def call(*args: object, **kwargs: object) -> None:
+        __tracebackhide__ = True
+        import asyncio
+
+        from awaitbatch.testing.virtual_time import VirtualTimeLoop
+
+        try:
+            loop: object = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        if not isinstance(loop, VirtualTimeLoop):
+            runs_on = (
+                "no loop of asyncio's" if loop is None else f"{type(loop).__module__}.{type(loop).__name__}"
+            )
+            pytest.fail(
+                f"the mark {_MARK} needs awaitbatch's VirtualTimeLoop, and this test runs on {runs_on}. "
+                "pytest-asyncio knows the mark from version 1.4 on, and anyio's plugin where the test chooses no "
+                "anyio_backend of its own; anywhere else, a synchronous test may call virtual_time.run()",
+                pytrace=False,
+            )
+        await test(*args, **kwargs)
+
+    return call
