@@ -15,13 +15,16 @@ import awaitbatch
 import awaitbatch.errors
 import awaitbatch.instrumentation
 import awaitbatch.testing
+import awaitbatch.testing.scenarios
+import awaitbatch.testing.virtual_time
 import awaitbatch.threads
 from tests.imports import HEAVY, imported_by
 
 MODULES = [awaitbatch, awaitbatch.instrumentation, awaitbatch.testing, awaitbatch.threads]
-NAMES = [(module, name) for module in MODULES for name in module.__all__]
+# These have what they consist of in themselves.
+WHOLE = [awaitbatch.testing.scenarios, awaitbatch.testing.virtual_time]
 
-each_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+each_module = pytest.mark.parametrize("module", [*MODULES, *WHOLE], ids=lambda module: module.__name__)
 
 
 @each_module
@@ -30,7 +33,7 @@ def test_all_is_sorted_and_names_each_thing_once(module: ModuleType) -> None:
     assert module.__all__ == sorted(set(module.__all__))
 
 
-@each_module
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_all_is_complete(module: ModuleType) -> None:
     """What the module holds without an underscore is public, and what is public it holds."""
     found = {
@@ -109,7 +112,7 @@ def _is_documented(thing: object, name: str) -> bool:
 
 def _is_documented_alias(module: ModuleType, name: str) -> bool:
     """Whether a text follows the assignment of an alias of types, which has no docstring of its own."""
-    made_in = import_module(f"{module.__name__}.{module._MODULES[name]}")
+    made_in = import_module(f"{module.__name__}.{module._MODULES[name]}") if module not in WHOLE else module
     statements = ast.parse(inspect.getsource(made_in)).body
     targets = [
         ast.unparse(getattr(one, "target", None) or getattr(one, "targets", [one])[0]) for one in statements
@@ -118,7 +121,10 @@ def _is_documented_alias(module: ModuleType, name: str) -> bool:
     return isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
 
 
-@pytest.mark.parametrize("name", ["errors", "instrumentation", "testing", "threads"])
+@pytest.mark.parametrize(
+    "name",
+    ["errors", "instrumentation", "testing", "testing.scenarios", "testing.virtual_time", "threads"],
+)
 def test_public_modules_need_no_import_of_their_own(name: str) -> None:
     """Whoever has imported awaitbatch may write `except awaitbatch.errors.JobNotFoundError`."""
     script = f"import awaitbatch; assert awaitbatch.{name}.__name__ == 'awaitbatch.{name}'"

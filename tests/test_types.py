@@ -98,7 +98,7 @@ def test_the_stubs_are_never_imported() -> None:
 PUBLIC: Final = [
     *(
         getattr(module, name)
-        for module in (awaitbatch, instrumentation, testing, threads)
+        for module in (awaitbatch, instrumentation, testing, testing.scenarios, testing.virtual_time, threads)
         for name in module.__all__
     ),
     *(value for value in vars(errors).values() if getattr(value, "__module__", "") == errors.__name__),

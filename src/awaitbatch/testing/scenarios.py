@@ -18,7 +18,7 @@ from awaitbatch.testing._model.life_cycle import LifeCycleRanges
 
 if TYPE_CHECKING:
     from awaitbatch.testing._model.faults import FaultRule
-    from awaitbatch.testing._service import BatchService
+    from awaitbatch.testing._server import BatchServer
 
 __all__ = ["Herd", "herd", "outage", "throttled_account"]
 
@@ -39,7 +39,7 @@ class Herd:
 
 
 def herd(
-    server: BatchService,
+    server: BatchServer,
     count: int,
     *,
     failing: float = 0.0,
@@ -78,7 +78,7 @@ def herd(
 
 
 def throttled_account(
-    server: BatchService, calls_per_second: float = 5.0, *, burst: float | None = None
+    server: BatchServer, calls_per_second: float = 5.0, *, burst: float | None = None
 ) -> None:
     """Let all operations together have so few calls a second; what is beyond gets HTTP 429, as in a busy account.
 
@@ -95,7 +95,7 @@ def throttled_account(
     server.throttle(calls_per_second, burst)
 
 
-def outage(server: BatchService, seconds: float = 60.0, *, after: float = 0.0) -> FaultRule:
+def outage(server: BatchServer, seconds: float = 60.0, *, after: float = 0.0) -> FaultRule:
     """Let nobody reach the server for a while; its jobs go on meanwhile.
 
     Args:
