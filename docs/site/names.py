@@ -32,6 +32,8 @@ PUBLIC: Final = (
     "awaitbatch.instrumentation",
     "awaitbatch",
     "awaitbatch.testing",
+    "awaitbatch.testing.scenarios",
+    "awaitbatch.testing.virtual_time",
     "awaitbatch.threads",
     "awaitbatch.integrations.airflow",
 )

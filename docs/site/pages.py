@@ -42,7 +42,7 @@ CONTENTS: Final = {
             f"howto/{page}"
             for page in ("web-service", "embedding", "restarts", "threads", "notebooks", "airflow")
         ),
-        *("howto/testing", "howto/*", "examples/README"),
+        *("howto/testing", "howto/load-test", "howto/*", "examples/README"),
     ),
     "Reference": ("reference/api", "reference/configuration", "reference/events", "reference/*"),
     "Explanation": (

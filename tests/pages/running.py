@@ -23,6 +23,7 @@ import awaitbatch
 import awaitbatch.instrumentation
 import awaitbatch.testing
 import awaitbatch.threads
+from awaitbatch.testing import scenarios
 from tests.pages.stage import Stage, agrees
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def compiled(block: Block, source: str) -> types.CodeType:
 
 def names() -> dict[str, Any]:
     """The modules that a fragment has imported, and their public names."""
-    return {**_PUBLIC, "asyncio": asyncio, "awaitbatch": awaitbatch}
+    return {**_PUBLIC, "asyncio": asyncio, "awaitbatch": awaitbatch, "scenarios": scenarios}
 
 
 def defined(block: Block) -> dict[str, Any]:

@@ -32,7 +32,7 @@ REFUSED = {
         "consumableResourcePropertiesOverride",
     },
 }
-"""What AWS Batch knows and the model does not, as docs/howto/testing.md has it."""
+"""What AWS Batch knows and the model does not, as docs/reference/batch-server.md has it."""
 
 
 def paths(shape: Any, prefix: str = "", depth: int = 2) -> Iterator[tuple[str, Any]]:
@@ -108,9 +108,9 @@ def test_retries_and_timeouts_of_a_submission_hold() -> None:
 
 
 def test_the_page_lists_what_is_refused() -> None:
-    """docs/howto/testing.md has a row for each operation, and names each parameter of AWS Batch that is refused."""
-    page = (Path(__file__).parents[2] / "docs" / "howto" / "testing.md").read_text(encoding="utf-8")
-    table = page.partition("### What is modelled")[2].partition("\n## ")[0]
+    """docs/reference/batch-server.md has a row for each operation, and names each parameter of AWS that is refused."""
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "batch-server.md").read_text(encoding="utf-8")
+    table = page.partition("## What is modelled")[2].partition("\n## ")[0]
     named = {name for cell in re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE) for name in cell.split(", ")}
     assert set(OPERATIONS) <= named
     for path in set().union(*REFUSED.values()):

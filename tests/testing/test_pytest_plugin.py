@@ -116,6 +116,12 @@ async def test_an_hour_on_asyncio(batch_server, batch_client):
 async def test_real_time_on_asyncio(batch_server, batch_client):
     await describe(batch_server, batch_client)
 
+@pytest.mark.asyncio
+@pytest.mark.anyio
+@pytest.mark.virtual_time
+async def test_marks_of_both(batch_server, batch_client):
+    await wait_an_hour(batch_server, batch_client)
+
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("number", [1, 2])
 async def test_a_loop_of_many_tests(batch_server, batch_client, number):
@@ -150,7 +156,7 @@ def run(pytester: pytest.Pytester, tests: str, *options: str) -> pytest.RunResul
 def test_with_pytest_asyncio_and_anyio_side_by_side(pytester: pytest.Pytester) -> None:
     """Each runs its own tests in virtual or in real time, and what cannot be says why."""
     result = run(pytester, ANYIO + ASYNCIO, "-pno:xdist")
-    result.assert_outcomes(passed=11, failed=1, errors=2, skipped=1)
+    result.assert_outcomes(passed=12, failed=1, errors=2, skipped=1)
     result.stdout.fnmatch_lines_random(
         [
             "*the mark virtual_time needs awaitbatch's VirtualTimeLoop, and this test runs on asyncio.*",

@@ -137,32 +137,44 @@ def pytest_runtest_call(item: pytest.Item) -> None:
         item.obj = _in_virtual_time_only(item.obj)
 
 
-def _client_opener() -> Callable[..., AsyncIterator[BatchClient]]:
-    """A new function each time, since pytest-asyncio notes on it in which loop it is to run."""
+@pytest.fixture(name=_CLIENT_ON_ANYIO)
+async def _client_on_anyio(
+    batch_server: BatchServer, batch_client_options: dict[str, Any]
+) -> AsyncIterator[BatchClient]:
+    from awaitbatch.testing import _fixtures
 
-    async def open_client(
-        batch_server: BatchServer, batch_client_options: dict[str, Any]
-    ) -> AsyncIterator[BatchClient]:
-        from awaitbatch.testing import _fixtures
-
-        async with _fixtures.client_of(batch_server, batch_client_options) as client:
-            yield client
-
-    return open_client
-
-
-_client_on_anyio = pytest.fixture(_client_opener(), name=_CLIENT_ON_ANYIO)
+    async with _fixtures.client_of(batch_server, batch_client_options) as client:
+        yield client
 
 
 def _clients_on_pytest_asyncio() -> type:
     """A plugin with a fixture for each scope that a test's loop may have: a client must be opened on that very loop."""
     import pytest_asyncio
 
-    fixtures = {
-        scope: pytest_asyncio.fixture(_client_opener(), loop_scope=scope, name=_CLIENT_IN_LOOP.format(scope))
-        for scope in _SCOPES
-    }
-    return type("ClientsOnPytestAsyncio", (), fixtures)
+    # Its types know of no fixture that is no coroutine function, though it sets the loop for those, too.
+    fixture: Any = pytest_asyncio.fixture
+
+    def in_loop_of(scope: str) -> Any:  # noqa: ANN401
+        # anyio's plugin would take a coroutine function for its own, if the test has marks for both.
+        def open_client(
+            batch_server: BatchServer, batch_client_options: dict[str, Any]
+        ) -> Iterator[BatchClient]:
+            import asyncio
+
+            from awaitbatch.testing import _fixtures
+
+            # pytest-asyncio has set it to that of the scope.
+            loop = asyncio.get_event_loop()
+            client = _fixtures.client_of(batch_server, batch_client_options)
+            loop.run_until_complete(client.__aenter__())
+            try:
+                yield client
+            finally:
+                loop.run_until_complete(client.__aexit__(None, None, None))
+
+        return fixture(open_client, loop_scope=scope, name=_CLIENT_IN_LOOP.format(scope))
+
+    return type("ClientsOnPytestAsyncio", (), {scope: in_loop_of(scope) for scope in _SCOPES})
 
 
 def _client_fixture_for(request: pytest.FixtureRequest) -> str:

@@ -2,6 +2,8 @@
 
 A test that waits an hour takes a millisecond, and sees every timer fire at its moment::
 
+    import asyncio
+
     from awaitbatch.testing import virtual_time
 
     async def main() -> None:
