@@ -47,6 +47,13 @@ OURS: Final = {
     "awaitbatch.instrumentation": {"of"},
     "awaitbatch.integrations": {"aws_hook_class"},
     "awaitbatch.testing._service": {"call", "note_refusals"},
+    "awaitbatch.testing.virtual_time": {
+        "has_threads",
+        "jump",
+        "refuse_real_io",
+        "run_in_executor",
+        "shutdown_default_executor",
+    },
 }
 """Members that awaitbatch itself needs, and users do not."""
 
