@@ -16,18 +16,17 @@ from __future__ import annotations
 
 import functools
 import inspect
-from contextlib import ExitStack, contextmanager, suppress
-from types import SimpleNamespace
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 
     from awaitbatch import BatchClient
     from awaitbatch.testing import BatchServer, MotoServer
-    from awaitbatch.testing.virtual_time import VirtualTimeLoop
 
 _MARK: Final = "virtual_time"
 _ANYIO: Final = "anyio_backend"
@@ -119,14 +118,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> Iterator[None]:
     if metafunc.definition.get_closest_marker(_MARK) is None:
         yield
         return
-    from awaitbatch.testing import virtual_time
-
     if _ANYIO in metafunc.fixturenames and not _is_parametrized(metafunc.definition, _ANYIO):
+        from awaitbatch.testing.virtual_time import ANYIO_BACKEND
+
         # As if the test said so: a mark is what all of pytest asks.
-        backends = pytest.mark.parametrize(_ANYIO, [virtual_time.ANYIO_BACKEND], ids=[_MARK], scope="session")
+        backends = pytest.mark.parametrize(_ANYIO, [ANYIO_BACKEND], ids=[_MARK], scope="session")
         metafunc.definition.add_marker(backends)
-    with _loop_for_pytest_asyncio(metafunc.config, virtual_time.VirtualTimeLoop):
+    plugins = metafunc.config.pluginmanager
+    plugins.register(_loop_of_the_mark)
+    try:
         yield
+    finally:
+        plugins.unregister(_loop_of_the_mark)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -225,23 +228,20 @@ def _is_parametrized(definition: pytest.Function, name: str) -> bool:
     return any(name in names(mark) for mark in definition.iter_markers("parametrize"))
 
 
-@contextmanager
-def _loop_for_pytest_asyncio(config: pytest.Config, loop: type[VirtualTimeLoop]) -> Iterator[None]:
-    """Have an answer while pytest-asyncio asks on which loops to run a test.
+class _LoopOfTheMark:
+    """Tells pytest-asyncio on which loop to run a test that has the mark.
 
-    Only for that moment: it takes whoever has the hook to have an answer for all tests, and they are none of ours.
+    It is registered only while such a test is asked about: who has this hook must know a loop for every test.
     """
 
     @pytest.hookimpl(tryfirst=True, optionalhook=True)
-    def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], VirtualTimeLoop]]:
-        return {_MARK: loop}
+    def pytest_asyncio_loop_factories(self) -> Mapping[str, Callable[[], AbstractEventLoop]]:
+        from awaitbatch.testing.virtual_time import VirtualTimeLoop
 
-    answer = SimpleNamespace(pytest_asyncio_loop_factories=pytest_asyncio_loop_factories)
-    config.pluginmanager.register(answer)
-    try:
-        yield
-    finally:
-        config.pluginmanager.unregister(answer)
+        return {_MARK: VirtualTimeLoop}
+
+
+_loop_of_the_mark: Final = _LoopOfTheMark()
 
 
 def _in_virtual_time_only(
