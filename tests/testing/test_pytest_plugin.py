@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from awaitbatch.testing import LifeCycle
+from awaitbatch.testing import LifeCycle, pytest_plugin
 from awaitbatch.testing.virtual_time import VirtualTimeLoop
 from tests.imports import HEAVY, imported_by
 
@@ -171,6 +171,16 @@ def test_without_pytest_asyncio(pytester: pytest.Pytester) -> None:
     """Anyio's plugin runs async tests alone, here in a process of xdist's."""
     result = run(pytester, ANYIO, "-pno:asyncio", "-n1")
     result.assert_outcomes(passed=5, failed=1, errors=2)
+
+
+def test_a_loop_that_is_none_of_asyncios() -> None:
+    """A test with the mark that another library runs, such as trio, is refused at its first step."""
+
+    async def test() -> None:
+        """It would pass."""
+
+    with pytest.raises(pytest.fail.Exception, match="this test runs on no loop of asyncio's"):
+        pytest_plugin._in_virtual_time_only(test)().send(None)
 
 
 def test_loading_it_is_quick() -> None:
