@@ -39,7 +39,7 @@ class ClientCredentials:
 
     def __init__(self, client: Any, session: AioSession | None) -> None:  # noqa: ANN401
         self._client = client
-        self._session = session
+        self._provider = _provider_in(session, self._credentials())
         self._fetching: asyncio.Task[None] | None = None
         self._tracebacks: ShortTracebacks | None = None
         self._is_closed = False
@@ -82,15 +82,10 @@ class ClientCredentials:
 
     async def read_again(self) -> bool:
         """Read static credentials from their file again; whether others were there."""
-        credentials = self._credentials()
-        method = getattr(credentials, "method", None)
-        if self._session is None or type(credentials) is not AioCredentials or method not in _FILES:
+        if self._provider is None:
             return False
-        for provider in self._session.get_component("credential_provider").providers:
-            if method == provider.METHOD:
-                fresh = await asyncio.to_thread(asyncio.run, provider.load())
-                return fresh is not None and _take_over(credentials, fresh)
-        return False
+        fresh = await asyncio.to_thread(asyncio.run, self._provider.load())
+        return fresh is not None and _take_over(self._credentials(), fresh)
 
     async def aclose(self) -> None:
         """Give up fetching."""
@@ -133,6 +128,15 @@ async def _fetch(credentials: Any) -> None:  # noqa: ANN401
             raise
         message = f"the credentials ({provider}) could not be fetched: {error_line(error)}"
         raise CredentialsError(message) from error
+
+
+def _provider_in(session: AioSession | None, credentials: Any) -> Any:  # noqa: ANN401
+    """What reads the file again that static credentials come from; None if they come from none, or nobody knows it."""
+    method = getattr(credentials, "method", None)
+    if session is None or type(credentials) is not AioCredentials or method not in _FILES:
+        return None
+    providers = session.get_component("credential_provider").providers
+    return next((provider for provider in providers if method == provider.METHOD), None)
 
 
 def _owner_of(credentials: Any) -> str:  # noqa: ANN401

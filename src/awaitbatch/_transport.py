@@ -27,6 +27,7 @@ from awaitbatch._core.text import first_line, one_line
 from awaitbatch._credentials import ClientCredentials
 from awaitbatch._failures import EXPIRY_CODES, UNKNOWN_KEY_CODES, MockedByMotoError, RedirectedError
 from awaitbatch._jobs import UNDECODABLE
+from awaitbatch._models import forget_models, load_models, use_plain_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping, Sequence
@@ -191,21 +192,26 @@ class AiobotocoreTransport:
     async def open(self) -> None:
         """Create the client unless one was lent, and attach to its events."""
         with self._masking_secrets():
+            session: Any = self._session
             if self._client is None:
-                session: AioSession = self._session or await asyncio.to_thread(
-                    AioSession, profile=self._profile_name
-                )
+                session = session or await asyncio.to_thread(self._own_session)
                 await asyncio.to_thread(load_models, session)
                 config = _with_large_pool(self._settings.get("config"), session)
                 creating = session.create_client("batch", **self._settings | {"config": config})
                 self._client = await self._resources.enter_async_context(creating)
-                self._session = session
-        self._credentials = ClientCredentials(self._client, self._session)
+                forget_models(self._client)
+        # A session of ours is kept no longer than it takes: it has megabytes of data.
+        self._credentials = ClientCredentials(self._client, session)
         self._resources.push_async_callback(self._credentials.aclose)
         self._attach("before-send.batch", self._before_send)
         self._attach("needs-retry.batch", self._end_attempt)
         self._attach("before-parse.batch.DescribeJobs", self._keep_body)
         self._attach("before-parse.batch", self._tidy)
+
+    def _own_session(self) -> AioSession:
+        session = AioSession(profile=self._profile_name)
+        use_plain_files(session)
+        return session
 
     def _attach(self, event: str, handler: Callable[..., Any]) -> None:
         # First, because the first handler that has an opinion decides.
@@ -511,12 +517,3 @@ def _is_mocked_by_moto() -> bool:
     """Whether moto answers the calls of this process; its answers are not what aiobotocore awaits."""
     models = sys.modules.get("moto.core.models")
     return bool(getattr(getattr(models, "botocore_stubber", None), "enabled", False))
-
-
-def load_models(session: AioSession) -> None:
-    """Fill the session's cache with what creating a client reads from disk, the bulk of the time that it takes."""
-    loader = session.get_component("data_loader")
-    loader.load_service_model("batch", "service-2")
-    loader.load_service_model("batch", "endpoint-rule-set-1")
-    for name in ("partitions", "endpoints", "sdk-default-configuration", "_retry"):
-        loader.load_data(name)

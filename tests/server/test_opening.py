@@ -9,14 +9,19 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import botocore
 import pytest
 from aiobotocore.session import AioSession
 from botocore.loaders import JSONFileLoader
+from botocore.regions import EndpointResolver
 
 from awaitbatch import BatchClient
+from awaitbatch._models import _PlainFiles
 from awaitbatch.testing import BatchServer
+from tests.support import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,15 +39,20 @@ async def test_opening_reads_all_files_in_threads(
 ) -> None:
     """What creating a client reads from disk is read beside the event loop."""
     readers: list[tuple[str, int]] = []
-    load_file = JSONFileLoader.load_file
 
-    def noting(loader: JSONFileLoader, path: str) -> object:
-        found = load_file(loader, path)
-        if found is not None:
-            readers.append((path, threading.get_ident()))
-        return found
+    def note(kind: type[JSONFileLoader]) -> None:
+        load_file = kind.load_file
 
-    monkeypatch.setattr(JSONFileLoader, "load_file", noting)
+        def noting(loader: JSONFileLoader, path: str) -> object:
+            found = load_file(loader, path)
+            if found is not None:
+                readers.append((path, threading.get_ident()))
+            return found
+
+        monkeypatch.setattr(kind, "load_file", noting)
+
+    note(JSONFileLoader)
+    note(_PlainFiles)
     async with BatchClient(**server.client_arguments):
         pass
     assert any("endpoints" in path for path, _ in readers)
@@ -96,3 +106,49 @@ async def test_clients_that_open_at_once_leave_the_loader_of_their_session_alone
     await asyncio.gather(*(client.open() for client in clients))
     assert loader.file_loader is before
     await asyncio.gather(*(client.aclose() for client in clients))
+
+
+async def test_what_was_read_to_create_a_client_is_not_kept(server: BatchServer) -> None:
+    """The data of all endpoints are megabytes; the client reads anew what it lacks."""
+
+    def resolvers() -> int:
+        gc.collect()
+        return sum(type(found) is EndpointResolver for found in gc.get_objects())
+
+    before = resolvers()
+    async with BatchClient(**server.client_arguments) as client:
+        batch: Any = client.client
+        assert batch._loader._cache == {}
+        # A thread that has read for it may still be about to let go of the session.
+        await until(lambda: resolvers() <= before)
+        # This one needs a file that was not read before.
+        pages = await asyncio.to_thread(batch.get_paginator, "list_jobs")
+        assert [page["jobSummaryList"] async for page in pages.paginate(jobQueue="queue")] == [[]]
+
+
+async def test_what_a_users_session_has_read_is_kept(server: BatchServer) -> None:
+    """It may be about to create other clients."""
+    session = AioSession()
+    async with BatchClient(session=session, **server.client_arguments):
+        assert any("endpoints" in key for key in session.get_component("data_loader")._cache)
+
+
+def test_that_data_are_what_botocore_reads(tmp_path: Path) -> None:
+    """They are equal, compressed or not, and there are none where there is no file."""
+    ours, theirs = _PlainFiles(), JSONFileLoader()
+    for name in ("endpoints", "batch/2016-08-10/service-2", "batch/2016-08-10/endpoint-rule-set-1"):
+        path = str(Path(botocore.__file__).parent / "data" / name)
+        assert ours.load_file(path) == theirs.load_file(path)
+        assert type(ours.load_file(path)) is dict
+    assert ours.load_file(str(tmp_path / "none")) is None
+
+
+async def test_that_models_of_ones_own_are_read(
+    server: BatchServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """AWS_DATA_PATH has places where botocore looks first."""
+    (tmp_path / "mine.json").write_text('{"mine": 1}')
+    monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
+    async with BatchClient(**server.client_arguments) as client:
+        batch: Any = client.client
+        assert await asyncio.to_thread(batch._loader.load_data, "mine") == {"mine": 1}
