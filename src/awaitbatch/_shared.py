@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from awaitbatch._call_queue import CallQueue
-    from awaitbatch._coalescer import DescribeCoalescer
+    from awaitbatch._changes import OnChange
+    from awaitbatch._coalescer import DescribeCoalescer, Statistics
     from awaitbatch._config import ClientConfig
     from awaitbatch._core.backoff import Window
     from awaitbatch._core.outcomes import Outcome
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
     from awaitbatch._submission import Submissions
     from awaitbatch._termination import Terminations
     from awaitbatch._transport import BatchTransport
-    from awaitbatch.instrumentation._events import Event
+    from awaitbatch.instrumentation import Observer
+    from awaitbatch.instrumentation._events import Event, JobChanged
 
     Deliver = Callable[[Watch, Outcome | None, bytes | None], None]
 
@@ -78,9 +80,8 @@ class Lease:
     Attributes:
         state: Where this user is; the client may be elsewhere.
         coalescer: This user's part of it; it exists once `open` has succeeded.
-        streams: Those that this user has open; likewise.
         linger: As given.
-        config: What the client is made with if this user is the first.
+        config: What the client is made with if this user is the first; from `open` on, what it was made with.
         observers: Who hears of events for as long as this user is there.
 
     Raises:
@@ -88,8 +89,22 @@ class Lease:
         TypeError: An argument has the wrong type.
     """
 
+    # There may be a user for each of many thousand waits.
+    __slots__ = (
+        "__weakref__",
+        "_key",
+        "_shared",
+        "_streams",
+        "_woken",
+        "coalescer",
+        "config",
+        "linger",
+        "observers",
+        "state",
+    )
+
     coalescer: OwnWatches
-    streams: OpenStreams
+    observers: tuple[Observer, ...]
 
     def __init__(
         self, config: ClientConfig, *, key: Hashable = None, factory: Factory | None = None, linger: float
@@ -109,6 +124,7 @@ class Lease:
         hash(self._key)
         self.state = State.NEW
         self._shared: SharedClient | None = None
+        self._streams: OpenStreams | None = None
 
     @property
     def state_text(self) -> str:
@@ -132,6 +148,13 @@ class Lease:
     def transport(self) -> BatchTransport:
         """How all users' calls reach AWS Batch; like all that follows, for who has opened it."""
         return self._joined.supervisor.transport
+
+    @property
+    def streams(self) -> OpenStreams:
+        """Those that this user has open."""
+        if self._streams is None:
+            self._streams = OpenStreams(self._joined.supervisor.streams)
+        return self._streams
 
     @property
     def submissions(self) -> Submissions:
@@ -208,8 +231,9 @@ class Lease:
             raise
         shared.reconcile(self.config)
         self.coalescer = OwnWatches(shared.supervisor.coalescer)
-        self.streams = OpenStreams(shared.supervisor.streams)
         self.state = State.OPEN
+        # Both have done their duty, and take more than all else that a user has.
+        self.config, self._key = shared.config, None
 
     def _check_joined(self, shared: SharedClient) -> None:
         if self.state is not State.OPENING:
@@ -235,12 +259,14 @@ class Lease:
         was_open = self.state is State.OPEN
         self._leave()
         if was_open:
-            self.streams.close()
+            if self._streams is not None:
+                self._streams.close()
             try:
                 await self.coalescer.close()
             finally:
-                # The client stays for a while, but perhaps the event loop does not.
-                await self.streams.aclose(self.config.close_timeout)
+                if self._streams is not None:
+                    # The client stays for a while, but perhaps the event loop does not.
+                    await self._streams.aclose(self.config.close_timeout)
 
     def abandon(self) -> None:
         """Leave because the user's client is gone and was not closed, in whatever thread that is noticed."""
@@ -286,15 +312,26 @@ class OwnWatches:
         coalescer: Who checks the jobs of all.
     """
 
+    __slots__ = ("_coalescer", "_is_closed", "_last", "_own")
+
     def __init__(self, coalescer: DescribeCoalescer) -> None:
         self._coalescer = coalescer
         self._own: set[Watch] = set()
         # What the watch that was added last has for `deliver`; those of a stream have it in common.
         self._last: weakref.ref[partial[None]] | None = None
         self._is_closed = False
-        self.statistics = coalescer.statistics
-        self.window_of_first_check = coalescer.window_of_first_check
-        self.report = coalescer.report
+
+    def statistics(self) -> Statistics:
+        """See `DescribeCoalescer.statistics`."""
+        return self._coalescer.statistics()
+
+    def window_of_first_check(self, latest: float) -> Window:
+        """See `DescribeCoalescer.window_of_first_check`."""
+        return self._coalescer.window_of_first_check(latest)
+
+    def report(self, on_change: OnChange, event: JobChanged, error: BaseException) -> None:
+        """See `DescribeCoalescer.report`."""
+        self._coalescer.report(on_change, event, error)
 
     def add(self, watch: Watch, window: Window) -> None:
         """See `DescribeCoalescer.add`."""
@@ -344,6 +381,7 @@ class SharedClient:
 
     Attributes:
         supervisor: Of all users.
+        config: As given.
         users: Those who have it, or wait for it.
         failure: Why it could not be opened.
         task: The one that keeps it.
@@ -355,7 +393,7 @@ class SharedClient:
         self.supervisor = Supervisor(config, shared_log)
         self.users: set[Lease] = set()
         self.failure: Exception | None = None
-        self._config = config
+        self.config = config
         self._loop = loop
         self._before = before
         self._linger = 0.0
@@ -389,7 +427,7 @@ class SharedClient:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._config is not user.config:
+        if self.config is not user.config:
             self.supervisor.observers.add(user.observers)
         self.users.add(user)
         self._linger = max(self._linger, user.linger)
@@ -433,7 +471,7 @@ class SharedClient:
             limit(given)
             self._warn(name, before, given, f"{self._rates[name]:g}, the lower one, holds from now on")
         for name in _FIRST_HOLDS:
-            before, given = getattr(self._config, name), getattr(config, name)
+            before, given = getattr(self.config, name), getattr(config, name)
             self._warn(name, before, given, f"{before:g} holds, which came first")
 
     def _warn(self, name: str, before: float, given: float, what_holds: str) -> None:
