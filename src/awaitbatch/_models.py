@@ -50,11 +50,19 @@ def load_models(session: AioSession) -> None:
         loader.load_data(name)
 
 
-def forget_models(client: object) -> None:
-    """Empty the cache that a client was created from, if its session was one of ours: it has megabytes.
+def forget_models(client: object, *, for_good: bool) -> None:
+    """Drop what a client was created from, if its session was one of ours: it has megabytes.
 
     The client keeps what it goes on to use, and reads anew what it has no more.
+
+    Args:
+        client: The client.
+        for_good: Whether the session will create no other, as for credentials that it renews. It refers to itself, so
+            that without this its data would stay until the garbage collector looks at everything, which may be never.
     """
     loader = getattr(client, "_loader", None)
-    if isinstance(getattr(loader, "file_loader", None), _PlainFiles):
-        loader._cache.clear()  # type: ignore[union-attr]  # noqa: SLF001
+    if loader is None or not isinstance(loader.file_loader, _PlainFiles):
+        return
+    if for_good:
+        loader.load_data("endpoints").clear()
+    loader._cache.clear()  # noqa: SLF001

@@ -199,9 +199,10 @@ class AiobotocoreTransport:
                 config = _with_large_pool(self._settings.get("config"), session)
                 creating = session.create_client("batch", **self._settings | {"config": config})
                 self._client = await self._resources.enter_async_context(creating)
-                forget_models(self._client)
-        # A session of ours is kept no longer than it takes: it has megabytes of data.
+        # A session of ours is kept no longer than it takes.
         self._credentials = ClientCredentials(self._client, session)
+        if session is not self._session:
+            forget_models(self._client, for_good=not self._credentials.renew_themselves)
         self._resources.push_async_callback(self._credentials.aclose)
         self._attach("before-send.batch", self._before_send)
         self._attach("needs-retry.batch", self._end_attempt)

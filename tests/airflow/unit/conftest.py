@@ -19,9 +19,12 @@ os.environ.update(
 )
 
 from awaitbatch import BatchClient  # noqa: E402
+from awaitbatch.integrations.airflow._base import load  # noqa: E402
 from awaitbatch.integrations.airflow.hooks import AwaitBatchHook  # noqa: E402
 from tests.support import make_server  # noqa: E402
 
+# Threads have no part in virtual time.
+load()
 # Airflow 2 warns when it is imported, which would be an error in tests.
 for _name in ("operators", "sensors", "triggers"):
     importlib.import_module(f"awaitbatch.integrations.airflow.{_name}")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 import threading
-from types import ModuleType
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.amazon.aws.triggers import batch as provider
 
 from awaitbatch._shared import close_shared_clients
-from awaitbatch.integrations.airflow import BatchJobTrigger, triggers
+from awaitbatch.integrations.airflow import BatchCreateComputeEnvironmentTrigger, BatchJobTrigger, _base
 from awaitbatch.testing import Fault, LifeCycle
 from tests.support import ENDED, LONG, make_client, until
 
@@ -247,7 +248,7 @@ async def test_the_lines_of_its_log(server: BatchServer, monkeypatch: pytest.Mon
     triggers = [make_trigger(job_id) for job_id in (server.add_job(life_cycle=life_cycle), array_id)]
     lines: list[str] = []
     for trigger in triggers:
-        monkeypatch.setattr(trigger.log, "info", lines.append)
+        monkeypatch.setattr(trigger, "_tell", lines.append)
     await asyncio.gather(*map(fired, triggers))
     states = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED")
     own = [line for line in lines if array_id not in line]
@@ -303,20 +304,45 @@ async def test_started_again_elsewhere(server: BatchServer) -> None:
     assert (await fired(make_trigger(job_id)))["status"] == "success"
 
 
-async def test_a_client_whose_module_is_being_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever comes while another thread imports it waits in a thread, too; the loop would stand still."""
-    name, threads = "awaitbatch._client", []
-    module = sys.modules[name]
-
-    def import_module(name: str) -> None:
-        threads.append(threading.get_ident())
-        sys.modules[name] = module
-
-    monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    monkeypatch.setattr(triggers, "import_module", import_module)
-    await triggers._client_of(make_trigger("job"))
-    assert len(threads) == 1
+async def test_what_takes_long_to_import_is_imported_in_a_thread(
+    server: BatchServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop would stand still for it; whoever comes while a thread is at it waits in a thread, too."""
+    threads: list[int] = []
+    monkeypatch.setattr(_base, "_are_loaded", threading.Event())
+    monkeypatch.setattr(_base, "import_module", lambda _: threads.append(threading.get_ident()))
+    job_id = server.add_job(life_cycle=LifeCycle(running=5))
+    trigger = make_trigger(job_id)
+    await trigger._client()
+    assert len(threads) == 2
     assert threading.get_ident() not in threads
+    # Once it is there, no thread is needed.
+    assert (await fired(trigger))["status"] == "success"
+    assert len(threads) == 2
+
+
+def test_what_a_triggerer_imports_on_its_loop() -> None:
+    """Not what takes it a third of a second: the provider's trigger, and with it boto3 and all of botocore."""
+    code = """
+        import airflow.triggers.base, sys
+        from importlib import import_module
+        before = set(sys.modules)
+        assert import_module("awaitbatch.integrations.airflow.triggers").BatchJobTrigger
+        new = {name.partition(".")[0] for name in set(sys.modules) - before}
+        assert not new & {"aiobotocore", "aiohttp", "anyio", "boto3", "requests"}, new
+        assert "botocore.session" not in sys.modules
+        assert "airflow.providers.amazon.aws.hooks.base_aws" not in sys.modules
+    """
+    subprocess.run((sys.executable, "-c", dedent(code)), check=True)
+
+
+def test_they_are_the_providers() -> None:
+    """To whoever asks; they need not be, since what they inherit would be nothing but what takes long to import."""
+    assert issubclass(BatchJobTrigger, provider.BatchJobTrigger)
+    assert isinstance(make_trigger("job"), provider.BatchJobTrigger)
+    ours = BatchCreateComputeEnvironmentTrigger
+    assert issubclass(ours, provider.BatchCreateComputeEnvironmentTrigger)
+    assert not issubclass(ours, provider.BatchJobTrigger)
 
 
 def server_client(server: BatchServer) -> Any:

@@ -65,6 +65,9 @@ if not TYPE_CHECKING:
         for end in ("Hook", "Operator", "Sensor", "Trigger"):
             if name.endswith(end):
                 value = getattr(import_module(f"{__name__}.{end.lower()}s"), name)
+        if name.endswith("Trigger"):
+            # Whoever names it in code of his own may ask whether it is one of the provider's.
+            import_module(f"{__name__}._deferral")
         globals()[name] = value
         return value
 

@@ -12,6 +12,10 @@ from airflow.providers.amazon.aws.triggers.batch import (
 
 from awaitbatch.integrations.airflow import triggers
 
+# They do not extend them, since a triggerer would stand still for as long as the import takes.
+BatchJobTrigger.register(triggers.BatchJobTrigger)
+BatchCreateComputeEnvironmentTrigger.register(triggers.BatchCreateComputeEnvironmentTrigger)
+
 
 class DefersToOurs:
     """Swaps the provider's trigger for ours when a task is deferred."""

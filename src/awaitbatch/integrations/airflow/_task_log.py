@@ -29,6 +29,8 @@ class TaskLog:
         write: Writes a line.
     """
 
+    __slots__ = ("_context", "_is_closed", "_last", "_left_out", "_line", "_queue", "_write")
+
     def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
         self._context = contextvars.copy_context()

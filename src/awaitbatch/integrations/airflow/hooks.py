@@ -103,6 +103,10 @@ class AwaitBatchHook(AwsBaseHook):
             load_models(session)
         return session
 
+    def _get_caller(self, target_function_name: str = "execute") -> str:  # noqa: ARG002
+        """Its name, for the user agent; the provider looks for an operator, and reads the sources of the whole stack."""
+        return type(self).__name__
+
     @property
     def _key(self) -> Hashable:
         from awaitbatch._shared import options_of
@@ -114,10 +118,11 @@ class AwaitBatchHook(AwsBaseHook):
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[AiobotocoreBatchClient]:
         """A client of the connection as it is now: the hook remembers what it has read, so it is another one."""
+        from awaitbatch._credentials import ClientCredentials
         from awaitbatch._models import forget_models
 
         async with await self._connect() as client:
-            forget_models(client)
+            forget_models(client, for_good=not ClientCredentials(client, None).renew_themselves)
             yield client
 
     async def _connect(self) -> Any:  # noqa: ANN401

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-import sys
-from functools import partial
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from airflow.providers.amazon.aws.triggers import batch as provider
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import TriggerEvent
 from botocore.exceptions import BotoCoreError, ClientError
@@ -27,19 +24,16 @@ from awaitbatch.errors import (
     MaxRetriesExceededError,
     ResourceNotFoundError,
 )
+from awaitbatch.integrations.airflow._base import AwsTrigger
 from awaitbatch.integrations.airflow._brief import brief_of
 from awaitbatch.integrations.airflow._kills import TELLS_OF_KILLS, carry_out, is_killed
 from awaitbatch.integrations.airflow._task_log import TaskLog
-from awaitbatch.integrations.airflow.hooks import AwaitBatchHook
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from types_aiobotocore_batch.type_defs import JobDetailTypeDef
-
     from awaitbatch._client import BatchClient
 
-_CLIENT: Final = "awaitbatch._client"
 _SHORTEST_DELAY: Final = 0.1
 """What a ``waiter_delay`` of 0 comes to, in seconds."""
 _PATIENCE: Final = 3600.0
@@ -59,7 +53,63 @@ _TROUBLE: Final = (AwaitBatchError, AirflowException, BotoCoreError, ClientError
 """Errors that a task is told of as an event; any other is a bug, and fails the trigger with its traceback."""
 
 
-class BatchJobTrigger(provider.BatchJobTrigger):
+class _Trigger(AwsTrigger):
+    """Waits, and begins again if the wait ends before what it waits for has."""
+
+    def _poll(self, client: BatchClient, **limits: Any) -> Awaitable[Any]:  # noqa: ANN401
+        """Wait by the client, with ``backoff`` and ``max_retries``."""
+        raise NotImplementedError
+
+    def _was_seen(self) -> bool:
+        """Whether what is awaited was ever seen."""
+        return False
+
+    async def _wait_patiently(self) -> Any:  # noqa: ANN401
+        """Wait by the shared client, and begin again if the wait ends first, but not for good."""
+        clock = asyncio.get_running_loop().time
+        good_until = clock()
+        while True:
+            began = clock()
+            try:
+                async with await self._client() as client:
+                    return await self._wait_with(client)
+            except (ClientClosedError, DescribeError, CallError) as error:
+                if clock() > began + _PATIENCE_AT_FIRST * 2:
+                    # Nothing takes so long to be given up: it was seen meanwhile.
+                    good_until = clock()
+                patience = _PATIENCE if self._was_seen() else _PATIENCE_AT_FIRST
+                if clock() > good_until + patience or not _may_pass(error):
+                    raise
+            await asyncio.sleep(_PAUSE)
+
+    async def _wait_with(self, client: BatchClient) -> Any:  # noqa: ANN401
+        """Wait for as many checks as there are attempts, but for those that failed by no fault of what is awaited."""
+        checks = self._checks
+        clock = asyncio.get_running_loop().time
+        patient_until = clock() + max(_PATIENCE, self._delay * checks)
+        while True:
+            try:
+                return await self._poll(client, backoff=_every(self._delay), max_retries=checks - 1)
+            except MaxRetriesExceededError as error:
+                # This round of checks may have seen nothing, but an earlier one may have.
+                is_seen = self._was_seen() or error.last_status is not None
+                if not error.failed_checks or (clock() > patient_until and not is_seen):
+                    raise
+                checks = error.failed_checks
+
+    @property
+    def _delay(self) -> float:
+        return max(self.waiter_delay, _SHORTEST_DELAY)
+
+    @property
+    def _checks(self) -> float:
+        return math.inf if self.attempts is None else max(self.attempts, 1)
+
+    def _event(self, status: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+        return {"status": status, self.return_key: self.return_value, **more}
+
+
+class BatchJobTrigger(_Trigger):
     """Waits until a job has ended; jobs of all triggers of the same connection share DescribeJobs calls.
 
     Events are the provider's, and say more: ``{"status": "success", "job_id": …}`` or ``{"status": "error",
@@ -70,19 +120,32 @@ class BatchJobTrigger(provider.BatchJobTrigger):
 
     Args:
         job_id: The job.
+        waiter_delay: Seconds within which a job is checked once.
+        waiter_max_attempts: Checks at most.
         cancel_on_kill: Whether to terminate the job if a user ends the deferred task: marks it failed or succeeded, or
             clears it. Airflow 3.3 and newer tell a trigger of that. On older ones it looks for itself, as other
             triggers of the provider do, whether its task is still deferred when it is cancelled.
-        kwargs: As for the provider's: ``region_name``, ``aws_conn_id``, ``waiter_delay`` (seconds within which a job is
-            checked once), ``waiter_max_attempts``, ``verify`` and ``botocore_config``.
+        kwargs: As for the provider's: ``region_name``, ``aws_conn_id``, ``verify`` and ``botocore_config``.
     """
 
-    def __init__(self, *, job_id: str | None, cancel_on_kill: bool = True, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(job_id=job_id, **kwargs)
+    awaited = return_key = "job_id"
+    _task_log: TaskLog | None = None
+
+    def __init__(
+        self,
+        *,
+        job_id: str | None,
+        waiter_delay: float = 5,
+        waiter_max_attempts: int | None = 720,
+        cancel_on_kill: bool = True,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(waiter_delay=waiter_delay, waiter_max_attempts=waiter_max_attempts, **kwargs)
         self.job_id = job_id
         self.cancel_on_kill = cancel_on_kill
-        if not cancel_on_kill:
-            self.serialized_fields["cancel_on_kill"] = False
+
+    def _own_arguments(self) -> dict[str, Any]:
+        return {"job_id": self.job_id} | ({} if self.cancel_on_kill else {"cancel_on_kill": False})
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and say how it ended."""
@@ -108,35 +171,41 @@ class BatchJobTrigger(provider.BatchJobTrigger):
 
     async def _wait(self) -> dict[str, Any]:
         """What became of the job, as the payload of an event."""
-        log = TaskLog(self.log.info)
-        delay = max(self.waiter_delay, _SHORTEST_DELAY)
-
-        def poll(client: BatchClient, **limits: Any) -> Awaitable[Any]:  # noqa: ANN401
-            absences = max(_LEAST_ABSENCES, math.ceil(_GRACE / delay))
-            limits |= {"on_change": log.on_change, "status_retries": absences}
-            return client.poll_for_job_complete(self.job_id or "", **limits)
-
+        self._task_log = TaskLog(self._tell)
         try:
-            job: JobDetailTypeDef = await _wait_patiently(self, poll, lambda: log.is_begun)
+            job = await self._wait_patiently()
         except _TROUBLE as error:
-            return self._error(
-                _text_of(error),
-                job_status=getattr(error, "last_status", None),
-                reason=getattr(error, "last_reason", None),
+            last_status, last_reason = (
+                getattr(error, "last_status", None),
+                getattr(error, "last_reason", None),
             )
+            return self._event("error", message=_text_of(error), job_status=last_status, reason=last_reason)
         finally:
-            log.close()
-        job_in_brief = brief_of(job)
+            self._task_log.close()
         if job["status"] == JobStatus.SUCCEEDED:
-            return {"status": "success", self.return_key: self.return_value, "job": job_in_brief}
+            return self._event("success", job=brief_of(job))
         why = explain_failure(job)
-        message = str(JobFailedError.from_job(job))
-        return self._error(
-            message, reason=why.reason, cause=str(why.cause), exit_code=why.exit_code, job=job_in_brief
+        return self._event(
+            "error",
+            message=str(JobFailedError.from_job(job)),
+            reason=why.reason,
+            cause=str(why.cause),
+            exit_code=why.exit_code,
+            job=brief_of(job),
         )
 
-    def _error(self, message: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401
-        return {"status": "error", "message": message, self.return_key: self.return_value, **more}
+    def _was_seen(self) -> bool:
+        return self._task_log is not None and self._task_log.is_begun
+
+    def _poll(self, client: BatchClient, **limits: Any) -> Awaitable[Any]:  # noqa: ANN401
+        absences = max(_LEAST_ABSENCES, math.ceil(_GRACE / self._delay))
+        on_change = self._task_log.on_change if self._task_log is not None else None
+        limits |= {"on_change": on_change, "status_retries": absences}
+        return client.poll_for_job_complete(self.job_id or "", **limits)
+
+    def _tell(self, line: str) -> None:
+        # The logger is one for all: where a line goes is in its context.
+        self.logger().info(line)
 
     async def _terminate_if_killed(self) -> None:
         try:
@@ -151,7 +220,7 @@ class BatchJobTrigger(provider.BatchJobTrigger):
     async def _terminate(self) -> None:
         """Terminate the job by way of the shared client, which paces it and tries again; say what came of it."""
         try:
-            async with await _client_of(self) as client:
+            async with await self._client() as client:
                 await client.terminate_job(self.job_id or "", self._reason())
         except Exception as error:  # noqa: BLE001
             text = f"{self._shown} could not be terminated and may go on: {error_line(error)}"
@@ -169,7 +238,7 @@ class BatchJobTrigger(provider.BatchJobTrigger):
         return f"The Airflow task{named} was ended by a user"[:1024]
 
 
-class _ResourceTrigger(provider.AwsBaseWaiterTrigger):
+class _ResourceTrigger(_Trigger):
     """Waits for something other than a job.
 
     Attributes:
@@ -178,26 +247,22 @@ class _ResourceTrigger(provider.AwsBaseWaiterTrigger):
         _may_be_unknown: The same if it was never there.
     """
 
-    _method: str
+    _method: ClassVar[str]
     _may_be_deleted = True
     _may_be_unknown = False
 
-    def hook(self) -> AwaitBatchHook:
-        """What it waits with."""
-        return _hook_of(self)
-
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and say how it ended."""
-        event = {"status": "success", self.return_key: self.return_value}
+        event = self._event("success")
         try:
             await self._wait()
         except _TROUBLE as error:
-            event |= {"status": "error", "message": _text_of(error)}
+            event = self._event("error", message=_text_of(error))
         yield TriggerEvent(event)
 
     async def _wait(self) -> None:
         try:
-            await _wait_patiently(self, self._poll, lambda: False)
+            await self._wait_patiently()
         except ResourceNotFoundError as error:
             if not (self._may_be_deleted if error.seen else self._may_be_unknown):
                 raise
@@ -207,16 +272,34 @@ class _ResourceTrigger(provider.AwsBaseWaiterTrigger):
         return wait(self.return_value, **limits)
 
 
-class BatchCreateComputeEnvironmentTrigger(_ResourceTrigger, provider.BatchCreateComputeEnvironmentTrigger):
-    """Waits until a compute environment that was just created is VALID; arguments and events are the provider's."""
+class BatchCreateComputeEnvironmentTrigger(_ResourceTrigger):
+    """Waits until a compute environment that was just created is VALID; arguments and events are the provider's.
 
-    hook = provider.BatchCreateComputeEnvironmentTrigger.hook
+    Args:
+        compute_env_arn: Its ARN.
+        waiter_delay: Seconds from check to check.
+        waiter_max_attempts: Checks at most.
+        kwargs: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config``.
+    """
+
+    awaited = "compute_env_arn"
     _method = "wait_for_compute_environment"
     _may_be_deleted = False
 
+    def __init__(
+        self,
+        *,
+        compute_env_arn: str,
+        waiter_delay: float = 30,
+        waiter_max_attempts: int | None = 10,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(waiter_delay=waiter_delay, waiter_max_attempts=waiter_max_attempts, **kwargs)
+        self.compute_env_arn = compute_env_arn
+
     def _poll(self, client: BatchClient, **limits: Any) -> Awaitable[Any]:  # noqa: ANN401
         # A new one may not be known everywhere yet, and the provider's waiter asks as often as it may.
-        return super()._poll(client, status_retries=_attempts_of(self), **limits)
+        return super()._poll(client, status_retries=self._checks, **limits)
 
 
 class BatchComputeEnvironmentTrigger(_ResourceTrigger):
@@ -231,6 +314,7 @@ class BatchComputeEnvironmentTrigger(_ResourceTrigger):
         kwargs: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config``.
     """
 
+    awaited = "compute_environment"
     _method = "wait_for_compute_environment"
 
     def __init__(
@@ -241,12 +325,8 @@ class BatchComputeEnvironmentTrigger(_ResourceTrigger):
         waiter_max_attempts: int | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
-        super().__init__(
-            serialized_fields={"compute_environment": compute_environment},
-            return_value=compute_environment,
-            **_waiter(waiter_delay, waiter_max_attempts),
-            **kwargs,
-        )
+        super().__init__(waiter_delay=waiter_delay, waiter_max_attempts=waiter_max_attempts, **kwargs)
+        self.compute_environment = compute_environment
 
 
 class BatchJobQueueTrigger(_ResourceTrigger):
@@ -262,6 +342,7 @@ class BatchJobQueueTrigger(_ResourceTrigger):
         kwargs: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config``.
     """
 
+    awaited = "job_queue"
     _method = "wait_for_job_queue"
 
     def __init__(
@@ -273,94 +354,18 @@ class BatchJobQueueTrigger(_ResourceTrigger):
         waiter_max_attempts: int | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
-        super().__init__(
-            serialized_fields={
-                "job_queue": job_queue,
-                "treat_non_existing_as_deleted": treat_non_existing_as_deleted,
-            },
-            return_value=job_queue,
-            **_waiter(waiter_delay, waiter_max_attempts),
-            **kwargs,
-        )
+        super().__init__(waiter_delay=waiter_delay, waiter_max_attempts=waiter_max_attempts, **kwargs)
+        self.job_queue = job_queue
         self._may_be_unknown = treat_non_existing_as_deleted
 
-
-def _waiter(delay: float, attempts: int | None) -> dict[str, Any]:
-    """What the provider's base of triggers takes; it describes a waiter of botocore's, which none of ours uses."""
-    return {
-        "waiter_name": "",
-        "waiter_args": {},
-        "failure_message": "",
-        "status_message": "",
-        "status_queries": [],
-        "waiter_delay": delay,
-        "waiter_max_attempts": attempts,
-    }
+    def _own_arguments(self) -> dict[str, Any]:
+        return super()._own_arguments() | {"treat_non_existing_as_deleted": self._may_be_unknown}
 
 
-def _hook_of(trigger: Any) -> AwaitBatchHook:  # noqa: ANN401
-    return AwaitBatchHook(
-        trigger.aws_conn_id, trigger.region_name, verify=trigger.verify, config=trigger.botocore_config
-    )
-
-
-async def _client_of(trigger: Any) -> BatchClient:  # noqa: ANN401
-    # It is among the modules, but has nothing yet, while another thread imports it.
-    if not hasattr(sys.modules.get(_CLIENT), "BatchClient"):
-        # It takes a third of a second, for which a triggerer must not stand still.
-        await asyncio.to_thread(import_module, _CLIENT)
-    return _hook_of(trigger).client()
-
-
-async def _wait_patiently(
-    trigger: Any,  # noqa: ANN401
-    poll: Callable[..., Awaitable[Any]],
-    was_seen: Callable[[], bool],
-) -> Any:  # noqa: ANN401
-    """Wait by the shared client, and begin again if the wait ends first, but not for good.
-
-    Args:
-        trigger: Whose connection, delay and attempts count.
-        poll: Called with the client, and with ``backoff`` and ``max_retries``.
-        was_seen: Whether what is awaited was ever seen.
-    """
-    loop = asyncio.get_running_loop()
-    good_until = loop.time()
-    while True:
-        began = loop.time()
-        try:
-            async with await _client_of(trigger) as client:
-                return await _wait_with(trigger, partial(poll, client), was_seen)
-        except (ClientClosedError, DescribeError, CallError) as error:
-            now = loop.time()
-            if now > began + _PATIENCE_AT_FIRST * 2:
-                # Nothing takes so long to be given up: it was seen meanwhile.
-                good_until = now
-            patience = _PATIENCE if was_seen() else _PATIENCE_AT_FIRST
-            if now > good_until + patience or not _may_pass(error):
-                raise
-        await asyncio.sleep(_PAUSE)
-
-
-async def _wait_with(trigger: Any, poll: Callable[..., Awaitable[Any]], was_seen: Callable[[], bool]) -> Any:  # noqa: ANN401
-    """Wait for as many checks as there are attempts, without those that have failed by no fault of what is awaited."""
-    delay = max(trigger.waiter_delay, _SHORTEST_DELAY)
-    checks = _attempts_of(trigger)
-    loop = asyncio.get_running_loop()
-    patient_until = loop.time() + max(_PATIENCE, delay * checks)
-    while True:
-        try:
-            return await poll(backoff=FixedInterval(delay), max_retries=checks - 1)
-        except MaxRetriesExceededError as error:
-            # This round of checks may have seen nothing, but an earlier one may have.
-            is_seen = was_seen() or error.last_status is not None
-            if not error.failed_checks or (loop.time() > patient_until and not is_seen):
-                raise
-            checks = error.failed_checks
-
-
-def _attempts_of(trigger: Any) -> float:  # noqa: ANN401
-    return math.inf if trigger.attempts is None else max(trigger.attempts, 1)
+@lru_cache
+def _every(seconds: float) -> FixedInterval:
+    """The schedule of all who wait alike."""
+    return FixedInterval(seconds)
 
 
 def _may_pass(error: ClientClosedError | DescribeError | CallError) -> bool:
