@@ -13,6 +13,7 @@ import anyio
 from awaitbatch._arrays import Children, JobProgress
 from awaitbatch._changes import Changes
 from awaitbatch._config import (
+    DEFAULT_BACKOFF,
     ClientConfig,
     delay_of,
     is_duration,
@@ -24,7 +25,7 @@ from awaitbatch._config import (
     status_retries_of,
 )
 from awaitbatch._core import backoff as schedules
-from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
+from awaitbatch._core.backoff import Backoff, Window
 from awaitbatch._core.text import quantity
 from awaitbatch._job_ids import parse_job_id
 from awaitbatch._jobs import JobStatus, parse_statuses
@@ -60,7 +61,7 @@ from awaitbatch._waits import describe_all, list_of_ids, parse_job_ids, wait_for
 from awaitbatch.errors import JobNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Coroutine, Hashable, Iterable, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
     from typing import Unpack
@@ -235,7 +236,7 @@ class BatchClient:
             transport=transport,
             max_retries=max_retries,
             status_retries=status_retries,
-            backoff=ExponentialBackoff(random=shared_random) if backoff is None else backoff,
+            backoff=DEFAULT_BACKOFF if backoff is None else backoff,
             delay=delay,
             max_calls_per_second=max_calls_per_second,
             max_submits_per_second=max_submits_per_second,
@@ -247,7 +248,7 @@ class BatchClient:
         )
         self._supervisor: Supervisor | Lease = Supervisor(self._config)
 
-    _abandon: Callable[[], None] | None = None
+    _lease: Lease | None = None
 
     @classmethod
     def shared(
@@ -298,13 +299,12 @@ class BatchClient:
             TypeError: An argument has the wrong type.
         """
         client = cls(**arguments)
-        client._supervisor = lease = Lease(client._config, key=key, factory=factory, linger=linger)
-        client._abandon = lease.abandon
+        client._supervisor = client._lease = Lease(client._config, key=key, factory=factory, linger=linger)
         return client
 
     def __del__(self) -> None:
-        if self._abandon is not None:
-            self._abandon()
+        if self._lease is not None:
+            self._lease.abandon()
 
     def __repr__(self) -> str:
         state = self._supervisor.state_text

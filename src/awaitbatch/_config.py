@@ -31,6 +31,9 @@ if hasattr(os, "register_at_fork"):
     # Or the processes of a prefork server would all draw the same pauses.
     os.register_at_fork(after_in_child=shared_random.seed)
 
+DEFAULT_BACKOFF: Final = ExponentialBackoff(random=shared_random)
+"""The schedule of all clients that are given none."""
+
 _CLIENT_SETTINGS: Final = (
     *("region_name", "endpoint_url", "config", "verify"),
     *("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
@@ -88,7 +91,7 @@ class ClientConfig:
     transport: BatchTransport | None = None
     max_retries: float | None = math.inf
     status_retries: float | None = None
-    backoff: Backoff = field(default_factory=lambda: ExponentialBackoff(random=shared_random))
+    backoff: Backoff = DEFAULT_BACKOFF
     delay: float | None = None
     max_calls_per_second: float = 10.0
     max_submits_per_second: float = 50.0

@@ -1,4 +1,4 @@
-"""What botocore reads from disk to create a client: read quickly, and not kept for good."""
+"""What botocore reads from disk to create a client: only what is needed of it, and not kept for good."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from botocore.loaders import JSONFileLoader, create_loader
 
 if TYPE_CHECKING:
@@ -16,28 +17,56 @@ if TYPE_CHECKING:
 
 _OPENERS: Final[dict[str, Callable[..., Any]]] = {".json": open, ".json.gz": gzip.open}
 
+_SERVICES: Final = frozenset({"batch", "oidc", "portal.sso", "signin", "sso", "sts"})
+"""AWS Batch, and the services that give credentials."""
 
-class _PlainFiles(JSONFileLoader):  # type: ignore[misc]
-    """Reads data into plain dicts.
 
-    botocore's are ordered ones, which take twice the memory and, of the file of all endpoints, 60 ms in place of 12.
-    Nothing else runs meanwhile, in whatever thread it is: the parser does not let go of the interpreter.
+class _LeanFiles(JSONFileLoader):  # type: ignore[misc]
+    """Reads data as plain dicts, and of the endpoints of all services those that are wanted.
+
+    botocore's dicts are ordered ones, which take longer and twice the memory. Nothing else runs meanwhile, in whatever
+    thread it is: the parser does not let go of the interpreter. And the endpoints of all services are 20,000 objects,
+    for which the garbage collector would look at everything that there is.
     """
 
     def load_file(self, file_path: str) -> Any:  # noqa: ANN401
         """The data of a file, given without its extension; None if there is none."""
         for extension, opener in _OPENERS.items():
-            path = f"{file_path}{extension}"
-            if Path(path).is_file():
+            path = Path(f"{file_path}{extension}")
+            if path.is_file():
                 with opener(path, "rb") as file:
-                    return json.load(file)
+                    content: bytes = file.read()
+                return _endpoints(content) if path.stem == "endpoints" else json.loads(content)
         return None
 
 
-def use_plain_files(session: AioSession) -> None:
-    """Have a session read data in that way; it has to be one of ours, since its user may read other data by it."""
+def _endpoints(content: bytes) -> Any:  # noqa: ANN401
+    try:
+        data = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+        partitions = msgspec.json.decode(data["partitions"], type=list[dict[str, msgspec.Raw]])
+        return {
+            **_decoded(data, but="partitions"),
+            "partitions": [_partition(partition) for partition in partitions],
+        }
+    except (msgspec.MsgspecError, KeyError):
+        # It is not botocore's own file, which AWS_DATA_PATH can replace.
+        return json.loads(content)
+
+
+def _partition(partition: dict[str, msgspec.Raw]) -> dict[str, Any]:
+    services = msgspec.json.decode(partition["services"], type=dict[str, msgspec.Raw])
+    wanted = {name: services[name] for name in services.keys() & _SERVICES}
+    return {**_decoded(partition, but="services"), "services": _decoded(wanted)}
+
+
+def _decoded(members: dict[str, msgspec.Raw], but: str | None = None) -> dict[str, Any]:
+    return {name: json.loads(bytes(value)) for name, value in members.items() if name != but}
+
+
+def use_lean_files(session: AioSession) -> None:
+    """Have a session read data in that way; it has to be one of ours, since its user may want other services' data."""
     loader = create_loader(session.get_config_variable("data_path"))
-    loader.file_loader = _PlainFiles()
+    loader.file_loader = _LeanFiles()
     session.register_component("data_loader", loader)
 
 
@@ -50,19 +79,8 @@ def load_models(session: AioSession) -> None:
         loader.load_data(name)
 
 
-def forget_models(client: object, *, for_good: bool) -> None:
-    """Drop what a client was created from, if its session was one of ours: it has megabytes.
-
-    The client keeps what it goes on to use, and reads anew what it has no more.
-
-    Args:
-        client: The client.
-        for_good: Whether the session will create no other, as for credentials that it renews. It refers to itself, so
-            that without this its data would stay until the garbage collector looks at everything, which may be never.
-    """
+def forget_models(client: object) -> None:
+    """Empty the cache that a client was created from, if its session was one of ours: a megabyte that is not needed."""
     loader = getattr(client, "_loader", None)
-    if loader is None or not isinstance(loader.file_loader, _PlainFiles):
-        return
-    if for_good:
-        loader.load_data("endpoints").clear()
-    loader._cache.clear()  # noqa: SLF001
+    if loader is not None and isinstance(loader.file_loader, _LeanFiles):
+        loader._cache.clear()  # noqa: SLF001

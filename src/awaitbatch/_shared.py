@@ -125,6 +125,7 @@ class Lease:
         self.state = State.NEW
         self._shared: SharedClient | None = None
         self._streams: OpenStreams | None = None
+        self._woken: asyncio.Future[None] | None = None
 
     @property
     def state_text(self) -> str:
@@ -221,14 +222,16 @@ class Lease:
         self.observers = tuple(self.config.observers)
         self._shared = shared = _client_for(loop, self._key, self.config)
         self.state = State.OPENING
-        self._woken = loop.create_future()
+        self._woken = woken = loop.create_future()
         shared.join(self)
         try:
-            await self._woken
+            await woken
             self._check_joined(shared)
         except BaseException:
             self._leave()
             raise
+        finally:
+            self._woken = None
         shared.reconcile(self.config)
         self.coalescer = OwnWatches(shared.supervisor.coalescer)
         self.state = State.OPEN
@@ -243,7 +246,7 @@ class Lease:
 
     def wake(self) -> None:
         """The client is open, or will not be; or this user no longer wants it."""
-        if not self._woken.done():
+        if self._woken is not None and not self._woken.done():
             self._woken.set_result(None)
 
     async def aclose(self) -> None:

@@ -27,7 +27,7 @@ from awaitbatch._core.text import first_line, one_line
 from awaitbatch._credentials import ClientCredentials
 from awaitbatch._failures import EXPIRY_CODES, UNKNOWN_KEY_CODES, MockedByMotoError, RedirectedError
 from awaitbatch._jobs import UNDECODABLE
-from awaitbatch._models import forget_models, load_models, use_plain_files
+from awaitbatch._models import forget_models, load_models, use_lean_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping, Sequence
@@ -202,7 +202,7 @@ class AiobotocoreTransport:
         # A session of ours is kept no longer than it takes.
         self._credentials = ClientCredentials(self._client, session)
         if session is not self._session:
-            forget_models(self._client, for_good=not self._credentials.renew_themselves)
+            forget_models(self._client)
         self._resources.push_async_callback(self._credentials.aclose)
         self._attach("before-send.batch", self._before_send)
         self._attach("needs-retry.batch", self._end_attempt)
@@ -211,7 +211,7 @@ class AiobotocoreTransport:
 
     def _own_session(self) -> AioSession:
         session = AioSession(profile=self._profile_name)
-        use_plain_files(session)
+        use_lean_files(session)
         return session
 
     def _attach(self, event: str, handler: Callable[..., Any]) -> None:

@@ -95,6 +95,7 @@ async def wait_for(
     if isinstance(first, Outcome):
         return WaitResult(watch, first, None)
     coalescer.add(watch, first)
+    del first, window
     try:
         return WaitResult(watch, *await ended)
     finally:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import botocore
 import pytest
+from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore.loaders import JSONFileLoader
 from botocore.regions import EndpointResolver
 
 from awaitbatch import BatchClient
-from awaitbatch._models import _PlainFiles
+from awaitbatch._models import _LeanFiles
 from awaitbatch.testing import BatchServer
 from tests.support import until
 
@@ -52,7 +53,7 @@ async def test_opening_reads_all_files_in_threads(
         monkeypatch.setattr(kind, "load_file", noting)
 
     note(JSONFileLoader)
-    note(_PlainFiles)
+    note(_LeanFiles)
     async with BatchClient(**server.client_arguments):
         pass
     assert any("endpoints" in path for path, _ in readers)
@@ -133,14 +134,69 @@ async def test_what_a_users_session_has_read_is_kept(server: BatchServer) -> Non
         assert any("endpoints" in key for key in session.get_component("data_loader")._cache)
 
 
+def in_botocore(name: str) -> str:
+    """The path of a file of botocore's data, as loaders want it."""
+    return str(Path(botocore.__file__).parent / "data" / name)
+
+
 def test_that_data_are_what_botocore_reads(tmp_path: Path) -> None:
     """They are equal, compressed or not, and there are none where there is no file."""
-    ours, theirs = _PlainFiles(), JSONFileLoader()
-    for name in ("endpoints", "batch/2016-08-10/service-2", "batch/2016-08-10/endpoint-rule-set-1"):
-        path = str(Path(botocore.__file__).parent / "data" / name)
+    ours, theirs = _LeanFiles(), JSONFileLoader()
+    for name in ("_retry", "batch/2016-08-10/service-2", "batch/2016-08-10/endpoint-rule-set-1"):
+        path = in_botocore(name)
         assert ours.load_file(path) == theirs.load_file(path)
         assert type(ours.load_file(path)) is dict
     assert ours.load_file(str(tmp_path / "none")) is None
+
+
+def test_that_endpoints_are_those_that_are_wanted(tmp_path: Path) -> None:
+    """Of each partition there is all but the endpoints of services that nobody here calls."""
+    lean, whole = (kind().load_file(in_botocore("endpoints")) for kind in (_LeanFiles, JSONFileLoader))
+    assert set(lean["partitions"][0]["services"]) == {"batch", "oidc", "portal.sso", "sso", "sts"}
+    for partition, complete in zip(lean["partitions"], whole["partitions"], strict=True):
+        assert complete["services"].items() >= partition["services"].items()
+        assert {**partition, "services": None} == {**complete, "services": None}
+    del whole["partitions"], lean["partitions"]
+    assert lean == whole
+    # AWS_DATA_PATH may have others.
+    for text in ("{}", "[1]", '{"partitions": [{}]}'):
+        (tmp_path / "endpoints.json").write_text(text)
+        assert _LeanFiles().load_file(str(tmp_path / "endpoints")) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("region", "options"),
+    [
+        ("us-east-1", {}),
+        ("us-gov-west-1", {"use_fips_endpoint": True}),
+        ("cn-north-1", {}),
+        ("eusc-de-east-1", {"use_dualstack_endpoint": True}),
+        ("no-such-1", {}),
+    ],
+)
+async def test_where_calls_go(region: str, options: dict[str, Any]) -> None:
+    """It is where botocore itself would send them, and they are signed for the same."""
+    keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret"}
+    arguments: dict[str, Any] = {"region_name": region, "config": AioConfig(**options), **keys}
+    async with (
+        BatchClient(**arguments) as ours,
+        BatchClient(session=AioSession(), **arguments) as theirs,
+    ):
+        assert await called(ours.client) == await called(theirs.client)
+
+
+async def called(client: Any) -> tuple[str, ...]:
+    """Where a client sends a call, what it signs it for, and what it takes the region for."""
+    found: list[tuple[str, ...]] = []
+
+    def note(request: Any, signing_name: str, region_name: str, **_: object) -> None:
+        found.append((request.url, signing_name, region_name, client.meta.partition))
+        raise ConnectionAbortedError
+
+    client.meta.events.register("before-sign.batch", note)
+    with pytest.raises(ConnectionAbortedError):
+        await client.list_jobs(jobQueue="queue")
+    return found[0]
 
 
 async def test_that_models_of_ones_own_are_read(

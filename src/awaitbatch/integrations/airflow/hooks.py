@@ -94,17 +94,17 @@ class AwaitBatchHook(AwsBaseHook):
 
     def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002
         """As the provider's, but credentials are refreshed in a thread, and botocore's data are read in this one."""
-        from awaitbatch._models import load_models, use_plain_files
+        from awaitbatch._models import load_models, use_lean_files
 
         session = super().get_session(region_name=region_name, deferrable=deferrable)
         if deferrable:
             _refresh_in_thread(session)
-            use_plain_files(session)
+            use_lean_files(session)
             load_models(session)
         return session
 
     def _get_caller(self, target_function_name: str = "execute") -> str:  # noqa: ARG002
-        """Its name, for the user agent; the provider looks for an operator, and reads the sources of the whole stack."""
+        """Its name, for the user agent; the provider reads the sources of the whole stack, to find an operator."""
         return type(self).__name__
 
     @property
@@ -118,11 +118,10 @@ class AwaitBatchHook(AwsBaseHook):
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[AiobotocoreBatchClient]:
         """A client of the connection as it is now: the hook remembers what it has read, so it is another one."""
-        from awaitbatch._credentials import ClientCredentials
         from awaitbatch._models import forget_models
 
         async with await self._connect() as client:
-            forget_models(client, for_good=not ClientCredentials(client, None).renew_themselves)
+            forget_models(client)
             yield client
 
     async def _connect(self) -> Any:  # noqa: ANN401
