@@ -20,7 +20,7 @@ os.environ.update(
 
 from awaitbatch import BatchClient  # noqa: E402
 from awaitbatch.integrations.airflow._base import load  # noqa: E402
-from awaitbatch.integrations.airflow.hooks import AwaitBatchHook  # noqa: E402
+from awaitbatch.integrations.airflow._connection import Connection  # noqa: E402
 from tests.support import make_server  # noqa: E402
 
 # Threads have no part in virtual time.
@@ -41,10 +41,10 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[BatchServer]:
     server = make_server()
     transport = server.transport(refreshes_credentials=True)
 
-    def client(_: AwaitBatchHook, **arguments: Any) -> BatchClient:
+    def client(_: Connection, **arguments: Any) -> BatchClient:
         return BatchClient.shared(transport=transport, **arguments)
 
-    monkeypatch.setattr(AwaitBatchHook, "client", client)
+    monkeypatch.setattr(Connection, "client", client)
     yield server
     # It lingers for a minute, by the clock of the loop.
     await asyncio.sleep(90)

@@ -313,7 +313,7 @@ async def test_what_takes_long_to_import_is_imported_in_a_thread(
     monkeypatch.setattr(_base, "import_module", lambda _: threads.append(threading.get_ident()))
     job_id = server.add_job(life_cycle=LifeCycle(running=5))
     trigger = make_trigger(job_id)
-    await trigger._client()
+    await trigger._connection()
     assert len(threads) == 2
     assert threading.get_ident() not in threads
     # Once it is there, no thread is needed.

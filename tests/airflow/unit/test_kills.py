@@ -9,7 +9,8 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from asgiref.sync import async_to_sync
 
-from awaitbatch.integrations.airflow import AwaitBatchHook, triggers
+from awaitbatch.integrations.airflow import triggers
+from awaitbatch.integrations.airflow._connection import Connection
 from awaitbatch.testing import Fault
 from tests.support import LONG, until
 
@@ -66,16 +67,50 @@ async def test_a_trigger_that_has_just_come(server: BatchServer) -> None:
     assert server.status_of(job_id) == "FAILED"
 
 
-async def test_many_at_once(server: BatchServer) -> None:
-    """All are delivered, however few AWS allows."""
+@pytest.mark.parametrize("lacking", [(), ("TerminateJobs",)])
+async def test_many_at_once(server: BatchServer, lacking: tuple[str, ...]) -> None:
+    """All are delivered, however few AWS allows; fifty by one call, if it knows such calls."""
+    server.lacking = set(lacking)
     server.throttle(20, operation="TerminateJob")
     job_ids = [server.add_job(life_cycle=LONG) for _ in range(300)]
     killed = [make_trigger(job_id) for job_id in job_ids]
     tasks = [asyncio.create_task(fired(trigger)) for trigger in killed]
     await asyncio.sleep(3)
     await asyncio.gather(*(kill(*pair) for pair in zip(killed, tasks, strict=True)))
-    await asyncio.sleep(45)
+    await asyncio.sleep(45 if lacking else 5)
     assert {server.status_of(job_id) for job_id in job_ids} == {"FAILED"}
+    calls = server.statistics.calls
+    assert calls["TerminateJobs"] + calls["TerminateJob"] <= (400 if lacking else 10)
+
+
+async def test_which_jobs_share_calls(server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of one task of a run, which their records name; if one cannot be ended, its own log says so."""
+    job_ids = [server.add_job(life_cycle=LONG) for _ in range(6)]
+    killed = [make_trigger(job_id) for job_id in job_ids]
+    errors: list[str] = []
+    for trigger in killed:
+        monkeypatch.setattr(trigger.log, "error", errors.append)
+    for trigger in killed[3:]:
+        trigger.task_instance.run_id = "other"
+    server.inject(Fault.DENIED_JOBS, job_ids={job_ids[0]})
+    await asyncio.gather(*(trigger.on_kill() for trigger in killed))
+    (error,) = errors
+    assert f"({job_ids[0]}) could not be terminated" in error
+    assert server.statistics.calls["TerminateJobs"] == 2
+    ended = [(await fired(make_trigger(job_id)))["reason"] for job_id in job_ids[1:]]
+    assert [reason.split(", ")[1].split()[1] for reason in ended] == ["run", "run", "other", "other", "other"]
+
+
+async def test_jobs_that_come_while_others_are_being_ended(server: BatchServer) -> None:
+    """They go by the next call."""
+    job_ids = [server.add_job(life_cycle=LONG) for _ in range(20)]
+    kills = []
+    for job_id in job_ids:
+        kills.append(asyncio.create_task(make_trigger(job_id).on_kill()))
+        await asyncio.sleep(0.05)
+    await asyncio.gather(*kills)
+    assert {server.status_of(job_id) for job_id in job_ids} == {"FAILED"}
+    assert 3 <= server.statistics.calls["TerminateJobs"] + server.statistics.calls["TerminateJob"] <= 7
 
 
 async def test_a_job_that_is_not_the_tasks_own(server: BatchServer) -> None:
@@ -109,7 +144,7 @@ async def test_many_terminations_that_fail_at_once(
     def client(_: object) -> Any:
         raise AirflowNotFoundException
 
-    monkeypatch.setattr(AwaitBatchHook, "client", client)
+    monkeypatch.setattr(Connection, "client", client)
     for trigger in killed:
         monkeypatch.setattr(trigger.log, "error", lambda _: written.append(clock()))
     await asyncio.gather(*(trigger.on_kill() for trigger in killed))

@@ -14,9 +14,9 @@ from airflow.utils.helpers import prune_dict
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.hooks.batch_client import BatchClientHook
 
-    from awaitbatch._client import BatchClient
+    from awaitbatch.integrations.airflow._connection import Connection
 
-_MODULES: Final = ("awaitbatch._client", "awaitbatch.integrations.airflow.hooks")
+_MODULES: Final = ("awaitbatch._client", "awaitbatch.integrations.airflow._connection")
 _are_loaded: Final = Event()
 _importer: Final = ThreadPoolExecutor(1, "awaitbatch import")
 """One thread, since all triggers that come meanwhile wait for the same."""
@@ -25,7 +25,7 @@ _importer: Final = ThreadPoolExecutor(1, "awaitbatch import")
 def load() -> None:
     """Import what waits need, and triggers that are merely deferred to do not.
 
-    It takes half a second, most of it for aiobotocore and boto3.
+    It takes a third of a second, most of it for botocore and aiobotocore.
     """
     for name in _MODULES:
         import_module(name)
@@ -100,24 +100,20 @@ class AwsTrigger(BaseTrigger):
         """The provider's hook, as the provider's triggers have it; it is not what this one waits with."""
         from airflow.providers.amazon.aws.triggers.batch import BatchClientHook
 
-        return BatchClientHook(**self._connection)
-
-    @property
-    def _connection(self) -> dict[str, Any]:
-        return {
-            "aws_conn_id": self.aws_conn_id,
-            "region_name": self.region_name,
-            "verify": self.verify,
-            "config": self.botocore_config,
-        }
+        return BatchClientHook(
+            aws_conn_id=self.aws_conn_id,
+            region_name=self.region_name,
+            verify=self.verify,
+            config=self.botocore_config,
+        )
 
     def _own_arguments(self) -> dict[str, Any]:
         return {self.awaited: self.return_value}
 
-    async def _client(self) -> BatchClient:
-        """The shared client of the connection, for ``async with``."""
+    async def _connection(self) -> Connection:
+        """The connection, whose client is shared."""
         if not _are_loaded.is_set():
             await asyncio.get_running_loop().run_in_executor(_importer, load)
-        from awaitbatch.integrations.airflow.hooks import AwaitBatchHook
+        from awaitbatch.integrations.airflow._connection import Connection
 
-        return AwaitBatchHook(**self._connection).client()
+        return Connection(self.aws_conn_id, self.region_name, self.verify, self.botocore_config)

@@ -11,6 +11,7 @@ from airflow.providers.amazon.aws.triggers.batch import (
 )
 
 from awaitbatch.integrations.airflow import triggers
+from awaitbatch.integrations.airflow._connection import max_calls_per_second
 
 # They do not extend them, since a triggerer would stand still for as long as the import takes.
 BatchJobTrigger.register(triggers.BatchJobTrigger)
@@ -21,7 +22,8 @@ class DefersToOurs:
     """Swaps the provider's trigger for ours when a task is deferred."""
 
     def defer(self, *, trigger: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """As Airflow's."""
+        """As Airflow's; in the triggerer, nobody would be told of a slip in the configuration."""
+        max_calls_per_second()
         return super().defer(trigger=self._ours(trigger), **kwargs)  # type: ignore[misc]
 
     def _ours(self, trigger: Any) -> Any:  # noqa: ANN401

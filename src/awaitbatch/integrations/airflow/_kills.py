@@ -3,32 +3,84 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+import contextvars
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
 
 from airflow.providers.amazon.version_compat import AIRFLOW_V_3_0_PLUS
 from airflow.triggers.base import BaseTrigger
 
+from awaitbatch._jobs import parse_job_id
 from awaitbatch.integrations.airflow._lookups import look_up
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine, Hashable
+
+    from awaitbatch._bulk import BulkResult
+    from awaitbatch.integrations.airflow._connection import Connection
 
 TELLS_OF_KILLS: Final = hasattr(BaseTrigger, "on_kill")
 """Whether Airflow calls `on_kill` of a trigger, as it does from 3.3 on."""
 _DEFERRED: Final = "deferred"
+_MOMENT: Final = 0.2
+"""Seconds for which others are waited for whose jobs can be ended by the same calls."""
 
-_under_way: Final[set[asyncio.Task[None]]] = set()
+T = TypeVar("T")
+_under_way: Final[set[asyncio.Task[Any]]] = set()
+_groups: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, _Group]]] = WeakKeyDictionary()
 
 
-async def carry_out(work: Coroutine[Any, Any, None]) -> None:
+async def carry_out(work: Coroutine[Any, Any, T]) -> T:
     """Wait until some work is done, and let it go on if whoever waits is cancelled.
 
     Airflow cancels a trigger once a second until it has ended, also while it cleans up.
     """
-    task = asyncio.get_running_loop().create_task(work, name="awaitbatch termination")
+    return await asyncio.shield(_begin(work))
+
+
+async def terminate(connection: Connection, job_id: str, reason: str) -> None:
+    """Terminate a job, by the same calls as others of which this is asked at the same time, for the same reason.
+
+    Somebody may clear a thousand instances of a mapped task at once, and TerminateJobs takes 50 of them.
+
+    Raises:
+        Exception: It may go on; why.
+    """
+    groups = _groups.setdefault(asyncio.get_running_loop(), {})
+    job_id, key = parse_job_id(job_id), (connection.key, reason)
+    if key not in groups:
+        job_ids: list[str] = []
+        work = _terminate_all(connection, job_ids, reason, partial(groups.pop, key))
+        # What is done for many is in the context of none.
+        groups[key] = _Group(job_ids, _begin(work, contextvars.Context()))
+    group = groups[key]
+    group.job_ids.append(job_id)
+    result = await asyncio.shield(group.task)
+    if job_id in result.errors:
+        raise result.errors[job_id]
+
+
+class _Group(NamedTuple):
+    job_ids: list[str]
+    task: asyncio.Task[BulkResult]
+
+
+async def _terminate_all(
+    connection: Connection, job_ids: list[str], reason: str, begin: Callable[[], object]
+) -> BulkResult:
+    await asyncio.sleep(_MOMENT)
+    # Whoever comes now is too late.
+    begin()
+    async with connection.client() as client:
+        return await client.terminate_jobs(job_ids, reason)
+
+
+def _begin(work: Coroutine[Any, Any, T], context: contextvars.Context | None = None) -> asyncio.Task[T]:
+    task = asyncio.get_running_loop().create_task(work, name="awaitbatch termination", context=context)
     _under_way.add(task)
     task.add_done_callback(_under_way.discard)
-    await asyncio.shield(task)
+    return task
 
 
 async def is_killed(task_instance: Any) -> bool:  # noqa: ANN401

@@ -8,8 +8,8 @@ from airflow.providers.amazon.aws.links.batch import BatchJobDetailsLink
 from airflow.providers.amazon.aws.operators import batch as provider
 
 from awaitbatch._core.text import error_line
+from awaitbatch.integrations.airflow._connection import get_connection, max_calls_per_second
 from awaitbatch.integrations.airflow._deferral import DefersToOurs, KnowingHook
-from awaitbatch.integrations.airflow.hooks import require_connection
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -35,9 +35,10 @@ class BatchOperator(DefersToOurs, provider.BatchOperator):
         self.cancel_on_kill = cancel_on_kill
 
     def execute(self, context: Context) -> str | None:
-        """Submit the job and wait for it; without the connection that the trigger will need, nothing is submitted."""
+        """Submit the job and wait for it; without what the trigger will need, nothing is submitted."""
         if self.deferrable:
-            require_connection(self.aws_conn_id)
+            get_connection(self.aws_conn_id)
+            max_calls_per_second()
         job_id: str | None = super().execute(context)
         return job_id
 

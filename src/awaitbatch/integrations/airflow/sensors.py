@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow.providers.amazon.aws.sensors import batch as provider
 from airflow.providers.common.compat.sdk import AirflowException, conf
 
+from awaitbatch.integrations.airflow._connection import max_calls_per_second
 from awaitbatch.integrations.airflow._deferral import DefersToOurs
 from awaitbatch.integrations.airflow.triggers import BatchComputeEnvironmentTrigger, BatchJobQueueTrigger
 
@@ -35,6 +36,7 @@ class _Deferrable:
         """Poke until it is as awaited; or once, and then wait in the triggerer."""
         if not self.deferrable:
             return super().execute(context)  # type: ignore[misc]
+        max_calls_per_second()
         if not self.poke(context):  # type: ignore[attr-defined]
             self.defer(  # type: ignore[attr-defined]
                 # Within it, there is no limit on the checks.

@@ -26,7 +26,7 @@ from awaitbatch.errors import (
 )
 from awaitbatch.integrations.airflow._base import AwsTrigger
 from awaitbatch.integrations.airflow._brief import brief_of
-from awaitbatch.integrations.airflow._kills import TELLS_OF_KILLS, carry_out, is_killed
+from awaitbatch.integrations.airflow._kills import TELLS_OF_KILLS, carry_out, is_killed, terminate
 from awaitbatch.integrations.airflow._task_log import TaskLog
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class _Trigger(AwsTrigger):
         while True:
             began = clock()
             try:
-                async with await self._client() as client:
+                async with (await self._connection()).client() as client:
                     return await self._wait_with(client)
             except (ClientClosedError, DescribeError, CallError) as error:
                 if clock() > began + _PATIENCE_AT_FIRST * 2:
@@ -220,8 +220,7 @@ class BatchJobTrigger(_Trigger):
     async def _terminate(self) -> None:
         """Terminate the job by way of the shared client, which paces it and tries again; say what came of it."""
         try:
-            async with await self._client() as client:
-                await client.terminate_job(self.job_id or "", self._reason())
+            await terminate(await self._connection(), self.job_id or "", self._reason())
         except Exception as error:  # noqa: BLE001
             text = f"{self._shown} could not be terminated and may go on: {error_line(error)}"
             TaskLog(self.log.error).add(text)

@@ -1,4 +1,4 @@
-"""AwaitBatchHook: which client it gives, and what it does while its connection fails."""
+"""Connections and AwaitBatchHook: which client they give, and what they do while a connection fails."""
 
 from __future__ import annotations
 
@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook, BaseSessionFactory
-from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException, BaseHook
 from asgiref.sync import async_to_sync
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectTimeoutError, NoRegionError
 
 from awaitbatch._shared import _clients, close_shared_clients
 from awaitbatch.instrumentation._log import shared_log
-from awaitbatch.integrations.airflow import AwaitBatchHook, BatchJobQueueTrigger, BatchJobTrigger, hooks
+from awaitbatch.integrations.airflow import (
+    AwaitBatchHook,
+    BatchJobQueueTrigger,
+    BatchJobTrigger,
+    BatchOperator,
+    _connection,
+)
+from awaitbatch.integrations.airflow._async_hook import AsyncHook
+from awaitbatch.integrations.airflow._connection import Connection
 from awaitbatch.testing import BatchServer, Fault, LifeCycle
 from tests.support import LONG
 
@@ -25,6 +33,7 @@ from .support import fired, make_trigger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 
 def define(monkeypatch: pytest.MonkeyPatch, server: BatchServer, conn_id: str = "aws", **extra: Any) -> None:
@@ -49,7 +58,12 @@ async def real(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[BatchServer]:
 
 def key_of(**arguments: Any) -> Any:
     """By which a hook's client is shared."""
-    return AwaitBatchHook(**arguments)._key
+    return AwaitBatchHook(**arguments)._connection.key
+
+
+def connection(conn_id: str | None = "aws") -> Connection:
+    """A connection of which nothing is changed."""
+    return Connection(conn_id, None, None, None)
 
 
 def test_what_makes_clients_one() -> None:
@@ -84,12 +98,35 @@ async def test_triggers_and_hooks_share_a_client(real: BatchServer) -> None:
     assert len(_clients[asyncio.get_running_loop()]) == 1
 
 
+OPTION = "AIRFLOW__AWAITBATCH__MAX_CALLS_PER_SECOND"
+
+
 async def test_a_limit_of_airflows_configuration(real: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The option ``max_calls_per_second`` of the section ``awaitbatch`` holds for each client."""
-    monkeypatch.setenv("AIRFLOW__AWAITBATCH__MAX_CALLS_PER_SECOND", "0.5")
+    monkeypatch.setenv(OPTION, "0.5")
     async with AwaitBatchHook("aws").client() as client:
         assert client.statistics().rate <= 0.5
     assert real.statistics.calls.total() == 0
+
+
+@pytest.mark.parametrize("slip", ["ten", "0", "-1", "nan", "inf", "5,5"])
+async def test_a_limit_that_is_none(
+    real: BatchServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, slip: str
+) -> None:
+    """A worker submits nothing with it; in a triggerer, where it would fail all tasks, there is one WARNING."""
+    monkeypatch.setenv(OPTION, slip)
+    arguments: dict[str, Any] = dict.fromkeys(("task_id", "job_name", "job_queue", "job_definition"), "x")
+    operator = BatchOperator(**arguments, aws_conn_id="aws", deferrable=True)
+    with pytest.raises(AirflowException, match=rf"max_calls_per_second .* not '{slip}'"):
+        operator.execute({})
+    assert real.statistics.calls.total() == 0
+    caplog.set_level(logging.WARNING, "awaitbatch")
+    job_ids = [real.add_job(life_cycle=LifeCycle(running=0)) for _ in range(3)]
+    events = await asyncio.gather(*(fired(make_trigger(job_id)) for job_id in job_ids))
+    assert {event["status"] for event in events} == {"success"}
+    (line,) = (record.getMessage() for record in caplog.records if record.name.startswith("awaitbatch"))
+    assert f"not {slip!r}" in line
+    assert "10 holds" in line
 
 
 @pytest.mark.parametrize(
@@ -120,10 +157,154 @@ async def test_credentials_of_the_machine(real: BatchServer, monkeypatch: pytest
     assert event["status"] == "success"
 
 
+CONNECTIONS: dict[str, dict[str, Any]] = {
+    "login": {"login": "key", "password": "secret", "extra": {"region_name": "eu-west-1"}},
+    "keys": {
+        "extra": {
+            "aws_access_key_id": "key",
+            "aws_secret_access_key": "secret",
+            "aws_session_token": "token",
+            "region_name": "us-gov-west-1",
+        }
+    },
+    "service": {
+        "login": "key",
+        "password": "secret",
+        "extra": {
+            "region_name": "us-east-1",
+            "endpoint_url": "http://all:1",
+            "service_config": {"batch": {"endpoint_url": "http://batch:1"}},
+            "verify": False,
+            "config_kwargs": {"read_timeout": 7, "user_agent_extra": "mine", "retries": {"mode": "standard"}},
+        },
+    },
+    "profile": {"extra": {"profile_name": "other", "region_name": "us-east-1"}},
+    "region_of_profile": {"extra": {"profile_name": "other"}},
+    "unsigned": {"extra": {"region_name": "us-east-1", "config_kwargs": {"signature_version": "unsigned"}}},
+    "empty": {},
+}
+"""Connections of which we make sessions ourselves."""
+
+
+@pytest.mark.parametrize("conn_id", [None, *CONNECTIONS])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {
+            "region_name": "ap-south-1",
+            "verify": "/bundle.pem",
+            "config": {"read_timeout": 8, "connect_timeout": 3},
+        },
+    ],
+)
+async def test_a_client_is_what_the_provider_makes_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, conn_id: str | None, changes: dict[str, Any]
+) -> None:
+    """Credentials, region, address, TLS and config: all are as its hook has them, though we do not ask it."""
+    for name, values in CONNECTIONS.items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps({"conn_type": "aws", **values}))
+    (tmp_path / "credentials").write_text("[other]\naws_access_key_id = o\naws_secret_access_key = p\n")
+    (tmp_path / "config").write_text("[profile other]\nregion = eu-north-1\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "machine")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "machines")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    given = {"region_name": None, "verify": None, "config": None, **changes}
+    theirs = await AwsBaseHook(conn_id, client_type="batch", **given).get_async_conn()
+    with monkeypatch.context() as context:
+        context.setattr(AsyncHook, "__init__", refuse)
+        ours = await asyncio.to_thread(Connection(conn_id, **given)._make_client)
+    # A path of certificates that is none is found out when the first connection is made.
+    async with theirs as expected, ours as client:
+        assert traits(client) == traits(expected)
+        assert agent_of(client)[:2] == agent_of(expected)[:2]
+        assert agent_of(client)[3:] == agent_of(expected)[6:]
+
+
+def traits(client: Any) -> dict[str, Any]:
+    """What makes a client of a connection."""
+    credentials, config = client._request_signer._credentials, client.meta.config
+    options = {name: value for name, value in vars(config).items() if not name.startswith("_")}
+    return {
+        "credentials": credentials
+        and (type(credentials), credentials.access_key, credentials.secret_key, credentials.token),
+        "region": client.meta.region_name,
+        "endpoint": client.meta.endpoint_url,
+        "verify": client._endpoint.http_session._verify,
+        "options": {**options, "user_agent": None, "user_agent_extra": None},
+    }
+
+
+def agent_of(client: Any) -> list[str]:
+    """What it adds to the user agent, word by word."""
+    return str(client.meta.config.user_agent_extra).split()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"role_arn": "arn:aws:iam::123456789012:role/role"},
+        {"assume_role_kwargs": {}},
+        {"something": "that a later provider knows"},
+    ],
+)
+async def test_connections_that_need_the_providers_hook(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+) -> None:
+    """It makes a session of whatever we do not know ourselves; the connection is read once."""
+    until = "2099-01-01T00:00:00+00:00"
+    role = {"access_key": "role", "secret_key": "s", "token": "t", "expiry_time": until}
+    monkeypatch.setattr(BaseSessionFactory, "_refresh_credentials", lambda _: role)
+    extra = {"region_name": "us-east-1", **more}
+    values = {"conn_type": "aws", "login": "key", "password": "secret", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_SPECIAL", json.dumps(values))
+    look_up, reads, hooks = BaseHook.get_connection, [], []
+
+    def get_connection(conn_id: str) -> Any:
+        reads.append(conn_id)
+        return look_up(conn_id)
+
+    def get_session(hook: AsyncHook, **arguments: Any) -> Any:
+        hooks.append(hook)
+        return sessions(hook, **arguments)
+
+    sessions = AsyncHook.get_session
+    monkeypatch.setattr(BaseHook, "get_connection", staticmethod(get_connection))
+    monkeypatch.setattr(AsyncHook, "get_session", get_session)
+    async with connection("special")._open() as client:
+        keys = await client._request_signer._credentials.get_frozen_credentials()
+        assert keys.access_key == ("role" if "role_arn" in more else "key")
+    assert reads == ["special"]
+    assert len(hooks) == 1
+
+
+async def test_a_session_factory_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow has an option for one, which the provider's hook asks."""
+    factory = f"{BaseSessionFactory.__module__}.{BaseSessionFactory.__name__}"
+    monkeypatch.setenv("AIRFLOW__AWS__SESSION_FACTORY", factory)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    made: list[object] = []
+    sessions = AsyncHook.get_session
+
+    def get_session(hook: AsyncHook, **arguments: Any) -> Any:
+        made.append(hook)
+        return sessions(hook, **arguments)
+
+    monkeypatch.setattr(AsyncHook, "get_session", get_session)
+    async with connection(None)._open():
+        assert made
+
+
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hooks, "_PAUSES", (0.01,))
-    monkeypatch.setattr(hooks, "_PATIENCE_WITH_LOOKUPS", 0.1)
+    monkeypatch.setattr(_connection, "_PAUSES", (0.01,))
+    monkeypatch.setattr(_connection, "_PATIENCE_WITH_LOOKUPS", 0.1)
 
 
 @pytest.mark.usefixtures("_quick")
@@ -150,49 +331,32 @@ async def test_the_default_connection_is_no_exception(real: BatchServer) -> None
 
 async def test_a_lookup_that_fails_at_first(real: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Airflow's API may be down for a moment, which looks as if there were no such connection."""
-    monkeypatch.setattr(hooks, "_PAUSES", (0.01,))
-    look_up = hooks.require_connection
+    monkeypatch.setattr(_connection, "_PAUSES", (0.01,))
+    look_up = BaseHook.get_connection
     missing = iter([True, True])
 
-    def require(conn_id: str | None) -> None:
+    def get_connection(conn_id: str) -> Any:
         if next(missing, False):
             raise AirflowNotFoundException
-        look_up(conn_id)
+        return look_up(conn_id)
 
-    monkeypatch.setattr(hooks, "require_connection", require)
+    monkeypatch.setattr(BaseHook, "get_connection", staticmethod(get_connection))
     job_id = real.add_job(life_cycle=LifeCycle(running=0))
     assert (await fired(make_trigger(job_id)))["status"] == "success"
 
 
 @pytest.mark.usefixtures("real")
-async def test_a_lookup_that_fails_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The provider looks once more, and would go on with an empty connection if that fails."""
-    monkeypatch.setattr(hooks, "_PAUSES", (0.01,))
-    look_up = AwaitBatchHook.get_connection
-    fails = iter([False, True])
-
-    def get_connection(conn_id: str) -> Any:
-        if next(fails, False):
-            raise AirflowNotFoundException
-        return look_up(conn_id)
-
-    monkeypatch.setattr(AwsBaseHook, "get_connection", staticmethod(get_connection))
-    async with AwaitBatchHook("aws")._open() as client:
-        assert client._request_signer._credentials.access_key == "testing"
-
-
-@pytest.mark.usefixtures("real")
 async def test_a_lookup_that_needs_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """The triggerer of Airflow 3.0 and 3.1 has the event loop itself ask for a connection."""
-    look_up = AwaitBatchHook.get_connection
+    look_up = BaseHook.get_connection
     triggerers = asyncio.get_running_loop()
 
     async def ask(conn_id: str) -> Any:
         assert asyncio.get_running_loop() is triggerers
         return look_up(conn_id)
 
-    monkeypatch.setattr(AwsBaseHook, "get_connection", staticmethod(async_to_sync(ask)))
-    async with AwaitBatchHook("aws")._open() as client:
+    monkeypatch.setattr(BaseHook, "get_connection", staticmethod(async_to_sync(ask)))
+    async with connection()._open() as client:
         assert client._request_signer._credentials.access_key == "testing"
 
 
@@ -209,7 +373,7 @@ def refused(operation: str) -> ClientError:
         (ConnectTimeoutError(endpoint_url="https://sts"), 3600),
         (TimeoutError(), 3600),
         (AirflowException("the API server does not answer"), 3600),
-        (AirflowNotFoundException(), 20),
+        (AirflowNotFoundException(), 60),
         (NoRegionError(), 0),
         (ValueError("a bug"), 0),
     ],
@@ -220,19 +384,17 @@ async def test_how_long_a_connection_may_fail(
     """What may pass is sat out, with one line; what would come again is raised at once."""
     tries = 0
 
-    async def fail(_: AwaitBatchHook) -> None:
+    async def fail(_: object) -> None:
         nonlocal tries
         tries += 1
         raise error
 
-    monkeypatch.setattr(AwaitBatchHook, "get_async_conn", fail)
     # Threads have no part in virtual time.
-    monkeypatch.setattr(hooks, "look_up", lambda *_: asyncio.sleep(0))
+    monkeypatch.setattr(_connection, "look_up", fail)
     caplog.set_level(logging.WARNING, "awaitbatch")
     began = asyncio.get_running_loop().time()
-    hook = AwaitBatchHook(None)
     with pytest.raises(type(error)):
-        await hook._connect()
+        await connection()._connect()
     assert asyncio.get_running_loop().time() - began == pytest.approx(seconds, abs=1)
     assert len(caplog.records) == bool(seconds)
     assert (tries > 2) is bool(seconds)
@@ -266,11 +428,10 @@ async def test_an_assumed_role_is_refreshed_in_a_thread(monkeypatch: pytest.Monk
 @pytest.mark.usefixtures("real")
 async def test_a_connection_that_was_rotated(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is read anew when a client of it is opened."""
-    hook = AwaitBatchHook("aws")
-    async with hook._open() as client:
+    async with connection()._open() as client:
         assert client._request_signer._credentials.access_key == "testing"
     monkeypatch.setenv("AIRFLOW_CONN_AWS", "aws://fresh:secret@/?region_name=us-east-1")
-    async with hook._open() as client:
+    async with connection()._open() as client:
         assert client._request_signer._credentials.access_key == "fresh"
 
 
@@ -278,14 +439,14 @@ async def test_a_sensor_alone_has_a_rotated_connection_read(
     real: BatchServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also if no wait for a job notices that the credentials have gone bad."""
-    opened: list[str | None] = []
-    connect = AwaitBatchHook._connect
+    opened: list[Connection] = []
+    connect = Connection._connect
 
-    async def count(hook: AwaitBatchHook) -> Any:
-        opened.append(hook.aws_conn_id)
-        return await connect(hook)
+    async def count(connection: Connection) -> Any:
+        opened.append(connection)
+        return await connect(connection)
 
-    monkeypatch.setattr(AwaitBatchHook, "_connect", count)
+    monkeypatch.setattr(Connection, "_connect", count)
     real.set_job_queue("queue", "VALID", after=2)
     real.inject(Fault.EXPIRED_TOKEN, begin=0.5, end=1)
     event = await fired(BatchJobQueueTrigger(job_queue="queue", aws_conn_id="aws", waiter_delay=0.2))
