@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from awaitbatch._call_queue import CallQueue
     from awaitbatch._changes import OnChange
-    from awaitbatch._coalescer import DescribeCoalescer, Statistics
+    from awaitbatch._coalescer import DescribeCoalescer
     from awaitbatch._config import ClientConfig
     from awaitbatch._core.backoff import Window
     from awaitbatch._core.outcomes import Outcome
@@ -324,9 +324,9 @@ class OwnWatches:
         self._last: weakref.ref[partial[None]] | None = None
         self._is_closed = False
 
-    def statistics(self) -> Statistics:
+    def statistics(self, *, counts: bool) -> Statistics:
         """See `DescribeCoalescer.statistics`."""
-        return self._coalescer.statistics()
+        return self._coalescer.statistics(counts=counts)
 
     def window_of_first_check(self, latest: float) -> Window:
         """See `DescribeCoalescer.window_of_first_check`."""

@@ -41,7 +41,10 @@ def documented() -> list[str]:
 
 def public() -> set[str]:
     """The public names of all modules; the errors are those of `awaitbatch`."""
-    modules: list[Any] = [awaitbatch, awaitbatch.instrumentation, awaitbatch.testing, awaitbatch.threads]
+    modules: list[Any] = [
+        *(awaitbatch, awaitbatch.instrumentation, awaitbatch.threads),
+        *(awaitbatch.testing, awaitbatch.testing.scenarios, awaitbatch.testing.virtual_time),
+    ]
     names = {f"{module.__name__}.{name}" for module in modules for name in module.__all__}
     for node in ast.parse(AIRFLOW.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from airflow.providers.amazon.version_compat import AIRFLOW_V_3_0_PLUS
 from airflow.triggers.base import BaseTrigger
 
-from awaitbatch._jobs import parse_job_id
+from awaitbatch._job_ids import parse_job_id
 from awaitbatch.integrations.airflow._lookups import look_up
 
 if TYPE_CHECKING:
