@@ -34,7 +34,7 @@ class AwaitBatchHook(AsyncHook):
 
     def __init__(
         self,
-        aws_conn_id: str | None = AsyncHook.default_conn_name,
+        aws_conn_id: str | None = "aws_default",
         region_name: str | None = None,
         verify: bool | str | None = None,  # noqa: FBT001
         config: Config | dict[str, Any] | None = None,
