@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from _pytest.assertion.rewrite import AssertionRewritingHook
 
 from awaitbatch.testing import LifeCycle, pytest_plugin
 from awaitbatch.testing.virtual_time import VirtualTimeLoop
@@ -183,6 +185,17 @@ def test_a_loop_that_is_none_of_asyncios() -> None:
         pytest_plugin._in_virtual_time_only(test)().send(None)
 
 
+def test_pytest_does_not_compile_all_of_awaitbatch() -> None:
+    """It rewrites the asserts of plugins, and of the package that brings one, unless it is kept from that."""
+    rewritten = {
+        name
+        for name, module in sys.modules.items()
+        if name.startswith("awaitbatch") and isinstance(module.__loader__, AssertionRewritingHook)
+    }
+    # These came before it was.
+    assert rewritten <= {"awaitbatch", "awaitbatch.testing", "awaitbatch.testing.pytest_plugin"}
+
+
 def test_loading_it_is_quick() -> None:
     """It waits for none of the packages that its fixtures need, and not for asyncio either."""
     imported = imported_by("-c", "import awaitbatch.testing.pytest_plugin")
@@ -268,10 +281,10 @@ async def test_a_test_waits_while_a_call_is_answered(
     """What a test does to a server in another thread never meets a call that is half answered."""
     job_id = batch_server.add_job()
     perform = batch_server._model.perform
+    test = threading.Thread(target=batch_server.add_job)
     waited: list[bool] = []
 
     def perform_slowly(*arguments: Any) -> bytes:
-        test = threading.Thread(target=batch_server.add_job)
         test.start()
         test.join(0.05)
         waited.append(test.is_alive())
@@ -280,4 +293,5 @@ async def test_a_test_waits_while_a_call_is_answered(
     monkeypatch.setattr(batch_server._model, "perform", perform_slowly)
     await batch_client.describe(job_id)
     assert waited == [True]
+    await asyncio.to_thread(test.join)
     assert "2 jobs" in repr(batch_server)

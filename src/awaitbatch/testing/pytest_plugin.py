@@ -101,6 +101,19 @@ def moto_batch_server() -> Iterator[MotoServer]:
         yield server
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Keep pytest from compiling all of awaitbatch anew, to explain asserts that fail, as it does for plugins.
+
+    Where no bytecode is written that would cost each run half a second. There is no public way, so a pytest that has
+    other names for it just takes that time.
+    """
+    hook: Any = early_config.pluginmanager.rewrite_hook
+    with suppress(AttributeError):
+        hook._must_rewrite.discard("awaitbatch")  # noqa: SLF001
+        hook._marked_for_rewrite_cache.clear()  # noqa: SLF001
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Make the mark known, and a client for each kind of loop that pytest-asyncio has, if it is there."""
     config.addinivalue_line(
