@@ -53,12 +53,12 @@ class CommandLine(SphinxDirective):
         for group in parser._action_groups:  # noqa: SLF001
             items = [item for action in group._group_actions for item in _items(action, parser.prog)]  # noqa: SLF001
             if items:
-                section += nodes.rubric("", str(group.title).removeprefix("positional ").capitalize())
+                section += nodes.rubric("", _heading(str(group.title).removeprefix("positional ")))
                 section += nodes.definition_list("", *items, classes=["options"])
         for title, lines in re.findall(
             r"^(\S[^\n]*):\n((?:[^\S\n]+.*\n?|\n)+)", parser.epilog or "", re.MULTILINE
         ):
-            section += nodes.rubric("", title.capitalize())
+            section += nodes.rubric("", _heading(title))
             section += _code(lines, "text")
         return section
 
@@ -108,3 +108,8 @@ def _code(text: str, language: str) -> nodes.literal_block:
     lines = text.rstrip().splitlines()
     indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
     return nodes.literal_block("", "\n".join(line[indent:] for line in lines), language=language)
+
+
+def _heading(title: str) -> str:
+    """With a capital first letter; the others stay as they are, as in AWS."""
+    return title[:1].upper() + title[1:]
