@@ -128,7 +128,7 @@ async def test_a_submission_outlives_its_caller(caplog: pytest.LogCaptureFixture
         assert event.job_id is not None
         assert (await client.describe(event.job_id))["jobName"] == event.job_name == "hello"
     (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    text = "was submitted, but its submitter left before he was told"
+    text = "was submitted, but its submitter left before it was told"
     assert record.getMessage() == f"AWS Batch job ({event.job_id}) named hello {text}"
 
 

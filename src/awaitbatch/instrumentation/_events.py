@@ -233,7 +233,7 @@ class SignatureOutdated(Event, frozen=True, kw_only=True, gc=False):
 
 
 class SubmissionUnclaimed(Event, frozen=True, kw_only=True, gc=False):
-    """A job was submitted, or may have been, whose submitter was cancelled, or left his loop, before he was told.
+    """A job was submitted, or may have been, whose submitter was cancelled, or left his loop, before it was told.
 
     Attributes:
         job_name: The job's name.

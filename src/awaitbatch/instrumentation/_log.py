@@ -85,7 +85,7 @@ class LogObserver:
             LinePace(clock, partial(self._name, *texts))
             for texts in (
                 (
-                    "and %s, whose submitter left before he was told: %s",
+                    "and %s, whose submitter left before it was told: %s",
                     "AWS Batch job was submitted",
                     "AWS Batch jobs were submitted",
                 ),
@@ -277,7 +277,7 @@ class LogObserver:
         if not pace.admits(event.job_id or event.job_name):
             return
         if event.job_id is not None:
-            text = "AWS Batch job (%s) named %s was submitted, but its submitter left before he was told"
+            text = "AWS Batch job (%s) named %s was submitted, but its submitter left before it was told"
             self._write(logging.WARNING, extra, text, event.job_id, event.job_name)
         else:
             text = (
