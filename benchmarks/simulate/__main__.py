@@ -12,9 +12,11 @@ import math
 import sys
 from typing import TYPE_CHECKING, Final
 
+from awaitbatch._core.pace import LEAST_PACE
 from benchmarks.report import conclude
 from benchmarks.simulate import delays, evenness, jobs, throttle
 from benchmarks.simulate.progress import Progress
+from benchmarks.simulate.throttle import STEADY_MINUTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +27,7 @@ _DELAYS: Final = "delays"
 _JOBS: Final = "jobs"
 _ALL: Final = (_THROTTLE, _EVENNESS, _DELAYS, _JOBS)
 _MOST_SEEDS: Final = 1_000
+_PLANNED: Final = (None, STEADY_MINUTES, LEAST_PACE)
 _INTERRUPTED: Final = 130
 """What a shell expects of a program that Ctrl-C ended."""
 
@@ -36,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     has_own = bool(options.jobs or options.rates)
     if options.save and has_own:
         parser.error("--save keeps the planned numbers of jobs and rates, so not with --jobs or --rates")
+    if options.save and (options.seeds, options.minutes, options.least_pace) != _PLANNED:
+        parser.error("--save keeps what is planned, so not with --seeds, --minutes or --least-pace")
     # Who asks for a number of jobs or a rate asks about those.
     names = options.names or ([_JOBS] if has_own else _ALL)
     unknown = set(names) - {*_ALL}
@@ -45,10 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     codes = [0]
     try:
         if _THROTTLE in names:
-            found = throttle.measure(progress, quick=options.quick, seeds=options.seeds)
+            found = throttle.measure(
+                progress, quick=options.quick, seeds=options.seeds, minutes=options.minutes
+            )
             codes.append(conclude(found, save=options.save))
         if _EVENNESS in names:
-            found = evenness.measure(progress, quick=options.quick)
+            found = evenness.measure(
+                progress, quick=options.quick, seeds=options.seeds, least_pace=options.least_pace
+            )
             codes.append(conclude(found, save=options.save))
         if _DELAYS in names:
             found = delays.measure(progress, quick=options.quick)
@@ -102,6 +111,17 @@ def _rate(text: str) -> float:
     return rate
 
 
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        message = f"{text!r} is no number above 0"
+        raise argparse.ArgumentTypeError(message)
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.simulate", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="PART", help=f"{', '.join(_ALL)}; all by default")
@@ -110,9 +130,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seeds",
         type=_seeds,
-        default=20,
         metavar="N",
-        help="runs of each scenario of the throttle (%(default)s)",
+        help="runs of each scenario of throttle (20) and evenness (5)",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=_positive,
+        default=STEADY_MINUTES,
+        metavar="M",
+        help="how long a limit stays, of throttle (%(default)g)",
+    )
+    parser.add_argument(
+        "--least-pace",
+        type=_positive,
+        default=LEAST_PACE,
+        metavar="R",
+        help="calls a second up to which calls leave as late as they may, of evenness (%(default)g)",
     )
     parser.add_argument(
         "--jobs",

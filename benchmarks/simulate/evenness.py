@@ -10,7 +10,9 @@ from bisect import bisect_left
 from dataclasses import asdict, dataclass
 from random import Random
 from typing import TYPE_CHECKING, Final
+from unittest.mock import patch
 
+from awaitbatch._core import pace
 from awaitbatch._core.backoff import (
     AIRFLOWS_MAX_INTERVAL,
     DEFAULT_MAX_INTERVAL,
@@ -18,6 +20,7 @@ from awaitbatch._core.backoff import (
     FixedInterval,
     Window,
 )
+from awaitbatch._core.pace import LEAST_PACE
 from benchmarks.report import Figure, Result, table
 from benchmarks.simulate.account import CLIENT_LIMIT, Account
 from benchmarks.simulate.herd import Herd
@@ -93,19 +96,25 @@ class Found:
     unseen_max: float
 
 
-def measure(progress: Progress, *, quick: bool) -> Result:
+def measure(
+    progress: Progress, *, quick: bool, seeds: int | None = None, least_pace: float = LEAST_PACE
+) -> Result:
     """Run all rows, evenly and in waves.
 
     Args:
         progress: Where to say what runs.
         quick: One seed.
+        seeds: Runs of each row.
+        least_pace: Calls a second up to which calls leave as late as they may.
     """
-    seeds = 1 if quick else _SEEDS
+    seeds = _SEEDS if seeds is None else seeds
+    seeds = 1 if quick else seeds
     found: list[tuple[Row, Found, Found]] = []
-    for row in ROWS:
-        progress.write_log(f"evenness, {row.name}")
-        waves, evenly = (simulate(row, seeds, evenly=evenly) for evenly in (False, True))
-        found.append((row, waves, evenly))
+    with patch.object(pace, "LEAST_PACE", least_pace):
+        for row in ROWS:
+            progress.write_log(f"evenness, {row.name}")
+            waves, evenly = (simulate(row, seeds, evenly=evenly) for evenly in (False, True))
+            found.append((row, waves, evenly))
     return Result(
         name="simulate_evenness",
         about=f"calls leave evenly, in virtual time, {seeds} seeds",
@@ -194,7 +203,7 @@ def _table(found: Sequence[tuple[Row, Found, Found]]) -> str:
     for row, waves, evenly in found:
         more = 100 * (evenly.calls_per_second / waves.calls_per_second - 1)
         cells = [f"{waves.most_in_a_second}", f"{evenly.most_in_a_second}"]
-        cells += [f"{waves.calls_per_second:.2f}", f"{evenly.calls_per_second:.2f}", f"{more:+.1f} %"]
+        cells += [f"{waves.calls_per_second:.2f}", f"{evenly.calls_per_second:.2f}", f"{more:+.2f} %"]
         for name, form in (("ids_per_call", ".1f"), ("unseen_p50", ".3g"), ("unseen_max", ".3g")):
             cells += [format(getattr(one, name), form) for one in (waves, evenly)]
         rows.append((row.name, *cells))

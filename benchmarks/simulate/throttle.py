@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from awaitbatch._core.throttle import ThrottleParameters
     from benchmarks.simulate.progress import Progress
 
+_SEEDS: Final = 20
 RATE: Final = 20.0
 LOW_RATE: Final = 5.0
 PHASE: Final = 120.0
@@ -51,8 +52,8 @@ _FIRST_SECONDS: Final = 5.0
 _TOLERATED_CHANGES: Final = 0.02
 _STEADY_RATES: Final = (0.3, 1.0, 2.0, 5.0, 20.0, 50.0)
 _WARM_UP: Final = 60.0
-_STEADY: Final = 300.0
-"""Seconds under a limit that stays, after those in which the rate is found: several teeth of its sawtooth."""
+STEADY_MINUTES: Final = 5.0
+"""Minutes under a limit that stays, after those in which the rate is found: several teeth of its sawtooth."""
 _RECOVERY: Final = 60.0
 """Seconds after a change of the limit after which all must be well for the rest of the phase."""
 _WINDOWS: Final = {LOW_RATE: 20.0, RATE: 10.0}
@@ -115,11 +116,19 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Under what all scenarios are run: with how many seeds, how far away the server is, and with which parameters."""
+    """Under what all scenarios are run.
+
+    Attributes:
+        seeds: How many runs.
+        one_way: Least and most seconds that a call travels, and its answer.
+        parameters: Those of the throttles.
+        minutes: For how long a limit stays, in the scenario in which it does.
+    """
 
     seeds: int
     one_way: tuple[float, float]
     parameters: ThrottleParameters = PARAMETERS
+    minutes: float = STEADY_MINUTES
 
     def account(self, seed: int, **account: Any) -> Account:  # noqa: ANN401
         """What the clients share, with one of the seeds."""
@@ -144,18 +153,22 @@ class Conditions:
 _Scenario: TypeAlias = "Callable[[Conditions], Iterator[Measure]]"
 
 
-def measure(progress: Progress, *, quick: bool, seeds: int = 20) -> Result:
+def measure(
+    progress: Progress, *, quick: bool, seeds: int | None = None, minutes: float = STEADY_MINUTES
+) -> Result:
     """Run all scenarios.
 
     Args:
         progress: Where to say what runs.
         quick: Two seeds, and calls of some milliseconds only.
         seeds: Runs of each scenario.
+        minutes: For how long a limit stays, in the scenario in which it does.
     """
+    seeds = _SEEDS if seeds is None else seeds
     seeds = min(seeds, 2) if quick else seeds
-    conditions = Conditions(seeds, NEAR)
+    conditions = Conditions(seeds, NEAR, minutes=minutes)
     near = list(_measures(conditions, progress))
-    far = [] if quick else list(_measures(Conditions(seeds, FAR), progress))
+    far = [] if quick else list(_measures(replace(conditions, one_way=FAR), progress))
     return Result(
         name="simulate_throttle",
         about=f"AdaptiveThrottle in virtual time, {seeds} seeds",
@@ -207,7 +220,7 @@ def found_at_once(conditions: Conditions) -> Iterator[Measure]:
 
 
 def _steady(conditions: Conditions) -> Iterator[Measure]:
-    end = _WARM_UP + _STEADY
+    end = _WARM_UP + 60 * conditions.minutes
     for rate in _STEADY_RATES:
         runs = conditions.runs(end, rate=rate)
         found = [shares(senders, _WARM_UP, end, rate) for senders in runs]

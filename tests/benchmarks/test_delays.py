@@ -262,8 +262,8 @@ def test_the_page_has_the_factors_of_the_results() -> None:
     late = default.late_calls_per_minute / airflows.late_calls_per_minute
     in_all = default.calls_per_minute / airflows.calls_per_minute
     page = " ".join(PAGE.read_text(encoding="utf-8").split())
-    assert f"about {late:.0f} times the calls of Airflow's curve late in a run" in page
-    assert f"{in_all:.0f} times over the whole of a job of six hours" in page
+    assert f"Late in a run of hours it is about {late:.0f} times." in page
+    assert f"Over a job of six hours that is {in_all:.0f} times the calls of Airflow's curve" in page
 
 
 def test_all_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -390,8 +390,14 @@ def test_a_row_of_several_intervals() -> None:
         ["--rates", "nan"],
         ["--rates", "fast"],
         ["--seeds", "0"],
+        ["--minutes", "0"],
+        ["--least-pace", "nan"],
+        ["--least-pace", "slow"],
         ["nonesuch"],
         ["--save", "--jobs", "10"],
+        ["--save", "--seeds", "20"],
+        ["--save", "--minutes", "6"],
+        ["--save", "--least-pace", "2"],
     ],
 )
 def test_what_makes_no_sense_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,15 +63,16 @@ class TestEvenness:
     """A thousand jobs in step do not make ten calls at one moment."""
 
     def test_evenly_until_the_windows_close(self, windows: Windows[Probe]) -> None:
-        """The first call leaves as soon as windows are open, as ten at two a second would be late by then."""
+        """The first call leaves as soon as windows are open, as ten at that pace would be late by then."""
         waiting(windows, 1000, Window(2.5, 5))
         assert windows.next_deadline() == 2.5
         assert departures(windows, 6) == pytest.approx([2.5 + number * 2.5 / 9 for number in range(10)])
 
-    def test_no_sooner_than_two_a_second_demand(self, windows: Windows[Probe]) -> None:
-        """With time enough calls leave half a second from each other, the last one when it must."""
+    def test_no_sooner_than_the_least_pace_demands(self, windows: Windows[Probe]) -> None:
+        """With time enough calls leave 0.4 s from each other, the last one when it must."""
         waiting(windows, 500, Window(0, 60))
-        assert departures(windows, 61) == [58, 58.5, 59, 59.5, 60]
+        assert departures(windows, 61) == pytest.approx([58.4, 58.8, 59.2, 59.6, 60])
+        assert LEAST_PACE == 2.5
 
     def test_they_stay_spread(self, windows: Windows[Probe]) -> None:
         """After two intervals a thousand jobs are at most three calls in a second, and never more calls than needed."""
@@ -81,13 +82,13 @@ class TestEvenness:
         assert len(moments) <= 240 * 1.04
 
     def test_different_deadlines(self, windows: Windows[Probe]) -> None:
-        """Each hundred is in time: the second one, at two calls a second, decides on the first."""
+        """Each hundred is in time: the second one, at the least pace, decides on the first."""
         waiting(windows, 100, Window(0, 10))
         waiting(windows, 200, Window(0, 10.2))
         waiting(windows, 100, Window(0, 30))
-        assert departures(windows, 40) == pytest.approx([9.2, 9.7, 10.2, 30])
+        assert departures(windows, 40) == pytest.approx([9.4, 9.8, 10.2, 30])
 
-    def test_a_pace_above_two_counts_from_the_last_departure(self, windows: Windows[Probe]) -> None:
+    def test_a_pace_above_the_least_counts_from_the_last_departure(self, windows: Windows[Probe]) -> None:
         """Six hundred within two seconds of it are three a second."""
         waiting(windows, 1, Window(0, 1))
         departs(windows, 1)
@@ -104,10 +105,10 @@ class TestEvenness:
         assert windows.take(9.999) is None
 
     def test_one_more_than_a_call(self, windows: Windows[Probe]) -> None:
-        """Two calls are half a second apart, and the second one carries whoever is left, in time."""
+        """Two calls are 0.4 s apart, and the second one carries whoever is left, in time."""
         waiting(windows, 101, Window(0, 10))
-        assert windows.take(9.499) is None
-        assert len(departs(windows, 9.5).job_ids) == 100
+        assert windows.take(9.599) is None
+        assert len(departs(windows, 9.6).job_ids) == 100
         assert windows.next_deadline() == 10
 
     def test_jobs_count_and_not_requests(self, windows: Windows[Probe]) -> None:
@@ -117,7 +118,7 @@ class TestEvenness:
         assert windows.next_deadline() == 10
         for number in range(1000):
             added(windows, Probe(f"more-{number % 150}"), Window(0, 10))
-        assert windows.next_deadline() == 9.5
+        assert windows.next_deadline() == 9.6
 
     def test_different_deadlines_in_a_cohort(self, windows: Windows[Probe]) -> None:
         """What opens together and closes at different moments is spread as well, and nobody is late."""
@@ -142,14 +143,14 @@ class TestOpenings:
     def test_too_late_to_matter(self, windows: Windows[Probe]) -> None:
         """What opens after the departure is for the next one."""
         waiting(windows, 101, Window(0, 10))
-        waiting(windows, 500, Window(9.6, 10))
-        assert windows.next_deadline() == 9.5
+        waiting(windows, 500, Window(9.7, 10))
+        assert windows.next_deadline() == 9.6
 
     def test_in_time(self, windows: Windows[Probe]) -> None:
         """What opens before it brings it forward."""
         waiting(windows, 100, Window(0, 10))
         waiting(windows, 100, Window(9, 10))
-        assert windows.next_deadline() == 9.5
+        assert windows.next_deadline() == 9.6
 
     def test_a_departure_at_an_opening(self, windows: Windows[Probe]) -> None:
         """If it would have had to be before they were open, it is as they open."""
@@ -163,8 +164,8 @@ class TestOpenings:
         """Of many openings the first is found that brings a call."""
         for number in range(64):
             waiting(windows, 10, Window(number / 8, 10))
-        # At 6.5 s there are 530, which are six calls: the first of them leaves at 10 - 5 / 2.
-        assert windows.next_deadline() == 7.5
+        # At 7.5 s there are 610, which are seven calls: the first of them leaves at 10 - 6 / 2.5.
+        assert windows.next_deadline() == 7.6
 
     def test_who_comes_meanwhile(self, windows: Windows[Probe]) -> None:
         """Requests that are added bring it forward, too, as soon as they are a hundred more."""
@@ -173,7 +174,7 @@ class TestOpenings:
         waiting(windows, 100, Window(0, 12), now=1)
         assert windows.next_deadline() == 10
         waiting(windows, 100, Window(0, 8), now=2)
-        assert windows.next_deadline() == 9.5
+        assert windows.next_deadline() == 9.6
 
 
 class TestStorms:
@@ -192,10 +193,10 @@ class TestStorms:
     def test_cancellations_leave_the_pace_of_the_others(self, windows: Windows[Probe]) -> None:
         """Whoever stays decides."""
         crowd = waiting(windows, 1000, Window(0, 10))
-        assert windows.next_deadline() == 5.5
+        assert windows.next_deadline() == 6.4
         for probe in crowd[150:]:
             windows.discard(probe)
-        assert windows.next_deadline() == 9.5
+        assert windows.next_deadline() == 9.6
 
     def test_cancellations_while_a_plan_is_followed(self, windows: Windows[Probe]) -> None:
         """The call after a planned one does not leave early for those who have gone."""
@@ -220,7 +221,7 @@ class TestStorms:
         """A describe leaves before the planned call, and that one late: what came after it then is not followed."""
         waiting(windows, 199, Window(0, 10))
         waiting(windows, 50, Window(1, 30))
-        assert windows.next_deadline() == 9.5
+        assert windows.next_deadline() == 9.6
         added(windows, one_shot("describe"), now=5)
         assert len(departs(windows, 5).job_ids) == 100
         assert windows.next_deadline(10.25) == 10
@@ -231,18 +232,18 @@ class TestStorms:
         """A call that left early and was throttled leaves again at the pace of all, and in time."""
         waiting(windows, 600, Window(0, 6))
         first = departs(windows, windows.next_deadline())
-        assert first.due == 3.5
-        windows.fail(first, THROTTLED, 3.6)
-        assert windows.next_deadline() == pytest.approx(3.5 + 2.5 / 6)
+        assert first.due == 4
+        windows.fail(first, THROTTLED, 4.1)
+        assert windows.next_deadline() == pytest.approx(4 + 2 / 6)
         assert {probe.latest for probe in windows} == {6}
 
     def test_who_has_to_go_in_smaller_calls_goes_at_once(self, windows: Windows[Probe]) -> None:
         """Although the call left early, its ids are split right after the failure."""
         waiting(windows, 150, Window(0, 10))
-        call = departs(windows, 9.5)
-        windows.fail(call, PERMANENT, 9.6)
-        assert windows.next_deadline() == 9.6
-        assert len(departs(windows, 9.6).job_ids) == 50
+        call = departs(windows, 9.6)
+        windows.fail(call, PERMANENT, 9.7)
+        assert windows.next_deadline() == 9.7
+        assert len(departs(windows, 9.7).job_ids) == 50
 
     def test_no_call_leaves_early_in_an_outage(self, windows: Windows[Probe]) -> None:
         """They are probes then, of a single id."""
@@ -257,8 +258,8 @@ class TestStorms:
         for probe in waiting(windows, 200, Window(0, 10)):
             probe.held_by = None
         waiting(windows, 1, Window(9.75, 9.875))
-        assert windows.next_deadline() == 9.5
-        assert windows.take(9.5) is None
+        assert windows.next_deadline() == 9.6
+        assert windows.take(9.6) is None
         assert windows.next_deadline() == 9.875
         assert len(departs(windows, 9.875).job_ids) == 1
 

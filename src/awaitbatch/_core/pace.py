@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from awaitbatch._core.queue import WindowQueue
 
-LEAST_PACE: Final = 2.0
+LEAST_PACE: Final = 2.5
 """Calls a second up to which calls leave as late as they may: one that leaves early takes jobs with short intervals
 along again, and that costs calls."""
 SMALL_SHARE: Final = 16
