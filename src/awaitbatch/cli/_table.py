@@ -5,12 +5,12 @@ from __future__ import annotations
 import textwrap
 import unicodedata
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    Paint = Callable[[str, str], str]
+Paint: TypeAlias = "Callable[[str, str], str]"
 
 _GAP: Final = "  "
 
