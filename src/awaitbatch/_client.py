@@ -124,9 +124,9 @@ class BatchClient:
             job = await client.submit_job(jobName="hello", jobQueue="queue", jobDefinition="definition")
             job = await client.wait_for_job(job["jobId"])
 
-    Open it once and share it: all its waits share calls, with up to 100 jobs in each. Different tasks may open and
-    close it, and any task on the event loop that opened it may use it. Where tasks come and go and none of them can
-    open it for the others, `shared` does.
+    Open one client and use it everywhere: all its waits share calls, with up to 100 jobs in each. Any task on the event
+    loop that opened it may use it, and another task may close it. If there is no place to open one client for all
+    tasks, as in many frameworks, use `shared`.
 
     Args:
         region_name: The AWS region, as for boto3's client. Like the credentials below, it comes from the environment or
@@ -146,14 +146,14 @@ class BatchClient:
             ``max_pool_connections`` high enough for all.
         transport: Something other than aiobotocore that sends calls, such as
             ``awaitbatch.testing.BatchServer.transport()``.
-        max_retries: How many checks a poll may make after the first before it raises `MaxRetriesExceededError`. There
-            is no limit if it is not given; None is for `MAX_RETRIES`. To limit a wait in time, use ``asyncio.timeout``.
+        max_retries: How many checks a poll may make after the first before it raises `MaxRetriesExceededError`. By
+            default there is no limit, and None means `MAX_RETRIES`. To limit a wait in time, use ``asyncio.timeout``.
         status_retries: How many answers in a row may lack the job, and how often a describe is tried, or a submission
-            that did not reach AWS; None for `STATUS_RETRIES`, and for `describe`'s own rule about jobs that answers
-            lack.
+            that did not reach AWS. None means `STATUS_RETRIES`, except that `describe` has a rule of its own for jobs
+            that answers lack.
         backoff: When a poll checks again: `ExponentialBackoff` (the default), `FixedInterval`, or a `Backoff` of yours.
-        delay: Seconds before the first check of a wait, give or take one. None for as soon as that can be without a
-            call for each of many waits: within half a second, if AWS allows as many calls.
+        delay: Seconds before the first check of a wait, give or take one. None means as soon as waits that begin
+            together can share calls: within half a second, if AWS allows that many calls.
         max_calls_per_second: The most DescribeJobs calls to send per second. Below it, the rate adapts to what AWS
             allows. The same holds for each other operation that only reads, such as ListJobs.
         max_submits_per_second: The most SubmitJob calls to send per second; AWS allows an account 50. The rate begins
@@ -161,8 +161,8 @@ class BatchClient:
         max_terminates_per_second: The same for TerminateJob and CancelJob together.
         call_timeout: Seconds to wait for the answer to a DescribeJobs call, from when it has a connection, and to other
             calls that only read.
-        close_timeout: Seconds that closing waits for submissions under way, log fetchers and connections.
-        describe_window: Seconds that a describe may wait so that others can share its call.
+        close_timeout: For how many seconds closing waits for submissions under way, log fetchers and connections.
+        describe_window: For how many seconds a describe may be held back so that others can share its call.
         observers: Functions to call with each event about calls, jobs and waits; see `awaitbatch.instrumentation`.
 
     Raises:
@@ -259,40 +259,39 @@ class BatchClient:
         linger: float = 60.0,
         **arguments: Unpack[ClientArguments],
     ) -> Self:
-        """A client that all on one event loop share who ask for an equal one.
+        """A client that all tasks of an event loop share if they pass equal arguments.
 
-        For programs whose tasks come and go, such as a web server's requests: each opens a client where it needs one,
-        and all of them together have one, with its shared calls and its throttles::
+        For programs whose tasks come and go, such as a web server's requests. Each task opens a client where it needs
+        one, and all get the same client, with its calls and throttles::
 
             async with BatchClient.shared(region_name="eu-west-1") as client:
                 job = await client.wait_for_job(job_id)
 
-        The first who opens it on a loop creates it, in a task and a context of its own: whoever is cancelled or fails
-        harms nobody else. Once the last has left, it stays for another ``linger`` seconds, and then closes. Whoever
-        leaves ends his own waits, and nobody else's, with `ClientClosedError`; what he submits or terminates goes on.
+        The first user on a loop opens it, in a task and a context of its own. So a user that fails or is cancelled does
+        not disturb the others. Once the last user has left, the client stays open for another ``linger`` seconds. When
+        a user leaves, its own waits end with `ClientClosedError`, but what it submits or terminates goes on.
 
-        Clients are equal if their credentials, region, endpoint, ``verify``, ``use_ssl`` and ``config`` are, and if
+        Arguments are equal if credentials, region, endpoint, ``verify``, ``use_ssl`` and ``config`` are, and if
         ``session``, ``client`` and ``transport`` are the same objects. ``backoff``, ``max_retries``,
-        ``status_retries``, ``delay`` and ``describe_window`` are each user's own. Of different
-        ``max_calls_per_second``, and the two like it, the lowest holds from then on, and of different time-outs the
-        first one; a WARNING says so. Observers hear of the calls and jobs of all users, from when their own user opens
-        the client until he leaves. The client writes to the logger ``awaitbatch.shared``, at INFO and below only if
-        that has a level of its own.
+        ``status_retries``, ``delay`` and ``describe_window`` are each user's own. If ``max_calls_per_second`` or the
+        two like it differ, the lowest holds from then on; if time-outs differ, the first one. A WARNING says so.
+        Observers are called for the calls and jobs of all users, as long as the user that passed them is there. The
+        client logs to ``awaitbatch.shared``, at INFO and below only if that logger has a level of its own.
 
         Args:
-            key: Stands for what ``factory`` gives: users with an equal key share a client, and the first one's factory
-                is asked. It is given with a factory only.
+            key: Identifies what ``factory`` makes: users with an equal key share a client, and the factory of the first
+                one is called. Only together with ``factory``.
             factory: Called without arguments when the client is opened, for an asynchronous context manager of an
                 aiobotocore Batch client, such as ``session.create_client("batch")``; it may be a coroutine function.
-                What it returns is entered and left in a task of its own. When the credentials of that client have gone
-                bad for good, it is called again, once for all, and waits and calls go on over the new client.
-            linger: Seconds that the client stays open when nobody has it. Of different ones, the longest holds.
+                What it returns is entered and left in a task of its own. When the credentials of that client have
+                expired for good, it is called again, once for all users, and waits and calls go on over the new client.
+            linger: For how many seconds the client stays open without users. If users differ, the longest holds.
             arguments: As for `BatchClient`.
 
         Returns:
-            A client that is open within ``async with``, or from ``open()`` to ``aclose()``. If it is lost without
-            that, it leaves by itself, with a ResourceWarning. An error of opening is
-            raised for each who waits for it, and who comes next tries anew.
+            A client that is open within ``async with``, or from ``open()`` to ``aclose()``. If it is dropped without
+            being closed, it leaves by itself, with a ResourceWarning. If it cannot be opened, all who wait for it get
+            the error, and the next user tries again.
 
         Raises:
             ValueError: An argument makes no sense, or contradicts another.
@@ -339,12 +338,12 @@ class BatchClient:
     async def aclose(self) -> None:
         """End all waits with `ClientClosedError` and release connections; closing twice is fine.
 
-        Streams end likewise, once they have told what was seen before. Jobs that are to be terminated on their exit
-        are, as many as that is possible within ``close_timeout``.
+        Streams, such as `watch`, end likewise, once they have yielded what was seen before. Their ``terminate_on_exit``
+        is carried out for as many jobs as is possible within ``close_timeout``.
 
-        Describes under way are given up. Jobs that were not sent yet are not submitted, terminated or cancelled, and
-        whoever asked for it gets `ClientClosedError`. What is on its way gets ``close_timeout`` seconds for its answer.
-        So do log fetchers to end, once they were stopped.
+        Describes under way are given up. Submissions, terminations and cancellations that were not sent yet end with
+        `ClientClosedError`. Those on their way have ``close_timeout`` seconds for their answer. Log fetchers are
+        stopped, and have the same time to end.
         """
         await self._supervisor.aclose()
 
@@ -359,10 +358,10 @@ class BatchClient:
         return self._supervisor.transport.client
 
     def statistics(self) -> Statistics:
-        """What the client has done and is doing; before opening, nothing, and after closing, what it did.
+        """What the client has done and is doing; all zero before it is opened.
 
-        It looks once at everything that is pending, which takes some 10 ms if that is a hundred thousand. All times in
-        it are in seconds.
+        It goes through all pending waits, which takes about 10 ms for a hundred thousand. All times in it are in
+        seconds.
         """
         return self._supervisor.statistics()
 
@@ -371,9 +370,8 @@ class BatchClient:
     async def describe(self, job_id: str, *, status_retries: float | None = None) -> JobDetailTypeDef:
         """The job's description, as botocore returns it.
 
-        A job that was just submitted can be absent for a moment. So a job that AWS Batch does not know is asked for
-        again, three times within three seconds; or as by `get_job_description`, if ``status_retries`` is given here or
-        to the client.
+        AWS Batch may not know a job for a moment after it was submitted. So it is asked again, three times within three
+        seconds. If ``status_retries`` is given, here or to the client, it is asked as by `get_job_description`.
 
         Args:
             job_id: A job's id or ARN.
@@ -391,10 +389,10 @@ class BatchClient:
     async def get_job_description(
         self, job_id: str, *, status_retries: float | None = None
     ) -> JobDetailTypeDef:
-        """The job's description, as by `describe`, but with Airflow's patience.
+        """The job's description, as by `describe`, but an unknown job is asked for as often as by Airflow.
 
-        A job that AWS Batch does not know is asked for ``status_retries`` times, with the pauses of the client's
-        backoff: with the defaults for more than a minute.
+        AWS Batch is asked for an unknown job ``status_retries`` times, with the pauses of the client's backoff. With
+        the defaults that takes more than a minute.
 
         Args:
             job_id: A job's id or ARN.
@@ -443,17 +441,17 @@ class BatchClient:
 
         Args:
             job_id: A job's id or ARN.
-            match_status: The states, such as ``["RUNNING", "FAILED"]``, or a single one. Type checkers know a literal
-                or a `JobStatus`; ``JobStatus(text)`` makes one of any other str. The parent of an array job counts as
-                RUNNING, too, once a child runs or has run.
+            match_status: The states, such as ``["RUNNING", "FAILED"]``, or a single one. For type checkers it has to be
+                a literal or a `JobStatus`; convert any other str by ``JobStatus(text)``. The parent of an array job
+                counts as RUNNING, too, once a child runs or has run.
             on_change: Called with a `JobChanged` for each change of the job that this wait sees: its first state, each
                 further state or reason, and for an array job each change of its counts (``event.progress``). They come
-                in order, and before the wait ends. States that the job passed between two checks are not among them.
-                ``event.job`` is the description. It is called on the event loop, in the context of who waits, so it
-                must return soon, and it cannot be a coroutine function. If it raises, each kind of error is logged
-                once, and the wait goes on.
-            stuck_after: Seconds from when this wait first sees the job as RUNNABLE. If it still is then, a WARNING in
-                the log and a `JobStuck` event say so, once; nothing else happens to it. None for never. The event has
+                in order, and before the wait ends. A state that begins and ends between two checks is not reported.
+                ``event.job`` is the description. It is called on the event loop, in the context of the task that waits.
+                So it must return soon, and it cannot be a coroutine function. If it raises an error, that is logged,
+                once for each class, and the wait goes on.
+            stuck_after: If the job is still RUNNABLE this many seconds after this wait first saw it so, a WARNING in
+                the log and a `JobStuck` event say so, once. Nothing happens to the job. None for never. The event has
                 the job's position in its queue if the credentials allow ``batch:GetJobQueueSnapshot``.
             limits: ``backoff``, ``max_retries`` and ``status_retries`` as for the client, for this wait alone.
 
@@ -492,8 +490,8 @@ class BatchClient:
 
         Args:
             job_id: A job's id or ARN.
-            delay: Seconds before the first check, give or take one; None for the client's, which is as soon as that
-                can be without a call for each of many waits.
+            delay: Seconds before the first check, give or take one; None for the client's, which is within half a
+                second unless it was given another.
             on_change: As for `poll_job_status`.
             stuck_after: As for `poll_job_status`.
             limits: ``backoff``, ``max_retries`` and ``status_retries`` as for the client, for this wait alone.
@@ -546,16 +544,16 @@ class BatchClient:
 
         Args:
             job_id: A job's id or ARN.
-            delay: As for `poll_for_job_running`. If it is given, here or to the client, it comes before each of the
-                two; otherwise the second one goes on with its schedule.
+            delay: As for `poll_for_job_running`. If it is given, here or to the client, it comes before each of the two
+                waits; otherwise the second wait goes on with the schedule of the first.
             get_batch_log_fetcher: Called with the job's id once the job runs; may return something with ``start``,
                 ``stop`` and ``join``, called as Airflow calls them: the last two when the wait is over, however it
-                ends. It and they may be coroutine functions; a ``join`` that blocks does so in a thread, and keeps the
-                process from exiting if it never returns.
+                ends. All of these may be coroutine functions. A ``join`` that blocks is called in a thread, and keeps
+                the process from exiting if it never returns.
             on_change: As for `poll_job_status`.
             stuck_after: As for `poll_job_status`.
-            limits: ``backoff``, ``max_retries`` (for each of the two) and ``status_retries`` as for the client, for
-                this wait alone.
+            limits: ``backoff``, ``max_retries`` (for each of the two waits) and ``status_retries`` as for the client,
+                for this wait alone.
 
         Returns:
             The final description.
@@ -610,21 +608,21 @@ class BatchClient:
     # Many jobs at once.
 
     def as_completed(self, job_ids: JobIds, **limits: Unpack[WaitLimits]) -> JobOutcomes:
-        """How jobs end, one after the other, in the order in which their ends are seen.
+        """Yields an outcome for each job, in the order in which their ends are seen.
 
         ::
 
             async for outcome in client.as_completed(job_ids):
                 print(outcome.job_id, outcome.error or outcome.status)
 
-        It takes no task for a job. A job that cannot be followed, such as one that AWS Batch does not know, is an
-        outcome with an error. The loop may be left in any way: nothing is checked any more one turn of the event loop
-        later, and at once with ``async with client.as_completed(…) as outcomes``.
+        It needs no task for each job. If the end of a job cannot be found out, as of one that AWS Batch does not know,
+        its outcome has an error. Leave the loop as you like: one turn of the event loop later nothing is checked any
+        more. With ``async with client.as_completed(…) as outcomes`` that is so at once.
 
         Args:
-            job_ids: Ids or ARNs of jobs, also as an asynchronous iterable that is still submitting them. That one is
-                iterated over in a task of the client's, as fast as it gives them, and closed with the loop; what it
-                raises ends the loop. An id that comes twice has one outcome.
+            job_ids: Ids or ARNs of jobs, also as an asynchronous iterable that is still submitting them. The client
+                iterates over that in a task of its own, as fast as it yields, and closes it with the loop. An error
+                that it raises ends the loop. An id that comes twice has one outcome.
             limits: ``backoff``, ``max_retries`` and ``status_retries`` as for the client, for each of these jobs.
 
         Returns:
@@ -648,7 +646,7 @@ class BatchClient:
         terminate_on_exit: str | None = None,
         **limits: Unpack[WaitLimits],
     ) -> JobChanges:
-        """What changes about jobs, until all have ended.
+        """Yields each change of jobs, until all have ended.
 
         ::
 
@@ -658,28 +656,28 @@ class BatchClient:
                         case JobChange(job_id=job_id, status=status):
                             print(job_id, status)
 
-        It takes no task for a job, and ``async with`` is optional, as with `as_completed`. Of each job, changes come in
-        their order; the first one is from None. What a job went through between two checks is not made up. However slow
-        the loop is, it holds up nobody: of each job at most one change waits for it, with the status that the loop was
-        told last as `JobChange.previous`.
+        It needs no task for each job, and ``async with`` is optional, as with `as_completed`. The changes of a job come
+        in their order; the first one is from None. A state that begins and ends between two checks is not reported. The
+        loop may be slow: at most one change of each job waits for it. `JobChange.previous` is the status that the loop
+        was given last.
 
         Args:
-            job_ids: As for `as_completed`. More can be added while it runs, and some taken back: see `JobChanges`.
+            job_ids: As for `as_completed`. Jobs can be added and removed while it runs: see `JobChanges`.
             children: Watch the children of array jobs (``id:0`` and so on) and the nodes of multi-node parallel jobs
                 (``id#0``), too, as soon as their parent shows how many there are. The parent is watched as well.
-            keep_open: Go on without jobs, until it is left or its `JobChanges.close` is called. Jobs that have ended
-                are forgotten then, so that one that is added again is told again.
-            stuck_after: Seconds from when a job is first seen as RUNNABLE, after which it is told of as `JobStuck` if
-                it still is; None for never. Nothing else happens to it. `JobStuck` has its position in its queue if the
-                credentials allow ``batch:GetJobQueueSnapshot``.
-            terminate_on_exit: A reason, of at most 1,024 characters, to terminate the jobs that have not ended,
-                however it is left: by an error, a cancellation, ``break`` or in the end. It happens in the client's own
-                task, and leaving ``async with`` waits for it, for as long as it comes on. Nothing is terminated if it
-                is left by a `DescribeError`, or because the client broke down, and no job that was not found, or whose
-                last checks failed. What was to be terminated and could not be is named in a WARNING, and in a note to
-                the error that it is left by.
+            keep_open: Go on when no job is left, until you leave it or call `JobChanges.close`. Then jobs that have
+                ended are forgotten, so a job that is added again is reported again.
+            stuck_after: If a job is still RUNNABLE this many seconds after it was first seen so, a `JobStuck` is
+                yielded, once. Nothing happens to the job. None for never. `JobStuck` has the job's position in its
+                queue if the credentials allow ``batch:GetJobQueueSnapshot``.
+            terminate_on_exit: A reason, of at most 1,024 characters. If it is given, the jobs that have not ended are
+                terminated when the watch is left, by an error, a cancellation, ``break`` or at its end. That happens in
+                the client's own task, and leaving ``async with`` waits for it as long as jobs are being terminated.
+                Nothing is terminated if the watch is left by a `DescribeError`, or because the client broke down. Jobs
+                that were not found, or whose last checks failed, are left alone, too. Jobs that could not be terminated
+                are named in a WARNING, and in a note on the error by which the watch is left.
             limits: ``backoff``, ``max_retries`` and ``status_retries`` as for the client, for each of these jobs. The
-                backoff begins anew with each change.
+                backoff starts again with each change.
 
         Returns:
             An asynchronous iterator of `JobChange`, of `JobTrouble` for a job that cannot be watched any more, and of
@@ -713,7 +711,7 @@ class BatchClient:
         stuck_after: float | None = None,
         **limits: Unpack[WaitLimits],
     ) -> JobChanges:
-        """What changes about the jobs of a queue: those that are there, and those that come.
+        """Yields each change of the jobs of a queue, also of jobs that are submitted meanwhile.
 
         ::
 
@@ -721,25 +719,26 @@ class BatchClient:
                 async for item in changes:
                     print(item)
 
-        It gives what `watch` gives, and goes on until it is left or its `JobChanges.close` is called. New jobs are
-        found by ListJobs, 100 in a call, and each is told once. A list may show a job up to a minute later than jobs
-        that were created after it. AWS Batch's clock alone matters, and ended jobs are forgotten.
+        It yields the same items as `watch`, and goes on until you leave it or call `JobChanges.close`. New jobs are
+        found by ListJobs, 100 in a call, and each is reported once. AWS Batch may list a job up to a minute late; it is
+        still found. The clock of this machine does not matter, and jobs that have ended are forgotten.
 
-        Unlike `watch` it has no ``terminate_on_exit``: the jobs of a queue may be anybody's.
+        Unlike `watch` it has no ``terminate_on_exit``, since others may have submitted these jobs.
 
         Args:
             queue: The name or ARN of a job queue.
             since: Begin with all jobs that were created from then on, ended ones included, as far as AWS Batch still
                 knows them: a datetime with a time zone, or milliseconds since 1970. None to begin with those that have
-                not ended. As with `list_jobs`, one that is just being retried then may be missed.
-            every: Seconds between two lists, at most. The pause is drawn from the upper half of that.
+                not ended. As with `list_jobs`, a job that is just being retried then may be missed.
+            every: The most seconds between two lists. Each pause is random, between half of it and all of it.
             children: As for `watch`.
             stuck_after: As for `watch`.
             limits: As for `watch`.
 
         Returns:
-            As for `watch`. Throttling and outages of ListJobs end nothing. If AWS refuses the first list, it raises
-            `CallError`; if it does so later on, only once that has lasted for five minutes and five tries.
+            As for `watch`. Throttling and outages of ListJobs only delay new jobs. If AWS refuses the first list, it
+            raises `CallError`. If AWS refuses a later one, it does so only once that has lasted for five minutes and
+            five tries.
 
         Raises:
             ValueError: An argument makes no sense.
@@ -773,7 +772,8 @@ class BatchClient:
         Args:
             job_ids: As for `as_completed`.
             return_when: ``"ALL_COMPLETED"``, or at the first job that has ended (``"FIRST_COMPLETED"``) or failed
-                (``"FIRST_FAILED"``); without one, when all have ended. A job that cannot be followed has not ended.
+                (``"FIRST_FAILED"``); without one, when all have ended. A job whose end cannot be found out counts as
+                one that has not ended.
             timeout: Seconds after which it returns in any case, with the rest in `JobResults.pending`.
             terminate_on_exit: As for `watch`: a reason to terminate the jobs that have not ended when it returns.
             limits: As for `as_completed`.
@@ -800,8 +800,8 @@ class BatchClient:
             job_id: The id or ARN of the parent.
 
         Returns:
-            ``["id:0", …]`` or ``["id#0", …]``; nothing if the job is no parent. AWS Batch may not know them yet if the
-            job was just submitted, or its nodes until it starts.
+            ``["id:0", …]`` or ``["id#0", …]``; an empty list if the job is not a parent. AWS Batch may not know the
+            children of a job that was just submitted, nor nodes before the job starts.
 
         Raises:
             JobNotFoundError: And the other errors of `describe`.
@@ -815,7 +815,8 @@ class BatchClient:
             job_id: The id or ARN of the parent.
 
         Returns:
-            The counts that AWS Batch keeps, which may be some seconds old. A job that is no array counts as one of one.
+            The counts that AWS Batch keeps, which may be some seconds old. A job that is not an array counts as an
+            array of one.
 
         Raises:
             JobNotFoundError: And the other errors of `describe`.
@@ -823,13 +824,13 @@ class BatchClient:
         return JobProgress.of(await self.describe(job_id))
 
     def get_waiter(self, waiter_name: str) -> JobWaiter:
-        """A waiter for jobs, in botocore's manner, which has none for AWS Batch.
+        """A waiter for jobs, as botocore has them for other services than AWS Batch.
 
         ::
 
             await client.get_waiter("job_complete").wait(jobs=job_ids, WaiterConfig={"Delay": 60})
 
-        Names and meaning are those of Airflow's ``BatchWaitersHook``. Its checks travel in the calls of all waits.
+        Names and meaning are those of Airflow's ``BatchWaitersHook``. Its checks share calls with all other waits.
 
         Args:
             waiter_name: ``"job_exists"`` (every 2 s, 100 times), ``"job_running"`` (every 5 s, 100 times) or
@@ -843,7 +844,7 @@ class BatchClient:
 
     @property
     def waiter_names(self) -> list[str]:
-        """What `get_waiter` takes."""
+        """The names that `get_waiter` takes."""
         return [*WAITERS]
 
     # Lists, compute environments and job queues.
@@ -865,25 +866,25 @@ class BatchClient:
                 print(summary["jobId"], summary["status"], summary.get("statusReason"))
 
         AWS Batch lists jobs of one state at a time, so this takes a call for each state, and one for each page of 1,000
-        jobs. The states come in the order of the life cycle. So a job that moves on meanwhile is met all the same, and
-        given once, as it was then. Only one that is being retried, and falls back from RUNNING to RUNNABLE, may be
-        missed. A page is asked for when the one before it has been gone through.
+        jobs. The states come in the order of the life cycle. So a job that changes its state meanwhile is still listed,
+        once, with the state in which it was seen first. Only a job that is just being retried, and falls back from
+        RUNNING to RUNNABLE, may be missed. A page is fetched only when the loop needs it.
 
         Args:
             queue: The name or ARN of a job queue.
             array_job_id: The id or ARN of an array job, for its children.
             multi_node_job_id: The id or ARN of a multi-node parallel job, for its nodes. Give exactly one of the three.
-            statuses: The states of the jobs to list; None for all of them, other than for AWS Batch, which takes that
-                for RUNNING.
+            statuses: The states of the jobs to list. None for all of them, unlike in boto3, which then lists only
+                RUNNING jobs.
             filters: One filter, for the jobs of a queue, as boto3 takes it: ``[{"name": "JOB_NAME", "values":
                 ["nightly-*"]}]``; or JOB_DEFINITION, SHARE_IDENTIFIER, or BEFORE_CREATED_AT or AFTER_CREATED_AT with
                 milliseconds since 1970 as a str. The newest jobs come first then, 100 a page, and but for
                 SHARE_IDENTIFIER one call gives jobs of all states.
 
         Returns:
-            An asynchronous iterator of summaries, dicts as boto3's ``list_jobs`` has them. They are good for choosing
-            jobs, and lack much: `describe_jobs` has the rest. It raises `CallError` if ListJobs fails for good, and
-            `ClientClosedError` if the client is not open, or is closed meanwhile.
+            An asynchronous iterator of summaries, dicts as boto3's ``list_jobs`` has them. They lack, for instance,
+            queue, attempts and tags, which `describe_jobs` returns. It raises `CallError` if ListJobs fails for good,
+            and `ClientClosedError` if the client is not open, or is closed meanwhile.
 
         Raises:
             ValueError: AWS Batch has no such state or filter, or one argument contradicts another.
@@ -899,12 +900,12 @@ class BatchClient:
         """Wait until a compute environment is VALID, or until it is gone.
 
         All waits for compute environments share calls, with up to 100 names in each. The first check is made at once.
-        One that was just created can be absent for a moment, so one that AWS Batch does not know is asked for again,
-        three times within three seconds, unless ``status_retries`` is given.
+        AWS Batch may not know one for a moment after it was created. So it is asked again, three times within three
+        seconds, unless ``status_retries`` is given.
 
         Args:
             name: Its name or ARN.
-            until: ``"VALID"``, or ``"DELETED"``, which it is, too, once AWS Batch does not know it.
+            until: ``"VALID"`` or ``"DELETED"``. It also counts as DELETED once AWS Batch does not know it.
             limits: ``backoff``, ``max_retries`` and ``status_retries`` as for the client, for this wait alone.
 
         Returns:
@@ -931,11 +932,11 @@ class BatchClient:
     async def submit_job(self, **kwargs: Unpack[SubmitJobRequestTypeDef]) -> SubmitJobResponseTypeDef:
         """Submit a job, at most once.
 
-        SubmitJob has no idempotency token. So it is sent again only if AWS has certainly not accepted the job: after
-        it was throttled, or with a signature that was too old, as often as it takes; if no connection was made,
-        ``status_retries`` times.
+        SubmitJob has no idempotency token. So it is sent again only if AWS has certainly not accepted the job. That is
+        as often as it takes if it was throttled or its signature was too old, and ``status_retries`` times if no
+        connection was made.
 
-        Submissions queue, and leave as fast as AWS lets them, but at most ``max_submits_per_second``. If the caller is
+        Submissions queue, and are sent as fast as AWS allows, but at most ``max_submits_per_second``. If the caller is
         cancelled while the job is in the queue, it is not submitted. If the call is on its way it goes on to its end,
         and a WARNING in the log and a `SubmissionUnclaimed` event name the job.
 
@@ -958,7 +959,7 @@ class BatchClient:
         return await submit(kwargs, tries=self.status_retries, pause=self.exponential_delay)
 
     def submit_jobs(self, requests: Requests) -> JobSubmissions:
-        """Submit any number of jobs, each at most once, as many at a time as AWS lets through.
+        """Submit any number of jobs, each at most once, as fast as AWS allows.
 
         ::
 
@@ -967,23 +968,23 @@ class BatchClient:
             async for submission in client.submit_jobs(requests):
                 print(submission.index, submission.error or submission.job_id)
 
-        Each is submitted as by `submit_job`. At most 100 requests are taken that were not told of yet, so a generator
-        may give millions of them, and a loop that is slow holds up nobody else.
+        Each is submitted as by `submit_job`. At most 100 requests are taken ahead of the loop, so a generator may yield
+        millions of them. A slow loop delays only its own submissions.
 
-        However the loop is left, by ``break``, an error, a cancellation or Ctrl-C, no job is lost: what is in the queue
-        is not submitted; what is on its way goes on to its end. A WARNING in the log and a `SubmissionUnclaimed` event
-        name each job that the loop was not told of. That begins one turn of the event loop later, and at once with
-        ``async with client.submit_jobs(…) as submissions``.
+        However the loop is left, by ``break``, an error, a cancellation or Ctrl-C, no job is lost. Requests in the
+        queue are not submitted, and those on their way go on. A WARNING in the log and a `SubmissionUnclaimed` event
+        name each job that the loop has not seen. The queue is given up one turn of the event loop later, and at once
+        with ``async with client.submit_jobs(…) as submissions``.
 
         Args:
             requests: For each job the arguments of `submit_job`, as a mapping. They may come from a generator or an
-                asynchronous iterable. That one is iterated over in a task of the client's, and closed with the loop.
-                What an iterable raises ends the loop, once all that was taken before is told.
+                asynchronous iterable. The client iterates over the latter in a task of its own, and closes it with the
+                loop. An error that an iterable raises ends the loop, once the loop was given all requests before it.
 
         Returns:
             An asynchronous iterator of `Submission`, in the order in which they are known. A job that cannot be
             submitted is a `Submission` with an error, and the others go on. It raises `ClientClosedError` if the client
-            is not open, or if it is closed before all requests are taken; what was taken is told first.
+            is not open, or if it is closed before all requests are taken; those that were taken are yielded first.
 
         Raises:
             TypeError: ``requests`` is a single request.
