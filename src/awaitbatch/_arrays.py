@@ -70,15 +70,15 @@ def _size(job: Mapping[str, Any], holder: str, member: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """How far an array job has come, as its parent says; any other job counts as one of one.
+    """How far an array job has come, as its parent shows it; any other job counts as an array of one.
 
     Attributes:
         job_id: The job.
         status: The status of the job itself.
-        size: How many children it has; 1 if it is no array.
-        counts: How many of them are in which state; states with none are left out. AWS Batch brings them up to date
-            from time to time, so they may be some seconds old, and need not add up to ``size``.
-        updated_at: When they were brought up to date, in epoch milliseconds.
+        size: How many children it has; 1 if it is not an array.
+        counts: How many of them are in which state; states with none are left out. AWS Batch updates them from time to
+            time, so they may be some seconds old, and need not add up to ``size``.
+        updated_at: When they were updated, in epoch milliseconds.
     """
 
     job_id: str

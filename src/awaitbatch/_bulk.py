@@ -49,8 +49,8 @@ class BulkResult:
     """What became of many jobs that were to be terminated or cancelled.
 
     Attributes:
-        accepted: The ids that AWS Batch accepted, in the order in which they were given. Ids that it does not know are
-            among them, and so are jobs that had ended already, or were too far on to be cancelled.
+        accepted: The ids that AWS Batch accepted, in the order in which they were given. Among them are ids that it
+            does not know, and jobs that had already ended, or had started and cannot be cancelled.
         errors: The other ids, each with the reason: `TerminationError`, `InvalidJobIdError` or `ClientClosedError`.
     """
 
@@ -62,7 +62,7 @@ class BulkResult:
 
         Raises:
             BulkError: There are several; the text counts the reasons.
-            TerminationError: There is one, which may also be any of the other errors.
+            TerminationError: There is one. It may also be an error of another class in ``errors``.
         """
         errors = list(self.errors.values())
         if len(errors) == 1:

@@ -1002,10 +1002,10 @@ class BatchClient:
     async def cancel_job(self, job_id: str, reason: str) -> dict[str, Any]:
         """Cancel a job that has not started; a job that has started goes on, which is no error.
 
-        Calls queue, and leave at most ``max_terminates_per_second``. What fails in a way that may pass is tried again.
-        From when it is awaited the call is delivered even if the caller is cancelled, once or again and again, or was
-        cancelled before. If it fails then, a WARNING in the log and a `TerminationUnclaimed` event name the job. Only
-        closing the client ends it; a shared client stays open until it is delivered.
+        Calls queue, and at most ``max_terminates_per_second`` are sent. After failures that may pass, there are five
+        tries in all. Once it is awaited, the call reaches AWS even if the caller is cancelled, repeatedly or
+        beforehand. If it fails then, a WARNING in the log and a `TerminationUnclaimed` event name the job. Only closing
+        the client ends it; a shared client stays open until it is done.
 
         Args:
             job_id: A job's id or ARN.
@@ -1021,27 +1021,28 @@ class BatchClient:
         return await self._end("CancelJob", job_id, reason)
 
     async def terminate_job(self, job_id: str, reason: str) -> dict[str, Any]:
-        """End a job in whatever state it is; its status becomes FAILED. Arguments and errors as for `cancel_job`."""
+        """End a job whatever its state; its status becomes FAILED. Arguments and errors as for `cancel_job`."""
         return await self._end("TerminateJob", job_id, reason)
 
     async def cancel_jobs(self, job_ids: Iterable[str], reason: str) -> BulkResult:
         """Cancel many jobs that have not started; those that have started go on, which is no error.
 
-        Up to 50 go in one call of CancelJobs, paced like single calls and together with them. Where botocore or the
-        server lacks that operation, which is found out once, single calls do it. All is delivered as by `cancel_job`,
-        whoever is cancelled meanwhile.
+        One CancelJobs call cancels up to 50 jobs, and is paced together with single calls. If botocore or the server
+        lacks that operation, which the client finds out once, it makes a call for each job. As with `cancel_job`, all
+        calls reach AWS even if the caller is cancelled.
 
-        No job suffers for another one. A call that AWS refuses is split until the bad id is alone. Jobs that AWS
-        throttles are sent again as often as it takes, and those for which it has an error that may pass 5 times.
+        Trouble with one job does not affect the others. A call that AWS refuses is split until the bad id is alone.
+        Jobs that AWS throttles are sent again as often as it takes. After an error that may pass, there are 5 tries in
+        all.
 
         Args:
             job_ids: Ids or ARNs of jobs; one that comes twice is sent once.
             reason: 1 to 1,024 characters, for the jobs' records.
 
         Returns:
-            Which ids AWS has accepted, and the errors of the others. What cannot be a job's id is one of them, and so
-            is `ClientClosedError` for what was not sent when the client was closed. `BulkResult.raise_for_errors`
-            raises if there is any.
+            Which ids AWS has accepted, and the errors of the others, among them an `InvalidJobIdError` for what cannot
+            be a job's id, and a `ClientClosedError` for what was not sent when the client was closed.
+            `BulkResult.raise_for_errors` raises if there is any.
 
         Raises:
             ValueError: The reason is empty or too long.
@@ -1051,7 +1052,7 @@ class BatchClient:
         return await self._end_all("CancelJob", job_ids, reason)
 
     async def terminate_jobs(self, job_ids: Iterable[str], reason: str) -> BulkResult:
-        """End many jobs in whatever state they are, by TerminateJobs; the rest is as for `cancel_jobs`."""
+        """End many jobs whatever their states, by TerminateJobs; the rest is as for `cancel_jobs`."""
         return await self._end_all("TerminateJob", job_ids, reason)
 
     # Logs.

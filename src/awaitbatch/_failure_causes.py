@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class FailureCause(StrEnum):
     """Why a job failed.
 
-    Later versions may tell more causes apart, so let your program treat others like `UNKNOWN`.
+    Later versions may add causes, so let your program treat those that it does not know like `UNKNOWN`.
     """
 
     EXIT_CODE = "exit_code"

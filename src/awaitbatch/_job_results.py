@@ -57,11 +57,11 @@ def _slots(kind: type) -> tuple[str, ...]:
 
 
 class JobOutcome(_Described):
-    """How following a job has ended.
+    """How a job has ended, or why that could not be found out.
 
     Attributes:
         job_id: The job.
-        status: ``"SUCCEEDED"`` or ``"FAILED"``; if it was not followed to its end, the status last seen, or None.
+        status: ``"SUCCEEDED"`` or ``"FAILED"``; if its end was not seen, the status last seen, or None.
         job: The description, decoded when it is asked for; None if the end was not seen.
         error: Why its end was not seen, such as a `JobNotFoundError`. A job that failed has none: `result` raises it.
     """
@@ -110,11 +110,11 @@ class JobOutcome(_Described):
 
 
 class JobChange(_Described):
-    """A job was seen in another status or attempt than the one that was told before.
+    """A job was seen in another status or attempt than that of the item before.
 
     Attributes:
         job_id: The job.
-        previous: The status that was told before; None the first time.
+        previous: The status in the item before; None the first time.
         status: The status now.
         attempt: The number of the attempt that the job is in or ended with, from 1; 0 if it ended before the first.
         seen_at: When the answer came, by this machine's clock, in epoch milliseconds.
@@ -160,7 +160,7 @@ class JobChange(_Described):
 
 
 class JobTrouble:
-    """A job cannot be followed any more; the others are.
+    """A job cannot be watched any more; the other jobs are still watched.
 
     Attributes:
         job_id: The job.
@@ -183,13 +183,14 @@ WatchItem: TypeAlias = JobChange | JobTrouble | JobStuck
 
 
 class JobResults(Mapping[str, JobOutcome]):
-    """How a wait for many jobs has ended: job id to outcome, in the order in which the ids were given.
+    """The result of a wait for many jobs: a mapping of job ids to outcomes, in the order in which the ids were given.
 
-    The four attributes below are dicts likewise, so that their keys are ids: ``await wait_for_jobs(results.pending)``.
+    The four attributes below are such mappings, too. So you can pass them on as ids: ``await
+    wait_for_jobs(results.pending)``.
 
     Args:
         outcomes: Job id to outcome.
-        not_terminated: Jobs that could not be terminated at the end, though they were to be, and why.
+        not_terminated: Jobs that ``terminate_on_exit`` could not terminate, and why.
     """
 
     def __init__(
@@ -229,7 +230,7 @@ class JobResults(Mapping[str, JobOutcome]):
 
     @cached_property
     def errors(self) -> dict[str, JobOutcome]:
-        """The jobs that could not be followed to their end, such as those that AWS Batch does not know."""
+        """The jobs whose end could not be found out, such as those that AWS Batch does not know."""
         return self._of("errors")
 
     @cached_property
@@ -238,12 +239,12 @@ class JobResults(Mapping[str, JobOutcome]):
         return self._of("pending")
 
     def raise_for_failures(self) -> None:
-        """Raise if jobs have failed, or could not be followed; it is no failure if one is pending.
+        """Raise if jobs have failed, or if their end could not be found out; pending jobs are no failures.
 
         Raises:
             JobFailedError: One job has failed.
             JobsFailedError: Several have; the text counts the reasons.
-            Exception: The error of the only job that could not be followed, if none has failed.
+            Exception: The error of the only job whose end could not be found out, if none has failed.
         """
         errors: list[Exception] = [JobFailedError.from_job(job.job or {}) for job in self.failed.values()]
         errors += [outcome.error for outcome in self.errors.values() if outcome.error is not None]

@@ -180,9 +180,8 @@ def _readable(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 class JobSummaries:
     """Jobs as ListJobs shows them, as `BatchClient.list_jobs` gives them: ``async for summary in …``.
 
-    A page is asked for when the one before it has been gone through, and by whoever wants the next job. So nothing goes
-    on between two jobs, and whoever leaves the loop, in whatever way, leaves nothing behind; ``async with`` is
-    optional.
+    A page is fetched only when the loop needs it, by the task that asks for the next job. So nothing runs between two
+    jobs, and nothing is left behind however the loop is left. ``async with`` is optional.
     """
 
     def __init__(self, host: Host, request: ListRequest, pause: Callable[[int], float]) -> None:

@@ -14,7 +14,7 @@ class Statistics:
     """What a client has done since it was opened, and is doing. All is zero, or empty, before that.
 
     Attributes:
-        pending: Describes and polls that wait at present.
+        pending: Describes and polls that are waiting now.
         in_flight: DescribeJobs calls under way.
         calls: DescribeJobs calls sent.
         jobs_described: Jobs found in good answers.
@@ -28,11 +28,9 @@ class Statistics:
         pending_by_status: How many jobs describes and polls wait for, by the state in which polls have seen them last,
             such as ``{"RUNNABLE": 3, "RUNNING": 120}``; ``"NOT_SEEN"`` if none has. States without jobs are left out.
         overdue: Seconds since the oldest check that still waits for its call should have been made; 0.0 if none is
-            late.
-        lag_p50: Seconds from the end of a job to the answer that woke those who waited for it: half of the waits had at
-            most so many, to 4 %. It goes from AWS's clock to this machine's. Only waits count that began before their
-            jobs had ended; 0.0 before the first.
-        lag_p99: The same for 99 % of them.
+            late. lag_p50: Seconds from the end of a job to the answer that ended the wait for it: the median, within 4
+            %. It compares AWS's clock with this machine's. Only waits that began before their jobs had ended count; 0.0
+            before the first. lag_p99: The same for 99 % of them.
     """
 
     pending: int = 0

@@ -34,8 +34,8 @@ class Submission:
     Attributes:
         index: The request's place among all, from 0.
         request: The request.
-        job_id: The id of the job; None if it was not submitted, or nobody can tell.
-        error: Why, one of those that `BatchClient.submit_job` raises, or a TypeError for what is no mapping; None if
+        job_id: The id of the job; None if it was not submitted, or if that cannot be known.
+        error: Why not: an error of `BatchClient.submit_job`, or a TypeError if the request is not a mapping. None if
             the job was submitted.
     """
 

@@ -43,7 +43,7 @@ def shared(
     linger: float = 60.0,
     **arguments: Unpack[ClientArguments],
 ) -> SharedClient:
-    """The client that all threads and all event loops of a process share who ask for an equal one.
+    """A client that all threads and event loops of a process share if they pass equal arguments.
 
     It is `BatchClient.shared` on one event loop for all, which runs in a thread of its own from the first use until
     the process ends::
@@ -81,7 +81,7 @@ def shared(
 class SharedClient:
     """A use of the shared client: ``with`` gives methods that block, ``async with`` gives some that are awaited.
 
-    Leaving ends the waits that were begun by way of it with `ClientClosedError`, also those of other threads.
+    At its end the waits that were begun through it end with `ClientClosedError`, also those of other threads.
 
     Args:
         client: What is used, on the loop of `LoopThread`.
@@ -261,8 +261,8 @@ def _iterated_blocking(
 class AwaitableClient(_Face):
     """The shared client for any asyncio event loop: its methods are those of `BatchClient`, and are awaited.
 
-    Any number of tasks of any event loops may use one at once. Cancelling a task takes back its wait; what it has
-    submitted or terminated goes on, as with `BatchClient`.
+    Any number of tasks of any event loops may use one at once. Cancelling a task ends its wait; what it has submitted
+    or terminated goes on, as with `BatchClient`.
     """
 
     describe = _awaited(BatchClient.describe)
@@ -307,8 +307,8 @@ class AwaitableClient(_Face):
 class BlockingClient(_Face):
     """The shared client for code without an event loop: its methods are those of `BatchClient`, and block.
 
-    Any number of threads may use one at once. Ctrl-C and other exceptions of signal handlers take back the wait that
-    they interrupt. In a thread whose event loop runs, each method raises a RuntimeError.
+    Any number of threads may use one at once. Ctrl-C, or another exception of a signal handler, ends the wait that it
+    interrupts. In a thread that runs an event loop, each method raises a RuntimeError.
     """
 
     describe = _blocking(BatchClient.describe)

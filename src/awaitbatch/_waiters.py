@@ -110,7 +110,7 @@ class Host(Protocol):
 
 
 class JobWaiter:
-    """Waits for jobs as botocore's waiters do, but by calls that all waits share; `BatchClient.get_waiter` gives one.
+    """Waits for jobs as botocore's waiters do, but shares calls; `BatchClient.get_waiter` returns one.
 
     Attributes:
         name: Its name, such as ``"JobComplete"``.
@@ -128,11 +128,11 @@ class JobWaiter:
         return f"<JobWaiter {self.name}>"
 
     async def wait(self, *, jobs: Iterable[str], WaiterConfig: WaiterConfig | None = None) -> JobDescriptions:  # noqa: N803
-        """Wait until all jobs are as awaited.
+        """Wait until all jobs are in the awaited state.
 
         JobExists waits until AWS Batch knows all of them, JobRunning until all run or have ended, and JobComplete until
-        all have SUCCEEDED. A job that is so is not checked again. A check that fails in a way that may pass is one that
-        saw nothing.
+        all have SUCCEEDED. A job that has got there is not checked again. A check that fails in a way that may pass
+        counts as one that saw nothing.
 
         Args:
             jobs: Ids or ARNs of any number of jobs.

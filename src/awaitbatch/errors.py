@@ -50,7 +50,7 @@ class AwaitBatchError(Exception):
 
 
 class InvalidJobIdError(AwaitBatchError, ValueError):
-    """What was given cannot be the id of an AWS Batch job; nothing was sent."""
+    """The argument cannot be the id of an AWS Batch job; nothing was sent."""
 
 
 class JobNotFoundError(AwaitBatchError):
@@ -78,7 +78,7 @@ class JobNotFoundError(AwaitBatchError):
 
 
 class StatusUnreachableError(AwaitBatchError):
-    """The job has ended in another state than those awaited, so none of them can come any more.
+    """The job has ended in a state other than those awaited, so it will never reach one of them.
 
     Attributes:
         job_id: The job's id.
@@ -96,12 +96,12 @@ class StatusUnreachableError(AwaitBatchError):
 
 
 class MaxRetriesExceededError(AwaitBatchError):
-    """The awaited status did not come within ``max_retries`` + 1 checks.
+    """The job did not reach an awaited status within ``max_retries`` + 1 checks.
 
     Attributes:
         job_id: The job's id.
         checks: How many checks were made, those that failed included.
-        failed_checks: How many of them failed, so that they say nothing of the job.
+        failed_checks: How many of them failed, and so say nothing about the job.
         last_status: The last status seen, or None if there was none.
         last_reason: The ``statusReason`` last seen with it, such as ``"MISCONFIGURATION:…"`` of a job that cannot be
             placed, in one line; None if there was none.
@@ -152,7 +152,7 @@ class DescribeError(_CallError):
         code: The error code of AWS, such as ``"AccessDeniedException"``, or the name of the cause's class.
         http_status: The HTTP status of the answer, 200 if its body could not be read, or None if there was no answer.
         needs_new_credentials: Whether the credentials are at fault: they have expired, AWS does not know them, or there
-            are none. A client with others may succeed. False if they are good but lack a permission.
+            are none. A client with others may succeed. False if they are valid but lack a permission.
     """
 
     def __init__(
@@ -223,7 +223,7 @@ class _ResourceError(AwaitBatchError):
 
 
 class ResourceInvalidError(_ResourceError):
-    """A compute environment or job queue is INVALID, and stays so until somebody mends or deletes it.
+    """A compute environment or job queue is INVALID, and stays so until somebody corrects or deletes it.
 
     Attributes:
         name: Its name or ARN, as it was asked for.
@@ -320,10 +320,10 @@ class _ManyJobsError(AwaitBatchError, ExceptionGroup[Exception]):
 
 
 class JobsFailedError(_ManyJobsError):
-    """Several jobs failed, or could not be followed to their end; the text counts why.
+    """Several jobs failed, or their end could not be found out; the text counts the reasons.
 
     Attributes:
-        exceptions: A `JobFailedError` for each that failed, then the errors of those that could not be followed.
+        exceptions: A `JobFailedError` for each that failed, then the errors of those whose end could not be found out.
     """
 
     @classmethod
@@ -396,7 +396,7 @@ class UnknownJobStatusError(_JobError):
 
 
 class TerminationError(AwaitBatchError):
-    """One of many jobs was not terminated or cancelled, or nobody can tell.
+    """One of many jobs was not terminated or cancelled, or that cannot be known.
 
     ``__cause__`` is botocore's error.
 
@@ -426,7 +426,7 @@ class TerminationError(AwaitBatchError):
 
 
 class BulkError(_ManyJobsError):
-    """Several of many jobs were not terminated or cancelled, or nobody can tell; the text counts why.
+    """Several of many jobs were not terminated or cancelled, or that cannot be known; the text counts the reasons.
 
     Attributes:
         exceptions: A `TerminationError` for each, or an `InvalidJobIdError` or `ClientClosedError`.

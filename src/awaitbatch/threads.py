@@ -6,7 +6,7 @@
         job = client.wait_for_job(job_id)
 
 For Celery's tasks, a pool of threads, notebooks, and frameworks in which each task has an event loop of its own. If all
-tasks live on one event loop, `BatchClient.shared` does without another thread.
+tasks run on one event loop, use `BatchClient.shared`, which needs no further thread.
 """
 
 from awaitbatch._threads import AwaitableClient, BlockingClient, SharedClient, shared

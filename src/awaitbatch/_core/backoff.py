@@ -99,11 +99,12 @@ def _require_seconds(needs: str, seconds: float) -> None:
 class ExponentialBackoff:
     """Check often at first, then more rarely: the pause after check n is drawn from d/3 … d seconds.
 
-    It is Airflow's curve, d = min(``max_interval``, 1 + (0.6 n)²), with a lower ceiling, since our checks share calls:
-    no end of a job is noticed later than ``max_interval`` seconds after it. With ``max_interval=600`` it is Airflow's.
+    It is Airflow's curve, d = min(``max_interval``, 1 + (0.6 n)²), with a lower ceiling, since our checks share calls.
+    The end of a job is noticed at most ``max_interval`` seconds later. With ``max_interval=600`` it is exactly
+    Airflow's.
 
-    The window closes at the moment drawn. It opens at d/6: if it opened at d/3, pauses drawn close to that would leave
-    no time for others to join, and calls would leave half empty.
+    The window closes at the moment drawn, and opens at d/6. If it opened at d/3, pauses drawn close to that would leave
+    other jobs no time to join, and calls would be sent half empty.
 
     Args:
         max_interval: The longest pause, in seconds.
@@ -129,7 +130,7 @@ class ExponentialBackoff:
 class FixedInterval:
     """Check the job at least every ``seconds`` seconds.
 
-    The window is [s/2, s]: the early half is what lets jobs share calls.
+    The window is [s/2, s], so that jobs can share calls.
 
     Raises:
         ValueError: ``seconds`` is not a positive, finite number.

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Something that a client did or saw.
 
-    More kinds may come, and kinds may gain members, so observers ignore what they do not know. All texts fit into
-    one line. Do not use job ids or free texts as labels of metrics.
+    Later versions may add events and members, so observers should ignore what they do not know. All texts are single
+    lines. Do not use job ids or free texts as labels of metrics.
 
-    A member ``client`` is a number that tells the clients of a process apart, for who observes several of them.
+    Where there is a member ``client``, it is a number that differs for each client of the process, for observers of
+    several clients.
     """
 
 
@@ -33,8 +34,8 @@ class Observer(Protocol):
     """Whatever can be called with an event: a function, or an object with ``__call__``.
 
     It is called on the event loop, in the middle of the client's work and in the order of events. So it must return
-    soon, and it cannot be a coroutine function; to do more, let it put the event into a queue. If it raises, each kind
-    of error is logged once, and nothing else happens.
+    soon, and it cannot be a coroutine function. For longer work, let it put the event into a queue. If it raises an
+    error, that is logged, once for each class, and nothing else happens.
     """
 
     def __call__(self, event: Event, /) -> None:
@@ -70,9 +71,10 @@ class ClientClosed(Event, frozen=True, kw_only=True, gc=False):
 
 
 class ObserverRemoved(Event, frozen=True, kw_only=True, gc=False):
-    """An observer hears no more of a shared client, since the last user who had named it has left.
+    """An observer is called no more by a shared client, since the last user that passed it has left.
 
-    Only that observer is told. The client goes on, so what the observer has counted as waiting is no longer known.
+    Only that observer gets this event. The client goes on, so the observer should forget which waits it has counted as
+    pending.
 
     Attributes:
         region_name: The region of the client's jobs.
@@ -99,9 +101,10 @@ class CallEnded(Event, frozen=True, kw_only=True, gc=False):
         advice: What to do about it, likewise.
         http_status: The HTTP status of the answer; None if there was none.
         rate: Calls a second that the operation may be sent from now on; None for operations that are not paced.
-        pending: What waits for such a call when this one has ended: describes and polls, submissions, or jobs to end.
+        pending: How many requests still wait for such a call: describes and polls, submissions, or jobs to end.
         ended: Describes and polls that the call has ended, whatever the reason.
-        awaits_credentials: Whether its credentials have gone bad, and it is made again once a factory has given others.
+        awaits_credentials: Whether its credentials have expired or were refused, and it is made again once a factory
+            has given others.
         describes: How many of ``pending`` are describes; like all that follows but the last two, for DescribeJobs only.
         overdue: Seconds since the oldest check that still waits for its call should have been made; 0.0 if none is
             late.
@@ -150,8 +153,8 @@ class CallEnded(Event, frozen=True, kw_only=True, gc=False):
 class NoAnswer(Event, frozen=True, kw_only=True, gc=False):
     """A call is under way, and AWS Batch has never answered any: the address may be wrong, or the network down.
 
-    It comes eight seconds after the first call, and about a minute after the last one or the last failure. None follows
-    the first answer, not even if that says that the call came too fast or was refused for what it asked for.
+    It comes eight seconds after the first call, and then about a minute after the last such event or the last failure.
+    After the first answer there are none, even if that answer was a throttled or refused call.
 
     Attributes:
         seconds: Seconds since the client's first call.
@@ -183,14 +186,14 @@ class ChecksOverdue(Event, frozen=True, kw_only=True, gc=False):
 
 
 class CredentialsRenewed(Event, frozen=True, kw_only=True, gc=False):
-    """The factory of a shared client was asked for another aiobotocore client, since credentials had gone bad.
+    """The factory of a shared client was called again, since credentials had expired or were refused.
 
     Attributes:
-        reason: What calls failed with, the last one.
-        tries: How often it was asked since all was well.
-        seconds: Since when calls have failed like this.
-        error: Why it gave no client, the error's class and what it says; None if it gave one. Whether that one's
-            credentials are good is seen when a call is answered.
+        reason: The last error of calls.
+        tries: How often it was called since the last good answer.
+        seconds: For how long calls have failed like this.
+        error: Why it gave no client, the error's class and what it says; None if it gave one. Whether its credentials
+            are good shows when a call is answered.
     """
 
     reason: str
@@ -216,12 +219,12 @@ class Throttled(Event, frozen=True, kw_only=True, gc=False):
 class SignatureOutdated(Event, frozen=True, kw_only=True, gc=False):
     """AWS has refused a call for the time of its signature, so it is signed and sent again. It follows its `CallEnded`.
 
-    Not for DescribeJobs. Once, it only means that the call has waited for long on its way. If it goes on, the clock of
-    this machine is wrong, and until it is corrected every call ends so.
+    Not for DescribeJobs. If it comes once, the call only took long on its way. If it goes on, the clock of this machine
+    is wrong, and until it is corrected every call ends like this.
 
     Attributes:
         operation: AWS's name for it.
-        in_a_row: So many times, without any other answer between them.
+        in_a_row: How many times this has happened without any other answer in between.
         message: What AWS says.
         next_in: Seconds until the next call of this kind is sent.
     """
@@ -233,11 +236,11 @@ class SignatureOutdated(Event, frozen=True, kw_only=True, gc=False):
 
 
 class SubmissionUnclaimed(Event, frozen=True, kw_only=True, gc=False):
-    """A job was submitted, or may have been, whose submitter was cancelled, or left his loop, before it was told.
+    """A job was, or may have been, submitted, but its submitter was cancelled, or left its loop, before it was told.
 
     Attributes:
         job_name: The job's name.
-        job_id: The job's id; None if nobody can tell whether it was submitted.
+        job_id: The job's id; None if it cannot be known whether it was submitted.
         error: Why not, in that case.
     """
 
@@ -247,7 +250,7 @@ class SubmissionUnclaimed(Event, frozen=True, kw_only=True, gc=False):
 
 
 class TerminationUnclaimed(Event, frozen=True, kw_only=True, gc=False):
-    """A job may go on that was to be terminated or cancelled, and whoever asked for it was cancelled before he heard.
+    """A job could not be terminated or cancelled, and the task that asked for it was cancelled before it was told.
 
     Attributes:
         operation: ``"TerminateJob"`` or ``"CancelJob"``, also if many jobs were to be ended at once.
@@ -301,12 +304,12 @@ def _with_description(
 class JobChanged(_WithDescription, frozen=True, kw_only=True):
     """A poll has seen a job in another state than before, or in the same one for another reason.
 
-    Observers hear of it once for each job, state and reason, however many waits there are, one after the other too (as
-    long as the job is one of the last 20,000 that were awaited). What only a describe has seen makes no event. The
-    ``on_change`` of a wait hears of what that wait sees, and also of the progress of an array job.
+    Observers get it once for each job, state and reason, however many waits there are for the job, also one after the
+    other (as long as the job is one of the last 20,000 that were awaited). What only a describe has seen makes no
+    event. The ``on_change`` of a wait gets the changes that this wait sees, and also the progress of an array job.
 
-    The event keeps the description of the job, 2 to 4 KB of JSON, for `job` and `progress`. If you keep many events,
-    keep what you need of them instead.
+    The event keeps the description of the job, 2 to 4 KB of JSON, for `job` and `progress`. So instead of many events,
+    keep only what you need of them.
 
     Attributes:
         job_id: The job.
@@ -318,8 +321,8 @@ class JobChanged(_WithDescription, frozen=True, kw_only=True):
         stopped_at: When it ended, likewise; None if it has not.
         seen_at: When the answer came, by this machine's clock, in epoch milliseconds.
         reason: What AWS Batch says of the state now (its ``statusReason``), such as ``"MISCONFIGURATION:…"`` of a
-            RUNNABLE job that cannot be placed; None if it says nothing. That it falls silent is no event.
-        seconds: For how long it was seen in the state before, the time included in which nobody waited for it. None if
+            RUNNABLE job that cannot be placed; None if it says nothing. If a reason only disappears, there is no event.
+        seconds: How long it was in the state before, as far as was seen, including times without a wait for it. None if
             it had not been seen, and for the ``on_change`` of a wait.
     """
 
@@ -353,16 +356,16 @@ class JobChanged(_WithDescription, frozen=True, kw_only=True):
 
 
 class JobStuck(Event, frozen=True, gc=False):
-    """A job has been RUNNABLE for as long as ``stuck_after`` says; it is told once of each job.
+    """A job has been RUNNABLE for as long as ``stuck_after`` says; it comes once for each job.
 
-    A watch gives it to its user; a wait that has `stuck_after` gives it to observers, and the log has a WARNING. Both
-    only report.
+    A watch yields it. A wait that has ``stuck_after`` passes it to observers, and logs a WARNING. Nothing happens to
+    the job.
 
     Attributes:
         job_id: The job.
-        seconds: How long it has been so, from when the watch or the wait first saw it so.
-        reason: What AWS Batch last said of it, such as ``"MISCONFIGURATION:…"``, in one line. It says that only of the
-            first job of a queue, so for another job it is what it says of that one. None if nothing is known.
+        seconds: How long it has been RUNNABLE, from when the watch or the wait first saw it so.
+        reason: The reason that AWS Batch gave last, such as ``"MISCONFIGURATION:…"``, in one line. AWS Batch gives one
+            only for the first job of a queue, so for another job it is that of the first. None if nothing is known.
         position: Its place in its queue, from 1; None if it is not among the first hundred, or if that is not known.
     """
 
@@ -378,7 +381,7 @@ class JobStuck(Event, frozen=True, gc=False):
 
 
 class JobMissing(Event, frozen=True, kw_only=True, gc=False):
-    """A good answer came without a job that was asked for: AWS does not know it yet, or no longer, or never did.
+    """A good answer lacks a job that was asked for: AWS does not know it yet, or no longer, or never did.
 
     It comes with each such answer.
 
@@ -390,12 +393,12 @@ class JobMissing(Event, frozen=True, kw_only=True, gc=False):
 
 
 class WaitBegan(Event, frozen=True, kw_only=True, gc=False):
-    """A describe or a poll of one job begins; observers hear of it in the context of whoever waits.
+    """A describe or a poll of one job begins; observers are called in the context of the task that waits.
 
     Attributes:
         job_id: The job.
         kind: ``"describe"`` or ``"poll"``.
-        wait: A number that no other wait has which goes on at the same time; its `WaitEnded` has the same.
+        wait: A number that no other wait has at the same time; its `WaitEnded` has the same.
         client: See `Event`.
     """
 
@@ -408,21 +411,21 @@ class WaitBegan(Event, frozen=True, kw_only=True, gc=False):
 class WaitEnded(_WithDescription, frozen=True, kw_only=True):
     """A describe or a poll of one job has ended. `BatchClient.wait_for_job` is two polls, one after the other.
 
-    If the job was seen ended, the event keeps its description, 2 to 4 KB of JSON, for `cause` and `queue`. If you keep
-    many events, keep what you need of them instead.
+    If the end of the job was seen, the event keeps its description, 2 to 4 KB of JSON, for `cause` and `queue`. So
+    instead of many events, keep only what you need of them.
 
     Attributes:
         job_id: The job.
         kind: ``"describe"`` or ``"poll"``.
-        reason: ``"matched"`` (the job was seen as awaited), ``"absent"`` (AWS does not know it), ``"unreachable"``
-            (it has ended, and not as awaited), ``"exhausted"`` (no check is left), ``"failed"`` (calls failed),
-            ``"broken"`` (the schedule raised), ``"closed"`` (the client was closed) or ``"cancelled"``.
+        reason: ``"matched"`` (the job was seen in an awaited state), ``"absent"`` (AWS does not know it),
+            ``"unreachable"`` (it has ended in another state), ``"exhausted"`` (no check is left), ``"failed"`` (calls
+            failed), ``"broken"`` (the schedule raised), ``"closed"`` (the client was closed) or ``"cancelled"``.
         seconds: How long it lasted.
-        checks: Checks of a poll that did not see the job as awaited, those that failed included.
+        checks: Checks of a poll that did not see the job in an awaited state, including those that failed.
         status: The last status seen; None if there was none.
-        lag: Seconds from the end of the job, by AWS's clock, to the answer that showed it, by this machine's; it may be
-            negative if they differ. If the wait began later it is longer than the wait. None if the job was not seen
-            ended.
+        lag: Seconds from the end of the job, by AWS's clock, to the answer that showed it, by this machine's. It may be
+            negative if the clocks differ, and longer than the wait if that began later. None if the end of the job was
+            not seen.
         pending: Describes and polls that go on.
         wait: See `WaitBegan`.
         client: See `Event`.
