@@ -12,6 +12,19 @@ _GRACE: Final = 1.0
 """Seconds that a task has to end in once it is cancelled."""
 
 
+def error_of_source(error: BaseException, what: str) -> BaseException:
+    """What a consumer is told of an error that an iterable of the user's has raised.
+
+    A CancelledError out of it, as of a future that somebody has cancelled, would make him seem to be cancelled himself,
+    and a task group takes that for no error.
+    """
+    if not isinstance(error, asyncio.CancelledError):
+        return error
+    told = RuntimeError(f"the asynchronous iterable of {what} was cancelled, and not by awaitbatch")
+    told.__cause__ = error
+    return told
+
+
 class OpenStream(Protocol):
     """What a client has to tell a stream."""
 

@@ -34,6 +34,7 @@ from awaitbatch._job_results import (
     not_terminated_text,
 )
 from awaitbatch._jobs import TERMINAL
+from awaitbatch._open_streams import error_of_source
 from awaitbatch._responses import decode_head
 from awaitbatch._results import WaitResult
 from awaitbatch._slices import SLICE, for_each_whatever_comes
@@ -308,7 +309,7 @@ class Stream(Generic[Item]):
     def _fail(self, error: BaseException) -> None:
         """The source of ids has raised, which its user has to know."""
         if not self.is_closed:
-            self._error = error
+            self._error = error_of_source(error, "job ids")
             self._stop(is_trusted=not is_untrustworthy(error))
             self._coalescer.discard_all(self._watches())
 

@@ -12,6 +12,7 @@ import anyio
 
 from awaitbatch._core.text import error_line, one_line, shown
 from awaitbatch._failures import drop_tracebacks
+from awaitbatch._open_streams import error_of_source
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -230,10 +231,13 @@ class SubmissionStream:
                 self._submit(request)
         except StopAsyncIteration:
             pass
-        except (KeyboardInterrupt, SystemExit, asyncio.CancelledError):
+        except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # noqa: BLE001
-            self._fail(error)
+        except BaseException as error:
+            if self._source is not None:
+                self._fail(error_of_source(error, "requests"))
+            if isinstance(error, asyncio.CancelledError):
+                raise
         finally:
             self._source = None
             self.news.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
@@ -69,3 +70,10 @@ def client_error(
 def throttle() -> ClientError:
     """HTTP 429."""
     return client_error(429, "TooManyRequestsException", "Too Many Requests")
+
+
+def cancelled_future() -> asyncio.Future[None]:
+    """Whoever awaits it gets a CancelledError, though nobody has cancelled him."""
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future.cancel()
+    return future

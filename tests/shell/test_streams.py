@@ -25,7 +25,7 @@ from awaitbatch import (
 from awaitbatch.testing import Fault, LifeCycle
 from tests.support import ENDED, LONG, make_client, until
 
-from .support import FaultyTransport, client_error
+from .support import FaultyTransport, cancelled_future, client_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -354,6 +354,21 @@ class TestSources:
             async for outcome in client.as_completed(submit()):
                 told.append(outcome.job_id)  # noqa: PERF401
         assert told == [job_id]
+        await asyncio.sleep(0)
+        assert client.statistics().pending == 0
+
+    async def test_a_source_that_was_cancelled_by_others(
+        self, server: BatchServer, client: BatchClient
+    ) -> None:
+        """Its CancelledError does not make the consumer seem to be cancelled, which nobody would hear of."""
+
+        async def submit() -> AsyncIterator[str]:
+            yield server.add_job(life_cycle=LONG)
+            await cancelled_future()
+
+        with pytest.raises(RuntimeError, match="iterable of job ids was cancelled, and not by") as told:
+            await anext(client.as_completed(submit()))
+        assert isinstance(told.value.__cause__, asyncio.CancelledError)
         await asyncio.sleep(0)
         assert client.statistics().pending == 0
 

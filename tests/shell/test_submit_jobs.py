@@ -21,6 +21,8 @@ from awaitbatch.testing import BatchServer, Fault, TokenBucket
 from awaitbatch.testing._in_process import InProcessTransport
 from tests.support import LONG, make_client, make_server, of_kind, until
 
+from .support import cancelled_future
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
@@ -226,6 +228,21 @@ async def test_requests_that_raise(kind: str) -> None:
             await collect(client.submit_jobs(broken() if kind == "sync" else async_broken()), told)
     assert len(told) == 150
     assert ids_of(told) == jobs_of(server)
+
+
+async def test_requests_that_were_cancelled_by_others() -> None:
+    """A CancelledError of the iterable does not end the loop as if these were all requests."""
+
+    async def broken() -> AsyncIterator[dict[str, Any]]:
+        for request in make_requests(3):
+            yield request
+        await cancelled_future()
+
+    told: list[Submission] = []
+    async with make_client(make_server()) as client:
+        with pytest.raises(RuntimeError, match="iterable of requests was cancelled, and not by awaitbatch"):
+            await collect(client.submit_jobs(broken()), told)
+    assert len(told) == 3
 
 
 async def collect(submissions: JobSubmissions, told: list[Submission]) -> None:
