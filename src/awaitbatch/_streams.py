@@ -363,18 +363,20 @@ class Stream(Generic[Item]):
         job_id = watch.job_id
         if self.is_closed or self.job_ids.get(job_id) is not watch:
             return
-        if outcome is not None:
-            if outcome.reason is Reason.CLOSED:
-                self.end(outcome.failure.error if outcome.failure else None)
-                return
-            self._live -= 1
-            if self._keep_open:
-                del self.job_ids[job_id]
-            else:
-                self.job_ids[job_id] = None
-            self.exit.note(job_id, outcome)
+        if outcome is not None and outcome.reason is Reason.CLOSED:
+            self.end(outcome.failure.error if outcome.failure else None)
+            return
+        # What cannot be told fails here, and is delivered once more as a failure.
         self._note(watch, outcome, item)
-        if outcome is not None and not self._live:
+        if outcome is None:
+            return
+        self._live -= 1
+        if self._keep_open:
+            del self.job_ids[job_id]
+        else:
+            self.job_ids[job_id] = None
+        self.exit.note(job_id, outcome)
+        if not self._live:
             self.news.set()
 
     def _tell(self, job_id: str, *items: Item) -> None:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from awaitbatch import JobChange, JobProgress, JobStatus
+from awaitbatch import DescribeError, JobChange, JobProgress, JobStatus, JobTrouble
 from awaitbatch.testing import LifeCycle
-from tests.support import LONG
+from tests.support import LONG, make_client, make_server
+
+from .support import FaultyTransport
 
 if TYPE_CHECKING:
     from awaitbatch import BatchClient
@@ -51,6 +53,17 @@ async def test_only_who_asks_gets_children(server: BatchServer, client: BatchCli
     array = server.add_job(life_cycle=QUICK, array_size=3)
     assert list(ends([item async for item in client.watch([array])])) == [array]
     assert list(ends([item async for item in client.watch([f"{array}:1"], children=True)])) == [f"{array}:1"]
+
+
+async def test_a_parent_that_cannot_be_read() -> None:
+    """That its children cannot be followed is told, though the parent has ended."""
+    body = b'{"jobs": [{"jobId": "a", "status": "SUCCEEDED", "jobName": "\xff", "arrayProperties": {"size": 3}}]}'
+    async with make_client(FaultyTransport(make_server(), lambda *_: body)) as client:
+        change, trouble = [item async for item in client.watch(["a"], children=True)]
+        assert isinstance(change, JobChange)
+        assert isinstance(trouble, JobTrouble)
+        assert isinstance(trouble.error, DescribeError)
+        assert client.statistics().pending == 0
 
 
 async def test_an_array_that_has_ended(server: BatchServer, client: BatchClient) -> None:
