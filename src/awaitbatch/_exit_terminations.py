@@ -101,8 +101,12 @@ class ExitTerminations:
 
     def add(self, job_ids: Iterable[str]) -> None:
         """Terminate these, too, which came late."""
-        if self._task is not None:
-            self.left.update(dict.fromkeys(job_ids))
+        if self._task is None:
+            return
+        late = dict.fromkeys(job_ids)
+        self.left.update(late)
+        if self._task.done():
+            write_log(logging.WARNING, "%s", not_terminated_text(late))
 
     async def see_through(self) -> None:
         """Wait until all jobs are terminated, or until none was for as long as the patience lasts."""
@@ -118,6 +122,10 @@ class ExitTerminations:
             if source is not None:
                 await asyncio.wait({source}, timeout=self._patience)
             await terminations.end_many("TerminateJob", self.left, reason, pause=self._pause)
+            if source is not None and not source.done():
+                # It takes its time to end, and may still give what it has submitted last.
+                await asyncio.wait({source})
+                await terminations.end_many("TerminateJob", self.left, reason, pause=self._pause)
         finally:
             if self.left:
                 write_log(logging.WARNING, "%s", not_terminated_text(self.left))

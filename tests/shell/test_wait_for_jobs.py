@@ -334,6 +334,32 @@ class TestTerminating:
         assert statuses(server, job_ids) == {JobStatus.FAILED}
         assert results.not_terminated == {}
 
+    @pytest.mark.parametrize("seconds", [7, 30])
+    async def test_a_source_that_takes_its_time(
+        self, server: BatchServer, client: BatchClient, caplog: pytest.LogCaptureFixture, seconds: float
+    ) -> None:
+        """What it gives long after it was stopped is terminated, too, or named if that was given up."""
+        first, last = (server.add_job(life_cycle=LONG) for _ in range(2))
+
+        async def submit() -> AsyncIterator[str]:
+            try:
+                yield first
+                await asyncio.Event().wait()
+            finally:
+                # As somebody does who waits for the answer to what is on its way.
+                await asyncio.sleep(seconds)
+                yield last
+
+        async with client.watch(submit(), terminate_on_exit="enough") as changes:
+            await anext(changes)
+        await asyncio.sleep(seconds)
+        assert statuses(server, [first]) == {JobStatus.FAILED}
+        is_named = (
+            f"1 AWS Batch job could not be terminated in time; terminate it yourself: {last}" in caplog.text
+        )
+        assert (statuses(server, [last]) == {JobStatus.FAILED}) is not is_named
+        assert is_named is (seconds > 2 * 5)
+
     async def test_an_ill_client_terminates_nothing(
         self, server: BatchServer, caplog: pytest.LogCaptureFixture
     ) -> None:
