@@ -840,7 +840,7 @@ class BatchClient:
             ValueError: There is no such waiter.
         """
         model, window = find_waiter(waiter_name), self._config.window_of_describes()
-        return JobWaiter(self._supervisor, model, window, self._rules(None, {}))
+        return JobWaiter(self._supervisor, model, window, self._rules(None, {}), self)
 
     @property
     def waiter_names(self) -> list[str]:
@@ -892,7 +892,7 @@ class BatchClient:
             TypeError: One is of a wrong type.
         """
         request = ListRequest.of(queue, array_job_id, multi_node_job_id, statuses, filters)
-        return JobSummaries(self._supervisor, request, self.exponential_delay)
+        return JobSummaries(self._supervisor, request, self.exponential_delay, self)
 
     async def wait_for_compute_environment(
         self, name: str, *, until: ResourceStatus = "VALID", **limits: Unpack[WaitLimits]

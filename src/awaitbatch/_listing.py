@@ -182,10 +182,19 @@ class JobSummaries:
 
     A page is fetched only when the loop needs it, by the task that asks for the next job. So nothing runs between two
     jobs, and nothing is left behind however the loop is left. ``async with`` is optional.
+
+    Args:
+        host: The client's inside.
+        request: What is to be listed.
+        pause: Gives the seconds to wait after so many tries.
+        client: The client, which stays for as long as this: a use of a shared client ends once nobody has it any more.
     """
 
-    def __init__(self, host: Host, request: ListRequest, pause: Callable[[int], float]) -> None:
+    def __init__(
+        self, host: Host, request: ListRequest, pause: Callable[[int], float], client: object = None
+    ) -> None:
         self._host = host
+        self._client: object = client
         self._what = request.what
         self._statuses = request.statuses
         self._pause = pause
@@ -233,9 +242,11 @@ class JobSummaries:
         """End it: no job comes any more."""
         self._calls.clear()
         self._page.clear()
+        self._client = None
 
     async def _next_page(self) -> None:
         if not self._calls:
+            self._client = None
             raise StopAsyncIteration
         parameters = self._calls[0]
         answer = await self._ask(parameters)

@@ -112,15 +112,25 @@ class Host(Protocol):
 class JobWaiter:
     """Waits for jobs as botocore's waiters do, but shares calls; `BatchClient.get_waiter` returns one.
 
+    Args:
+        host: The client's inside.
+        model: What it waits for.
+        first_window: When it checks first.
+        rules: See `Rules`.
+        client: The client, which stays for as long as this: a use of a shared client ends once nobody has it any more.
+
     Attributes:
         name: Its name, such as ``"JobComplete"``.
         config: Its ``delay`` and ``max_attempts``.
     """
 
-    def __init__(self, host: Host, model: WaiterModel, first_window: Window, rules: Rules) -> None:
+    def __init__(
+        self, host: Host, model: WaiterModel, first_window: Window, rules: Rules, client: object
+    ) -> None:
         self.name = model.name
         self.config = model
         self._host = host
+        self._client = client
         self._first_window = first_window
         self._rules = rules
 

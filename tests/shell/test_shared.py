@@ -831,6 +831,36 @@ async def test_a_stream_that_has_ended_keeps_no_client(server: BatchServer, tran
     assert not transport.is_open
 
 
+async def test_a_list_keeps_its_client(server: BatchServer, transport: SlowTransport) -> None:
+    """Whose client is only in the hands of a list has it for as long as the list goes on, and no longer."""
+    client = BatchClient.shared(transport=transport, linger=0)
+    await client.open()
+    job_ids = {server.add_job(life_cycle=QUICK) for _ in range(3)}
+    summaries = client.list_jobs("queue")
+    del client
+    gc.collect()
+    with pytest.warns(ResourceWarning, match="was not closed"):
+        assert {summary["jobId"] async for summary in summaries} == job_ids
+    await asyncio.sleep(3)
+    assert not transport.is_open
+
+
+async def test_a_waiter_keeps_its_client(server: BatchServer, transport: SlowTransport) -> None:
+    """Whose client is only in the hands of a waiter has it for as long as that."""
+    client = BatchClient.shared(transport=transport, linger=0)
+    await client.open()
+    waiter = client.get_waiter("job_complete")
+    del client
+    gc.collect()
+    await asyncio.sleep(1)
+    job_id = server.add_job(life_cycle=QUICK)
+    await waiter.wait(jobs=[job_id], WaiterConfig={"Delay": 1})
+    with pytest.warns(ResourceWarning, match="was not closed"):
+        del waiter
+    await asyncio.sleep(3)
+    assert not transport.is_open
+
+
 async def test_a_client_keeps_no_stream(server: BatchServer, transport: SlowTransport) -> None:
     """Also while nothing else is to be done, nothing is left of a stream that has ended."""
     async with BatchClient.shared(transport=transport, backoff=FixedInterval(1)) as client:
