@@ -212,8 +212,13 @@ def require_job_ids(job_ids: object) -> None:
     """Refuse what are no ids of many jobs.
 
     Raises:
-        TypeError: It is a single id, or nothing that can be iterated over.
+        TypeError: It is a single id, what another stream tells, or nothing that can be iterated over.
     """
+    if isinstance(job_ids, _Handle):
+        message = (
+            f"job ids must be str: pick them out of {type(job_ids).__name__} by an asynchronous generator"
+        )
+        raise TypeError(message)
     if isinstance(job_ids, str) or not isinstance(job_ids, Iterable | AsyncIterable):
         message = f"job ids must be a list, or an iterable or asynchronous iterable, not {shown(job_ids)}"
         raise TypeError(message)

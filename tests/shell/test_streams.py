@@ -442,6 +442,8 @@ class TestArguments:
         [
             (lambda client: client.as_completed("a-job"), TypeError),
             (lambda client: client.as_completed(7), TypeError),
+            (lambda client: client.as_completed(client.submit_jobs([])), TypeError),
+            (lambda client: client.watch(client.watch(["a"])), TypeError),
             (lambda client: client.as_completed(["a", "no id"]), InvalidJobIdError),
             (lambda client: client.as_completed([3]), InvalidJobIdError),
             (lambda client: client.as_completed(["a"], backof=1), TypeError),
