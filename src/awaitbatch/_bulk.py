@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from awaitbatch._core.bisection import Bisection
 from awaitbatch._core.outcomes import FailureKind
-from awaitbatch._failures import CutOffError, classify, drop_tracebacks, is_unknown_operation
+from awaitbatch._failures import CutOffError, drop_tracebacks, is_unknown_operation
 from awaitbatch.errors import BulkError, ClientClosedError, TerminationError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class BulkSupport:
             if is_unknown_operation(error):
                 self._is_there[operation] = False
                 return None
-            if classify(error, operation=operation).kind is FailureKind.REFUSED:
+            if queue.failure_of(error, operation).kind is FailureKind.REFUSED:
                 self._is_there[operation] = True
             raise
         self._is_there[operation] = True
@@ -265,13 +265,13 @@ class BulkEnding:
     def _failure_of(self, error: dict[str, Any]) -> Failure:
         """What AWS says of one job of a call, as if it had said it of a call with that job alone."""
         details: Any = {"Error": {"Code": error.get("code"), "Message": error.get("message")}}
-        return classify(ClientError(details, self._bulk_operation), operation=self._operation)
+        return self._queue.failure_of(ClientError(details, self._bulk_operation), self._operation)
 
     async def _on_failure(self, part: _Part, error: Exception) -> None:
         if isinstance(error, ClientClosedError | CutOffError):
             self._on_closed(part, error)
             return
-        failure = classify(error, operation=self._operation)
+        failure = self._queue.failure_of(error, self._operation)
         self._note(failure, part.job_ids)
         if failure.kind is FailureKind.REFUSED and not self._support.is_lacking(self._bulk_operation):
             self._on_refused(part, failure)

@@ -231,6 +231,14 @@ class CallQueue:
             # An error refers to this frame.
             del call
 
+    def failure_of(self, error: BaseException, operation: str) -> Failure:
+        """What it means to its caller that a call of this operation raised an error."""
+        renewed = False
+        # It may be the user's own code, and others are not to suffer from that.
+        with suppress(Exception):
+            renewed = self._transport.refreshes_credentials
+        return classify(error, operation=operation, refreshes_credentials=renewed)
+
     async def aclose(self, bound: float) -> None:
         """Refuse what has not been sent, and wait for what has; what has no answer in ``bound`` seconds is cut off."""
         self._is_closed = True

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from awaitbatch._bulk import TRIES, BulkEnding, BulkResult, BulkSupport
 from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._core.text import message_of, shown
-from awaitbatch._failures import CutOffError, classify
+from awaitbatch._failures import CutOffError
 from awaitbatch._job_ids import parse_job_id
 from awaitbatch._slices import for_each_whatever_comes
 from awaitbatch.errors import ClientClosedError, InvalidJobIdError
@@ -216,8 +216,8 @@ async def _end_job(
             raise
         except Exception as error:
             # No failure is kept: it would refer to the error, the error to this frame, and the frame to the request.
-            if number >= TRIES or classify(error, operation=operation).kind is not FailureKind.TRANSIENT:
+            if number >= TRIES or queue.failure_of(error, operation).kind is not FailureKind.TRANSIENT:
                 raise
-            may_be_done = may_be_done or classify(error, operation=operation).may_be_done
+            may_be_done = may_be_done or queue.failure_of(error, operation).may_be_done
         await queue.pause(pause(number))
     raise AssertionError

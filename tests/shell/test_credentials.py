@@ -170,3 +170,16 @@ async def test_other_operations_end_no_wait(operation: str) -> None:
         assert not wait.done()
         wait.cancel()
         await asyncio.gather(wait, return_exceptions=True)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+async def test_jobs_are_terminated_although_credentials_expire(jobs: int) -> None:
+    """Credentials that renew themselves may do so a moment late, and until then jobs cost money."""
+    server = make_server()
+    job_ids = [server.add_job(life_cycle=LONG) for _ in range(jobs)]
+    server.inject(Fault.EXPIRED_TOKEN, operations=["TerminateJob", "TerminateJobs"], calls=3)
+    async with make_client(server) as client:
+        if jobs == 1:
+            await client.terminate_job(job_ids[0], "enough")
+        result = await client.terminate_jobs(job_ids, "enough")
+    assert result.accepted == tuple(job_ids)
