@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from functools import wraps
+from collections import deque
+from contextlib import suppress
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, cast
 
 from awaitbatch._client import BatchClient
@@ -12,6 +14,7 @@ from awaitbatch._config import is_duration, number
 from awaitbatch._core.text import one_line
 from awaitbatch._loop_thread import LoopThread, result_of
 from awaitbatch._supervisor import running_loop
+from awaitbatch.errors import ClientClosedError, SubmitUncertainError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
     from types_aiobotocore_batch.type_defs import (
         JobDetailTypeDef,
+        SubmitJobRequestTypeDef,
+        SubmitJobResponseTypeDef,
     )
 
     from awaitbatch._changes import OnChange
@@ -162,6 +167,51 @@ class _Face:
 
         return self._loop_thread.start(call)
 
+    def _submission(self, request: SubmitJobRequestTypeDef) -> _Submission:
+        return _Submission(self._start, request)
+
+
+class _Submission:
+    """A job that is submitted for another thread, of which observers hear if that one has left.
+
+    Args:
+        start: Calls a coroutine function on the loop of the client.
+        request: boto3's parameters.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[Callable[[BatchClient], Awaitable[Any]]], Future[Any]],
+        request: SubmitJobRequestTypeDef,
+    ) -> None:
+        self._start = start
+        self._request = request
+        # The id of the job, or why nobody can tell it; nothing before that is known.
+        self._ended: tuple[str | None, SubmitUncertainError | None] | None = None
+
+    def begin(self) -> Future[SubmitJobResponseTypeDef]:
+        """Begin to submit it. The future is not kept: it may have an error, which refers to this."""
+        return self._start(self._submit)
+
+    async def _submit(self, client: BatchClient) -> SubmitJobResponseTypeDef:
+        try:
+            answer = await client.submit_job(**self._request)
+        except SubmitUncertainError as error:
+            self._ended = None, error
+            raise
+        self._ended = answer["jobId"], None
+        return answer
+
+    def on_raised(self, error: BaseException) -> None:
+        """The submitter gets this error, such as a cancellation, and perhaps not what has become of the job."""
+        # Later the client knows by itself that the submitter has left.
+        with suppress(ClientClosedError):
+            self._start(partial(self._tell_unless, error))
+
+    async def _tell_unless(self, told: BaseException, client: BatchClient) -> None:
+        if self._ended is not None and self._ended[1] is not told:
+            client._supervisor.submissions.on_untold(self._request, *self._ended)  # noqa: SLF001
+
 
 def _awaited(
     method: Callable[Concatenate[BatchClient, P], Coroutine[Any, Any, T]],
@@ -187,6 +237,35 @@ def _blocking(
     return call
 
 
+_NOTHING: Final = object()
+_END: Final = object()
+
+
+class _Fetched:
+    """Items that were fetched on the loop of the client, until somebody takes them.
+
+    Whoever is cancelled in the moment in which an item comes leaves it for whoever asks next.
+
+    Args:
+        items: They, on the loop of the client.
+    """
+
+    def __init__(self, items: AsyncIterator[object]) -> None:
+        self._items = items
+        self._fetched: deque[object] = deque()
+
+    async def fetch(self, _: BatchClient) -> None:
+        """Fetch one more, or find out that there is none."""
+        self._fetched.append(await anext(self._items, _END))
+
+    def pop(self) -> object:
+        """The next item, `_END` after the last one, or `_NOTHING` if one has to be fetched first."""
+        try:
+            return self._fetched.popleft()
+        except IndexError:
+            return _NOTHING
+
+
 class AwaitableItems(Generic[T]):
     """What the client gives one after the other, such as `BatchClient.list_jobs`: ``async for item in …``.
 
@@ -197,13 +276,14 @@ class AwaitableItems(Generic[T]):
 
     def __init__(self, client: AwaitableClient, items: AsyncIterator[T]) -> None:
         self._client = client
-        self._items = items
+        self._fetched = _Fetched(items)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> T:
-        item = await self._client.run(lambda _: anext(self._items, _END))
+        while (item := self._fetched.pop()) is _NOTHING:
+            await self._client.run(self._fetched.fetch)
         if item is _END:
             raise StopAsyncIteration
         return cast("T", item)
@@ -219,19 +299,17 @@ class BlockingItems(Generic[T]):
 
     def __init__(self, client: BlockingClient, items: AsyncIterator[T]) -> None:
         self._client = client
-        self._items = items
+        self._fetched = _Fetched(items)
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> T:
-        item = self._client.run(lambda _: anext(self._items, _END))
+        while (item := self._fetched.pop()) is _NOTHING:
+            self._client.run(self._fetched.fetch)
         if item is _END:
             raise StopIteration
         return cast("T", item)
-
-
-_END: Final = object()
 
 
 def _iterated(
@@ -280,13 +358,21 @@ class AwaitableClient(_Face):
     child_job_ids = _awaited(BatchClient.child_job_ids)
     job_progress = _awaited(BatchClient.job_progress)
     check_job_success = _awaited(BatchClient.check_job_success)
-    submit_job = _awaited(BatchClient.submit_job)
     cancel_job = _awaited(BatchClient.cancel_job)
     terminate_job = _awaited(BatchClient.terminate_job)
     cancel_jobs = _awaited(BatchClient.cancel_jobs)
     terminate_jobs = _awaited(BatchClient.terminate_jobs)
     get_job_awslogs_info = _awaited(BatchClient.get_job_awslogs_info)
     get_job_all_awslogs_info = _awaited(BatchClient.get_job_all_awslogs_info)
+
+    async def submit_job(self, **kwargs: Unpack[SubmitJobRequestTypeDef]) -> SubmitJobResponseTypeDef:
+        """See `BatchClient.submit_job`."""
+        submission = self._submission(kwargs)
+        try:
+            return await asyncio.wrap_future(submission.begin(), loop=running_loop())
+        except (asyncio.CancelledError, GeneratorExit) as error:
+            submission.on_raised(error)
+            raise
 
     async def run(self, function: Callable[[BatchClient], Awaitable[T]]) -> T:
         """Call a coroutine function of yours on the client's event loop.
@@ -320,13 +406,22 @@ class BlockingClient(_Face):
     child_job_ids = _blocking(BatchClient.child_job_ids)
     job_progress = _blocking(BatchClient.job_progress)
     check_job_success = _blocking(BatchClient.check_job_success)
-    submit_job = _blocking(BatchClient.submit_job)
     cancel_job = _blocking(BatchClient.cancel_job)
     terminate_job = _blocking(BatchClient.terminate_job)
     cancel_jobs = _blocking(BatchClient.cancel_jobs)
     terminate_jobs = _blocking(BatchClient.terminate_jobs)
     get_job_awslogs_info = _blocking(BatchClient.get_job_awslogs_info)
     get_job_all_awslogs_info = _blocking(BatchClient.get_job_all_awslogs_info)
+
+    def submit_job(self, **kwargs: Unpack[SubmitJobRequestTypeDef]) -> SubmitJobResponseTypeDef:
+        """See `BatchClient.submit_job`."""
+        _refuse_event_loop()
+        submission = self._submission(kwargs)
+        try:
+            return result_of(submission.begin(), math.inf, "")
+        except BaseException as error:
+            submission.on_raised(error)
+            raise
 
     def poll_job_status(
         self,

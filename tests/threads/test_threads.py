@@ -8,6 +8,7 @@ import ctypes
 import gc
 import inspect
 import threading
+import time
 import traceback
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -15,16 +16,27 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from awaitbatch import BatchClient, BatchProtocol, ClientClosedError, FixedInterval, JobNotCompleteError
+from awaitbatch import (
+    BatchClient,
+    BatchProtocol,
+    ClientClosedError,
+    FixedInterval,
+    JobNotCompleteError,
+    JobStatus,
+    SubmitUncertainError,
+)
 from awaitbatch import _loop_thread as loop_thread
 from awaitbatch._loop_thread import LoopThread
-from awaitbatch.testing import BatchServer, LifeCycle
+from awaitbatch.instrumentation import CallEnded, SubmissionUnclaimed
+from awaitbatch.testing import BatchServer, Fault, LifeCycle
 from awaitbatch.threads import AwaitableClient, BlockingClient, SharedClient, shared
-from tests.support import ENDED, LONG, Fetcher, until
+from tests.support import ENDED, LONG, Fetcher, of_kind, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from concurrent.futures import Future
+
+    from awaitbatch.instrumentation import Event
 
 ASKED = {
     name: value for name, value in vars(BatchProtocol).items() if inspect.isfunction(value) and name[0] != "_"
@@ -108,6 +120,76 @@ async def test_a_termination_is_delivered_without_its_caller(server: BatchServer
         with pytest.raises(asyncio.CancelledError):
             await task
     await until(lambda: server.statistics.calls["TerminateJob"] == 1)
+
+
+@pytest.mark.parametrize("failing", [False, True])
+async def test_who_is_cancelled_as_the_answer_comes_loses_no_job(
+    server: BatchServer, *, failing: bool
+) -> None:
+    """If the client has the answer, and its submitter is gone by the time he would get it, observers hear of it."""
+    events: list[Event] = []
+
+    async def submit(client: AwaitableClient) -> None:
+        task = asyncio.create_task(client.submit_job(jobName="n", jobQueue="q", jobDefinition="d"))
+        await asyncio.sleep(0)
+        # This loop does not turn until the other one has the answer.
+        while not any(isinstance(event, CallEnded) and event.operation == "SubmitJob" for event in events):
+            time.sleep(0.01)  # noqa: ASYNC251
+        time.sleep(0.1)  # noqa: ASYNC251
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    if failing:
+        server.inject(Fault.SERVER_EXCEPTION, operations=["SubmitJob"])
+    async with use(server, observers=[events.append]) as client:
+        # The server is on the loop of the test, so the submitter is not.
+        await asyncio.to_thread(asyncio.run, submit(client))
+        await until(lambda: bool(of_kind(SubmissionUnclaimed, events)))
+        (unclaimed,) = of_kind(SubmissionUnclaimed, events)
+        assert (unclaimed.job_name, unclaimed.job_id is None) == ("n", failing)
+        if unclaimed.job_id is not None:
+            assert server.status_of(unclaimed.job_id) is not JobStatus.FAILED
+
+
+async def test_who_is_told_himself_is_not_reported(server: BatchServer) -> None:
+    """Whoever gets the id of his job, or the error, needs no warning of it."""
+    events: list[Event] = []
+    job: Any = {"jobName": "n", "jobQueue": "q", "jobDefinition": "d"}
+
+    def submit() -> None:
+        with use(server) as client:
+            client.submit_job(**job)
+            server.inject(Fault.SERVER_EXCEPTION, operations=["SubmitJob"])
+            with pytest.raises(SubmitUncertainError):
+                client.submit_job(**job)
+
+    async with use(server, observers=[events.append]) as client:
+        await client.submit_job(**job)
+        await asyncio.to_thread(submit)
+        with pytest.raises(SubmitUncertainError):
+            await client.submit_job(**job)
+    assert of_kind(SubmissionUnclaimed, events) == []
+
+
+async def test_who_is_cancelled_as_an_item_comes_loses_none(server: BatchServer) -> None:
+    """The item is there for whoever asks next."""
+    job_ids = {server.add_job(life_cycle=ENDED) for _ in range(3)}
+
+    async def collect(client: AwaitableClient) -> set[str]:
+        outcomes = client.as_completed(job_ids)
+        task = asyncio.create_task(anext(outcomes))
+        await asyncio.sleep(0)
+        while client.statistics().pending or not client.statistics().calls:
+            time.sleep(0.01)  # noqa: ASYNC251
+        time.sleep(0.1)  # noqa: ASYNC251
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return {outcome.job_id async for outcome in outcomes}
+
+    async with use(server) as client:
+        assert await asyncio.to_thread(asyncio.run, collect(client)) == job_ids
 
 
 async def test_leaving_ends_waits_of_other_threads(server: BatchServer) -> None:
