@@ -674,8 +674,9 @@ class BatchClient:
                 terminated when the watch is left, by an error, a cancellation, ``break`` or at its end. That happens in
                 the client's own task, and leaving ``async with`` waits for it as long as jobs are being terminated.
                 Nothing is terminated if the watch is left by a `DescribeError`, or because the client broke down. Jobs
-                that were not found, or whose last checks failed, are left alone, too. Jobs that could not be terminated
-                are named in a WARNING, and in a note on the error by which the watch is left.
+                that were not found, or whose last checks failed, are left alone, too. So is a job that ``job_ids`` was
+                still submitting; a `SubmissionUnclaimed` event names it. Jobs that could not be terminated are named in
+                a WARNING, and in a note on the error by which the watch is left.
             limits: ``backoff``, ``max_retries`` and ``status_retries`` as for the client, for each of these jobs. The
                 backoff starts again with each change.
 
