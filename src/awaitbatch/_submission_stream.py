@@ -27,6 +27,11 @@ LOOK_AHEAD: Final = 100
 """Requests that are taken and not told of yet: enough for 50 calls a second that take a second each, with some more
 that wait for their turn, and so few that a million of them take no memory."""
 
+_CANCELLED: Final = (
+    "the submission was cancelled, and not by awaitbatch; if AWS Batch has the job nevertheless, a SubmissionUnclaimed "
+    "event names it"
+)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Submission:
@@ -284,9 +289,17 @@ class SubmissionStream:
         try:
             answer = await self._submissions.submit(request, tries=self._tries, pause=self._pause)
             submission = Submission(index, request, answer["jobId"], None)
+        except asyncio.CancelledError:
+            if not self.is_closed:
+                # Such as somebody who cancels all tasks. Whoever waits for this one must not do so for ever.
+                self._end_task(Submission(index, request, None, RuntimeError(_CANCELLED)))
+            raise
         except Exception as error:  # noqa: BLE001
             drop_tracebacks(error)
             submission = Submission(index, request, None, error)
+        self._end_task(submission)
+
+    def _end_task(self, submission: Submission) -> None:
         # Whoever is told now counts what is on its way.
         self._tasks.discard(asyncio.current_task())
         self._tell(submission)

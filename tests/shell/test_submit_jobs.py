@@ -245,6 +245,21 @@ async def test_requests_that_were_cancelled_by_others() -> None:
     assert len(told) == 3
 
 
+async def test_submissions_that_others_cancel() -> None:
+    """Who cancels all tasks lets nobody wait for ever, and loses no job that is on its way."""
+    server, events, told = make_server(default_life_cycle=LONG), list[Event](), list[Submission]()
+    async with make_client(server, observers=[events.append]) as client:
+        task = asyncio.create_task(collect(client.submit_jobs(make_requests(120)), told))
+        await asyncio.sleep(0.01)
+        for submitting in asyncio.all_tasks():
+            if submitting.get_name() == "awaitbatch submission":
+                submitting.cancel()
+        await asyncio.wait_for(task, 60)
+    assert [str(one.error)[:28] for one in told[:LOOK_AHEAD]] == ["the submission was cancelled"] * LOOK_AHEAD
+    assert len(told) == 120
+    assert ids_of(told) | told_in(events) == jobs_of(server)
+
+
 async def collect(submissions: JobSubmissions, told: list[Submission]) -> None:
     """Note what is told; whoever cancels it has what was told till then."""
     async for submission in submissions:
