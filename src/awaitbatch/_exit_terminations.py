@@ -46,6 +46,11 @@ class ExitTerminations:
         self._has_failed = False
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether jobs are to be terminated at all."""
+        return self._reason is not None
+
     def note(self, job_id: str, outcome: Outcome) -> None:
         """Remember what the end of a job's watch means for it."""
         if self._reason is None or outcome.reason in {Reason.MATCHED, Reason.ABSENT}:
@@ -57,7 +62,7 @@ class ExitTerminations:
 
     def doubt(self, job_ids: Iterable[str]) -> None:
         """Leave these alone if such a failure as their last check had has ended others: theirs is only a call later."""
-        if self._reason is not None and self._has_failed:
+        if self._has_failed:
             self._unknown.update(dict.fromkeys(job_ids))
 
     def forget(self, job_id: str) -> None:

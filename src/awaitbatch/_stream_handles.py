@@ -177,7 +177,7 @@ class JobChanges(_Handle[WatchItem]):
 
         Raises:
             InvalidJobIdError: One cannot be a job's id; then none is watched.
-            RuntimeError: It has ended.
+            RuntimeError: It has ended, or belongs to another event loop.
         """
         self._stream.add(job_ids)
 
@@ -189,6 +189,7 @@ class JobChanges(_Handle[WatchItem]):
 
         Raises:
             InvalidJobIdError: One cannot be a job's id.
+            RuntimeError: It belongs to another event loop.
         """
         self._stream.discard(job_ids)
 

@@ -160,9 +160,10 @@ class Stream(Generic[Item]):
 
         Raises:
             InvalidJobIdError: One cannot be a job's id; then none is followed.
-            RuntimeError: It is closed.
+            RuntimeError: It is closed, or belongs to another event loop.
         """
         parsed = [parse_job_id(job_id) for job_id in job_ids]
+        self._check_loop()
         if self.is_closed:
             message = "this stream of jobs is closed, and follows no more of them"
             raise RuntimeError(message) from self._error
@@ -173,12 +174,20 @@ class Stream(Generic[Item]):
 
         Raises:
             InvalidJobIdError: One cannot be a job's id.
+            RuntimeError: It belongs to another event loop.
         """
-        forgotten = [self._forget(parsed) for parsed in [parse_job_id(job_id) for job_id in job_ids]]
+        parsed = [parse_job_id(job_id) for job_id in job_ids]
+        self._check_loop()
+        forgotten = [self._forget(job_id) for job_id in parsed]
         watches = [watch for watch in forgotten if isinstance(watch, Watch)]
         if watches:
             self._coalescer.discard_all(watches)
         self.news.set()
+
+    def _check_loop(self) -> None:
+        if self.is_begun and not self.is_closed:
+            # The client is open, since it closes its streams first.
+            self._settings.host.check_open()
 
     def _forget(self, job_id: str) -> Watch | _Waiting | None:
         watch = self.job_ids.pop(job_id, None)
@@ -269,6 +278,8 @@ class Stream(Generic[Item]):
         source = self._source if self._has_source else None
         if source is not None:
             source.cancel()
+        if not self.exit.is_wanted:
+            return
         not_ended = [job_id for job_id, watch in self.job_ids.items() if watch is not None]
         self.exit.doubt(watch.job_id for watch in self._watches() if watch.would_fail_again)
         self.exit.begin(

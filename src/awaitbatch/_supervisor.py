@@ -246,7 +246,11 @@ class Supervisor:
         return error
 
     def _check_loop(self) -> None:
-        if asyncio.get_running_loop() is not self._loop:
+        loop = None
+        # In another thread there may be none.
+        with suppress(RuntimeError):
+            loop = asyncio.get_running_loop()
+        if loop is not self._loop:
             raise RuntimeError(OTHER_LOOP)
 
     async def _live(self) -> None:

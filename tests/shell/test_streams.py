@@ -222,6 +222,16 @@ class TestWatch:
         assert isinstance(trouble.error, JobNotFoundError)
         assert trouble.error.seen
 
+    async def test_other_threads_are_refused(self, server: BatchServer, client: BatchClient) -> None:
+        """What is called in a thread without the loop raises, and changes nothing."""
+        job_id = server.add_job(life_cycle=LONG)
+        async with client.watch([job_id]) as changes:
+            await anext(changes)
+            for act in (changes.add, changes.discard):
+                with pytest.raises(RuntimeError, match="this BatchClient belongs to another event loop"):
+                    await asyncio.to_thread(act, job_id)
+            assert client.statistics().pending == 1
+
     async def test_add_and_discard(self, server: BatchServer, client: BatchClient) -> None:
         """Jobs come and go while it runs; of one that is discarded nothing is told, not even what was seen."""
         first, second, third = (server.add_job(life_cycle=SLOW) for _ in range(3))
