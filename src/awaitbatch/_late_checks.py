@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,8 @@ _SECONDS: Final = 5.0
 """How late the oldest check is when it is told of, and the time until it is told again."""
 _LONGEST_SLEEP: Final = 60.0
 """Seconds until it looks again although it knows of nothing that would be late by then."""
+_WHILE_UNDER_WAY: Final = 1.0
+"""Seconds until it looks again if there is nothing to be seen, since all that waits is in calls under way."""
 
 
 class LateChecks:
@@ -36,7 +39,11 @@ class LateChecks:
         """See to it that late checks are told of, if somebody observes and something waits."""
         if self._timer is None and self._observers.others and len(self._windows):
             now = self._loop.time()
-            moment = min(max(self._windows.soonest(), now), now + _LONGEST_SLEEP) + _SECONDS
+            soonest = self._windows.soonest()
+            moment = min(max(soonest, now), now + _LONGEST_SLEEP) + _SECONDS
+            if math.isinf(soonest):
+                # All are in calls under way, and those that are not answered will be as late as they were.
+                moment = now + _WHILE_UNDER_WAY
             # In a context of its own, since it is anybody's wait, and what is said concerns all.
             self._timer = self._loop.call_at(moment, self._tell, context=Context())
 
