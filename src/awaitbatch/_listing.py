@@ -170,9 +170,13 @@ def _parse_filter(filters: object) -> dict[str, Any]:
 
 
 def _readable(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    if not isinstance(answer.get("jobSummaryList"), list):
+    summaries = answer.get("jobSummaryList")
+    if not isinstance(summaries, list):
         # No jobs would be an empty list.
         message = f"the answer to {_OPERATION} has no jobSummaryList"
+        raise UnreadableResponseError(message)
+    if not all(isinstance(one, Mapping) and isinstance(one.get("jobId"), str) for one in summaries):
+        message = f"the answer to {_OPERATION} has a job without an id"
         raise UnreadableResponseError(message)
     return answer
 

@@ -343,6 +343,25 @@ async def test_an_answer_without_a_list(server: BatchServer) -> None:
             await ids(client.list_jobs("queue"))
 
 
+@pytest.mark.parametrize("job", [{"status": "RUNNING"}, None, {"jobId": 7}])
+async def test_an_answer_with_a_job_without_an_id(server: BatchServer, job: object) -> None:
+    """It is asked for again, and no job is lost that came with it."""
+    job_ids = [server.add_job(life_cycle=LONG) for _ in range(3)]
+
+    class Garbled(InProcessTransport):
+        calls = 0
+
+        async def call(self, operation: str, /, **parameters: object) -> dict[str, Any]:
+            answer = await super().call(operation, **parameters)
+            self.calls += 1
+            if self.calls <= 2:
+                answer["jobSummaryList"].insert(1, job)
+            return answer
+
+    async with make_client(Garbled(server, latency=0.02)) as client:
+        assert await ids(client.list_jobs("queue", statuses=["RUNNING"])) == job_ids
+
+
 def test_lists_of_the_request_stay_as_they_are() -> None:
     """What the user gave may change afterwards."""
     values = ["a"]
