@@ -68,7 +68,7 @@ class CheckStatistics(ServerStatistics):
 class _Server(BatchServer):
     def __init__(self) -> None:
         # Without the bulk calls, each termination is one call, whatever a client can do: the harder case.
-        super().__init__(lacking=())
+        super().__init__(lacking=("CancelJobs", "TerminateJobs"))
         self.reset_statistics()
 
     def reset_statistics(self) -> None:

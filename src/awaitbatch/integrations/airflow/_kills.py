@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import math
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
@@ -27,49 +26,17 @@ _DEFERRED: Final = "deferred"
 _MOMENT: Final = 0.2
 """Seconds for which others are waited for whose jobs can be ended by the same calls."""
 
-_ENDS_A_SECOND: Final = 50
-"""Triggers that may end in a second. Airflow writes a line for each, and may hang for good if it has to write hundreds
-at once (see `TaskLog`)."""
-_PATIENCE: Final = 5.0
-"""Seconds for which a trigger waits for what it has asked for, and longer for each that was there before it. Airflow
-gives all of them up after 30 seconds, at once."""
-
 T = TypeVar("T")
 _under_way: Final[set[asyncio.Task[Any]]] = set()
 _groups: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, _Group]]] = WeakKeyDictionary()
 
 
-async def carry_out(work: Coroutine[Any, Any, None]) -> None:
-    """Wait for some work, though not for long, and let it go on whatever becomes of whoever waits.
+async def carry_out(work: Coroutine[Any, Any, T]) -> T:
+    """Wait until some work is done, and let it go on if whoever waits is cancelled.
 
-    Airflow cancels a trigger once a second until it has ended, also while it cleans up. If many triggers end, they do
-    so one after the other.
+    Airflow cancels a trigger once a second until it has ended, also while it cleans up.
     """
-    ends = _ends.setdefault(asyncio.get_running_loop(), _Ends())
-    ends.waiting += 1
-    try:
-        await asyncio.wait({_begin(work)}, timeout=_PATIENCE + ends.waiting / _ENDS_A_SECOND)
-    finally:
-        ends.waiting -= 1
-    await asyncio.sleep(ends.pause())
-
-
-class _Ends:
-    """When triggers that are killed may end."""
-
-    def __init__(self) -> None:
-        self.waiting = 0
-        self._next = -math.inf
-
-    def pause(self) -> float:
-        """Seconds until it is one's turn."""
-        now = asyncio.get_running_loop().time()
-        turn = max(now, self._next)
-        self._next = turn + 1 / _ENDS_A_SECOND
-        return turn - now
-
-
-_ends: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Ends]] = WeakKeyDictionary()
+    return await asyncio.shield(_begin(work))
 
 
 async def terminate(connection: Connection, job_id: str, reason: str) -> None:
