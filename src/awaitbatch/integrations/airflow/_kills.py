@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
@@ -36,7 +38,22 @@ async def carry_out(work: Coroutine[Any, Any, T]) -> T:
 
     Airflow cancels a trigger once a second until it has ended, also while it cleans up.
     """
-    return await asyncio.shield(_begin(work))
+    return await asyncio.shield(begin(work))
+
+
+def is_kill(error: asyncio.CancelledError, trigger: BaseTrigger) -> bool:
+    """Whether Airflow cancels a trigger because a user has ended its task, and so is about to call `on_kill`.
+
+    Args:
+        error: What the trigger is cancelled with.
+        trigger: The trigger; Airflow calls it no more once its time is up.
+    """
+    runner = sys.modules.get("airflow.jobs.triggerer_job_runner")
+    message = getattr(runner, "_USER_ACTION_CANCEL_MSG", None)
+    if message is None or error.args != (message,):
+        return False
+    end: datetime | None = getattr(trigger, "timeout_after", None)
+    return end is None or (end if end.tzinfo else end.replace(tzinfo=UTC)) >= datetime.now(UTC)
 
 
 async def terminate(connection: Connection, job_id: str, reason: str) -> None:
@@ -53,7 +70,7 @@ async def terminate(connection: Connection, job_id: str, reason: str) -> None:
         job_ids: list[str] = []
         work = _terminate_all(connection, job_ids, reason, partial(groups.pop, key))
         # What is done for many is in the context of none.
-        groups[key] = _Group(job_ids, _begin(work, contextvars.Context()))
+        groups[key] = _Group(job_ids, begin(work, contextvars.Context()))
     group = groups[key]
     group.job_ids.append(job_id)
     result = await asyncio.shield(group.task)
@@ -67,16 +84,17 @@ class _Group(NamedTuple):
 
 
 async def _terminate_all(
-    connection: Connection, job_ids: list[str], reason: str, begin: Callable[[], object]
+    connection: Connection, job_ids: list[str], reason: str, close: Callable[[], object]
 ) -> BulkResult:
     await asyncio.sleep(_MOMENT)
     # Whoever comes now is too late.
-    begin()
+    close()
     async with connection.client() as client:
         return await client.terminate_jobs(job_ids, reason)
 
 
-def _begin(work: Coroutine[Any, Any, T], context: contextvars.Context | None = None) -> asyncio.Task[T]:
+def begin(work: Coroutine[Any, Any, T], context: contextvars.Context | None = None) -> asyncio.Task[T]:
+    """Have something done that nobody has to wait for."""
     task = asyncio.get_running_loop().create_task(work, name="awaitbatch termination", context=context)
     _under_way.add(task)
     task.add_done_callback(_under_way.discard)

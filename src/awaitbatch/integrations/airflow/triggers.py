@@ -26,7 +26,14 @@ from awaitbatch.errors import (
 )
 from awaitbatch.integrations.airflow._base import AwsTrigger
 from awaitbatch.integrations.airflow._brief import brief_of
-from awaitbatch.integrations.airflow._kills import TELLS_OF_KILLS, carry_out, is_killed, terminate
+from awaitbatch.integrations.airflow._kills import (
+    TELLS_OF_KILLS,
+    begin,
+    carry_out,
+    is_kill,
+    is_killed,
+    terminate,
+)
 from awaitbatch.integrations.airflow._task_log import TaskLog
 
 if TYPE_CHECKING:
@@ -130,6 +137,7 @@ class BatchJobTrigger(_Trigger):
 
     awaited = return_key = "job_id"
     _task_log: TaskLog | None = None
+    _termination: asyncio.Task[None] | None = None
 
     def __init__(
         self,
@@ -151,9 +159,13 @@ class BatchJobTrigger(_Trigger):
         """Wait, and say how it ended."""
         try:
             event = await self._wait()
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if self.cancel_on_kill and not TELLS_OF_KILLS:
                 await carry_out(self._terminate_if_killed())
+            elif self.cancel_on_kill and is_kill(error, self):
+                # Airflow writes a line before it calls `on_kill`. If many are killed that takes a while, and whoever
+                # is cancelled once more meanwhile, as happens each second, is never called.
+                self._termination = begin(self._terminate())
             raise
         yield TriggerEvent(event)
 
@@ -163,7 +175,8 @@ class BatchJobTrigger(_Trigger):
         It goes on if Airflow cancels it, as it does again and again, or when its time is up.
         """
         if self.cancel_on_kill:
-            await carry_out(self._terminate())
+            self._termination = self._termination or begin(self._terminate())
+            await asyncio.shield(self._termination)
 
     async def safe_to_cancel(self) -> bool:
         """Whether the task is no longer deferred, so that a cancellation is a user's and not that of a triggerer."""
