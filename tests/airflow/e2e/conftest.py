@@ -23,6 +23,8 @@ _SETTINGS = {
     # A triggerer is dead after 8 s of silence, not 30.
     "triggerer.job_heartbeat_sec": "1",
     "triggerer.triggerer_health_check_threshold": "8",
+    # Its own process says nothing any more once that of its triggers has been silent for 3 s, not 30.
+    "triggerer.runner_health_check_threshold": "3",
     # They were all read before anything started, and do not change.
     "dag_processor.min_file_process_interval": "600",
 }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.airflow.triggerer import Triggerer
 from tests.airflow.e2e.jobs import REASON
 
 if TYPE_CHECKING:
@@ -83,6 +85,40 @@ def test_all_servers_listen_on_the_loopback_address(airflow: RunningAirflow) -> 
     assert addresses == {"127.0.0.1"}
 
 
+def test_a_triggerer_that_stands_still(airflow: RunningAirflow) -> None:
+    """Another takes its triggers over, and Airflow tells it of kills; but the job goes on until there is one."""
+    airflow.start_run("handed-over")
+    airflow.wait_for_state("handed-over", "endless", "deferred")
+    job_id = airflow.jobs("handed-over")["endless"]["jobId"]
+    airflow.servers.wait_until(
+        "the first triggerer checks the job", lambda: _checks(airflow, job_id) >= 2, 30
+    )
+    runner = Triggerer(airflow.triggerer).runner
+    assert runner is not None
+    os.kill(runner, signal.SIGSTOP)
+    try:
+        before = _checks(airflow, job_id)
+        second = airflow.servers.start("triggerer")
+        airflow.servers.wait_until(
+            "the second triggerer checks the job", lambda: _checks(airflow, job_id) > before + 1, 60
+        )
+    finally:
+        os.kill(runner, signal.SIGCONT)
+    airflow.servers.wait_until(
+        "the first one is told of a kill", lambda: "invoking on_kill" in _triggers_log(airflow), 30
+    )
+    airflow.servers.wait_until(
+        "it leaves the job alone", lambda: "goes on: its task is still deferred" in _triggers_log(airflow), 10
+    )
+    assert airflow.jobs("handed-over")["endless"]["status"] == "RUNNING"
+    airflow.rest.set_state("handed-over", airflow.runs["handed-over"], "endless", "failed")
+    airflow.servers.wait_until(
+        "the job is FAILED", lambda: airflow.jobs("handed-over")["endless"]["status"] == "FAILED", 30
+    )
+    airflow.triggerer.kill()
+    airflow.triggerer = second
+
+
 def test_a_triggerer_that_is_killed(airflow: RunningAirflow) -> None:
     """Another takes its triggers over, and the task succeeds without a second job. It comes last."""
     airflow.start_run("taken-over")
@@ -106,6 +142,10 @@ def test_a_triggerer_that_is_killed(airflow: RunningAirflow) -> None:
 def _checks(airflow: RunningAirflow, job_id: str) -> int:
     count: int = airflow.batch.statistics()["checks"].get(job_id, {}).get("count", 0)
     return count
+
+
+def _triggers_log(airflow: RunningAirflow) -> str:
+    return airflow.log("handed-over", "endless", "1.log.trigger.*")
 
 
 def _processes_of(airflow: RunningAirflow) -> Iterator[int]:

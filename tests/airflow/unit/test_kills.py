@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
+import weakref
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, XCom
 from asgiref.sync import async_to_sync
 
-from awaitbatch.integrations.airflow import triggers
+from awaitbatch.integrations.airflow import _kills, triggers
 from awaitbatch.integrations.airflow._connection import Connection
 from awaitbatch.integrations.airflow._kills import TELLS_OF_KILLS
 from awaitbatch.testing import Fault
@@ -22,20 +24,29 @@ from .support import fired, make_trigger, turns
 if TYPE_CHECKING:
     from awaitbatch.testing import BatchServer
 
+    from .conftest import Tasks
+
 pytestmark = pytest.mark.virtual_time
 
 
+@pytest.fixture(autouse=True)
+def _are_ended(tasks: Tasks) -> None:
+    """Users have ended all tasks, if a test does not say otherwise."""
+    tasks.state = "failed"
+
+
 async def kill(trigger: Any, task: asyncio.Task[Any], turns_between: int = 1) -> None:
-    """End a trigger as TriggerRunner does: it cancels, and again while `on_kill` runs."""
+    """End a trigger as TriggerRunner does: it cancels, and again while that, or `on_kill`, takes its time."""
     task.cancel("__airflow_user_action__")
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    killing = asyncio.create_task(asyncio.wait_for(trigger.on_kill(), 30))
+    if TELLS_OF_KILLS:
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        task = asyncio.create_task(asyncio.wait_for(trigger.on_kill(), 30))
     for _ in range(5):
         await turns(turns_between)
-        killing.cancel()
+        task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await killing
+        await task
 
 
 @pytest.mark.parametrize("between", [1, 2, 3, 5, 20])
@@ -128,6 +139,57 @@ async def test_a_kill_of_which_airflow_tells_in_the_end(server: BatchServer) -> 
     await trigger.on_kill()
     assert server.status_of(job_id) == "FAILED"
     assert server.statistics.calls["TerminateJob"] == 1
+
+
+@pytest.mark.skipif(not TELLS_OF_KILLS, reason="Airflow 3.3 tells of kills")
+@pytest.mark.parametrize("is_told", [True, False])
+async def test_a_trigger_that_another_triggerer_has_taken_over(
+    server: BatchServer, tasks: Tasks, *, is_told: bool
+) -> None:
+    """The one that was silent for too long is told of a kill, but the task is deferred, and its job goes on."""
+    importlib.import_module("airflow.jobs.triggerer_job_runner")
+    job_id = server.add_job(life_cycle=LONG)
+    tasks.state, tasks.job_id = "deferred", job_id
+    trigger, other = make_trigger(job_id), make_trigger(job_id)
+    running = [asyncio.create_task(fired(each)) for each in (trigger, other)]
+    await asyncio.sleep(3)
+    if is_told:
+        await kill(trigger, running[0])
+    else:
+        running[0].cancel("__airflow_user_action__")
+        with pytest.raises(asyncio.CancelledError):
+            await running[0]
+    await asyncio.sleep(5)
+    assert server.status_of(job_id) == "RUNNING"
+    assert server.statistics.calls["TerminateJob"] == 0
+    # A user ends the task afterwards.
+    tasks.state = "failed"
+    await kill(other, running[1])
+    await asyncio.sleep(5)
+    assert server.status_of(job_id) == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("state", "job_id", "status"),
+    [
+        # The provider writes no XCom of the job without ``do_xcom_push``, nor for an operator of somebody's own.
+        ("deferred", None, "RUNNING"),
+        ("deferred", OSError(), "RUNNING"),
+        # It was cleared, and has submitted another job since.
+        ("deferred", "another", "FAILED"),
+        (None, None, "FAILED"),
+        # The run was deleted, or Airflow cannot tell.
+        (KeyError("run"), None, "FAILED"),
+    ],
+)
+async def test_what_becomes_of_a_job_when_airflow_tells_of_a_kill(
+    server: BatchServer, tasks: Tasks, state: Any, job_id: Any, status: str
+) -> None:
+    """It is terminated, unless its task is known to be deferred for it."""
+    tasks.state, tasks.job_id = state, job_id
+    waited_for = server.add_job(life_cycle=LONG)
+    await make_trigger(waited_for).on_kill()
+    assert server.status_of(waited_for) == status
 
 
 async def test_which_jobs_share_calls(server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,6 +310,54 @@ async def test_the_state_of_a_task(
     trigger = make_trigger("job")
     trigger.task_instance.map_index = map_index
     assert await trigger.safe_to_cancel() is (state != "deferred")
+
+
+async def test_how_often_airflow_is_asked(server: BatchServer, tasks: Tasks) -> None:
+    """Once for all instances of a mapped task, if all that it has were killed."""
+    killed = [make_trigger(server.add_job(life_cycle=LONG)) for _ in range(300)]
+    for index, trigger in enumerate(killed):
+        trigger.task_instance.map_index = index // 3
+        trigger.task_instance.task_id = f"task{index % 3}"
+    await asyncio.gather(*(trigger.on_kill() for trigger in killed))
+    assert {server.status_of(str(trigger.job_id)) for trigger in killed} == {"FAILED"}
+    assert tasks.questions == 3
+
+
+async def test_the_job_that_a_task_has_submitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in the XCom that the provider's operator writes for a link."""
+    asked: list[dict[str, Any]] = []
+    answers = iter([{"region_name": "eu-west-1", "job_id": "job"}, None, "garbage"])
+
+    def get_one(**arguments: Any) -> Any:
+        asked.append(arguments)
+        return next(answers)
+
+    monkeypatch.setattr(XCom, "get_one", get_one)
+    task = make_trigger("job").task_instance
+    assert [_kills._submitted(task) for _ in range(3)] == ["job", None, None]
+    assert asked[0] == {
+        "key": "batch_job_details",
+        "dag_id": "dag",
+        "task_id": "task",
+        "run_id": "run",
+        "map_index": -1,
+    }
+
+
+def test_a_loop_that_ends_before_a_job_is_terminated(monkeypatch: pytest.MonkeyPatch, tasks: Tasks) -> None:
+    """Nothing keeps it."""
+    monkeypatch.setattr(_kills, "look_up", tasks.look_up)
+
+    async def main() -> weakref.ref[asyncio.AbstractEventLoop]:
+        job_id = "00000000-0000-0000-0000-000000000000"
+        task = asyncio.create_task(make_trigger(job_id).on_kill())
+        await until(lambda: bool(_kills._groups.get(asyncio.get_running_loop())))
+        assert not task.done()
+        return weakref.ref(asyncio.get_running_loop())
+
+    loop = asyncio.run(main())
+    gc.collect()
+    assert loop() is None
 
 
 @pytest.mark.usefixtures("_is_old")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections import Counter
 from contextvars import ContextVar
 from typing import Any
@@ -123,3 +125,16 @@ def test_the_progress_of_an_array_job() -> None:
 
     line = _line_of(WithProgress())  # type: ignore[arg-type]
     assert line == "AWS Batch job (job) is PENDING; children: 3 RUNNING, 40 SUCCEEDED"
+
+
+def test_a_loop_that_ends_while_lines_wait() -> None:
+    """Nothing keeps it."""
+
+    async def main() -> weakref.ref[asyncio.AbstractEventLoop]:
+        for _ in range(MOST_A_SECOND + 1):
+            TaskLog(lambda _: None).add("line")
+        return weakref.ref(asyncio.get_running_loop())
+
+    loop = asyncio.run(main())
+    gc.collect()
+    assert loop() is None

@@ -56,6 +56,34 @@ def is_kill(error: asyncio.CancelledError, trigger: BaseTrigger) -> bool:
     return end is None or (end if end.tzinfo else end.replace(tzinfo=UTC)) >= datetime.now(UTC)
 
 
+async def is_moved(task_instance: Any, job_id: str | None) -> bool:  # noqa: ANN401
+    """Whether a task is still deferred for a job, so that not a user, but another triggerer has taken it away.
+
+    A triggerer that was silent for too long and lives on loses its triggers to another one, and Airflow 3.3 cancels
+    them there as if a user had ended their tasks.
+
+    Args:
+        task_instance: The task.
+        job_id: The job. A task that was cleared may be deferred again, but not for the same one.
+    """
+    try:
+        # Those of a thousand instances of a mapped task that were killed at once need not ask one by one.
+        key = (task_instance.dag_id, task_instance.run_id, task_instance.task_id)
+        if not await _together(key, None, partial(_count_deferred, task_instance)):
+            return False
+        if await is_killed(task_instance):
+            return False
+    except Exception:  # noqa: BLE001
+        # Then it is as Airflow says. It cannot tell the state of a task whose run was deleted, either.
+        return False
+    try:
+        submitted = await look_up(_submitted, task_instance)
+    except Exception:  # noqa: BLE001
+        # It is deferred, and that it was cleared and came back within seconds is unlikely.
+        return True
+    return submitted is None or submitted == job_id
+
+
 async def terminate(connection: Connection, job_id: str, reason: str) -> None:
     """Terminate a job, by the same calls as others of which this is asked at the same time, for the same reason.
 
@@ -64,33 +92,55 @@ async def terminate(connection: Connection, job_id: str, reason: str) -> None:
     Raises:
         Exception: It may go on; why.
     """
-    groups = _groups.setdefault(asyncio.get_running_loop(), {})
-    job_id, key = parse_job_id(job_id), (connection.key, reason)
-    if key not in groups:
-        job_ids: list[str] = []
-        work = _terminate_all(connection, job_ids, reason, partial(groups.pop, key))
-        # What is done for many is in the context of none.
-        groups[key] = _Group(job_ids, begin(work, contextvars.Context()))
-    group = groups[key]
-    group.job_ids.append(job_id)
-    result = await asyncio.shield(group.task)
+    job_id = parse_job_id(job_id)
+    result = await _together((connection.key, reason), job_id, partial(_terminate_all, connection, reason))
     if job_id in result.errors:
         raise result.errors[job_id]
 
 
-class _Group(NamedTuple):
-    job_ids: list[str]
-    task: asyncio.Task[BulkResult]
-
-
 async def _terminate_all(
-    connection: Connection, job_ids: list[str], reason: str, close: Callable[[], object]
+    connection: Connection, reason: str, job_ids: list[str], close: Callable[[], object]
 ) -> BulkResult:
     await asyncio.sleep(_MOMENT)
-    # Whoever comes now is too late.
     close()
     async with connection.client() as client:
         return await client.terminate_jobs(job_ids, reason)
+
+
+class _Group(NamedTuple):
+    items: list[Any]
+    task: asyncio.Task[Any]
+
+
+async def _together(
+    key: Hashable,
+    item: Any,  # noqa: ANN401
+    do: Callable[[list[Any], Callable[[], object]], Coroutine[Any, Any, T]],
+) -> T:
+    """Do something once for all who ask for it meanwhile.
+
+    Args:
+        key: Equal if it is the same.
+        item: What it is to be done with.
+        do: Does it with a list of items, which may grow until it calls the function that it is given, too.
+    """
+    groups = _groups.setdefault(asyncio.get_running_loop(), {})
+    if key not in groups:
+        items: list[Any] = []
+
+        def close() -> None:
+            # Whoever comes now is too late.
+            if key in groups and groups[key].items is items:
+                del groups[key]
+
+        # What is done for many is in the context of none.
+        task = begin(do(items, close), contextvars.Context())
+        # Also if it is cancelled before it has begun.
+        task.add_done_callback(lambda _: close())
+        groups[key] = _Group(items, task)
+    groups[key].items.append(item)
+    result: T = await asyncio.shield(groups[key].task)
+    return result
 
 
 def begin(work: Coroutine[Any, Any, T], context: contextvars.Context | None = None) -> asyncio.Task[T]:
@@ -136,3 +186,33 @@ def _state_in_database(task: Any) -> str | None:  # noqa: ANN401
     with create_session() as session:
         state: str | None = session.execute(query).scalar_one()
     return state
+
+
+async def _count_deferred(task: Any, _: list[Any], close: Callable[[], object]) -> int:  # noqa: ANN401
+    """How many instances of a task in a run are deferred."""
+    await asyncio.sleep(_MOMENT)
+    close()
+    return int(await look_up(_deferred_by_api, task))
+
+
+def _deferred_by_api(task: Any) -> Any:  # noqa: ANN401
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    return RuntimeTaskInstance.get_ti_count(
+        dag_id=task.dag_id, task_ids=[task.task_id], run_ids=[task.run_id], states=[_DEFERRED]
+    )
+
+
+def _submitted(task: Any) -> Any:  # noqa: ANN401
+    """The job that the current try of a task has submitted, if that is known: the provider keeps it for a link."""
+    from airflow.providers.amazon.aws.links.batch import BatchJobDetailsLink
+    from airflow.providers.common.compat.sdk import XCom
+
+    details = XCom.get_one(
+        key=BatchJobDetailsLink.key,
+        dag_id=task.dag_id,
+        task_id=task.task_id,
+        run_id=task.run_id,
+        map_index=task.map_index,
+    )
+    return details.get("job_id") if isinstance(details, dict) else None

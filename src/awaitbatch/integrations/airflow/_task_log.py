@@ -85,7 +85,8 @@ class _Queue:
 
     def __init__(self) -> None:
         self._logs: deque[TaskLog] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        # Not the timer itself: it refers to its loop, which would never be let go of if it ended meanwhile.
+        self._has_timer = False
         self._written_at: deque[float] = deque(maxlen=MOST_A_SECOND)
 
     def add(self, log: TaskLog) -> None:
@@ -93,19 +94,20 @@ class _Queue:
 
     def write(self) -> None:
         """Write what may be written now, and see to the rest."""
-        if self._timer is not None:
+        if self._has_timer:
             return
         loop = asyncio.get_running_loop()
         while self._logs:
             due = self._written_at[0] + 1 if len(self._written_at) == MOST_A_SECOND else -math.inf
             if loop.time() < due:
-                self._timer = loop.call_at(due, self._on_time, context=contextvars.Context())
+                loop.call_at(due, self._on_time, context=contextvars.Context())
+                self._has_timer = True
                 return
             if self._logs.popleft().write():
                 self._written_at.append(loop.time())
 
     def _on_time(self) -> None:
-        self._timer = None
+        self._has_timer = False
         self.write()
 
 

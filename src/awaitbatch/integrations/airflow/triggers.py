@@ -32,6 +32,7 @@ from awaitbatch.integrations.airflow._kills import (
     carry_out,
     is_kill,
     is_killed,
+    is_moved,
     terminate,
 )
 from awaitbatch.integrations.airflow._task_log import TaskLog
@@ -130,8 +131,8 @@ class BatchJobTrigger(_Trigger):
         waiter_delay: Seconds within which a job is checked once.
         waiter_max_attempts: Checks at most.
         cancel_on_kill: Whether to terminate the job if a user ends the deferred task: marks it failed or succeeded, or
-            clears it. Airflow 3.3 and newer tell a trigger of that. On older ones it looks for itself, as other
-            triggers of the provider do, whether its task is still deferred when it is cancelled.
+            clears it. When it is cancelled it looks whether its task is still deferred, as other triggers of the
+            provider do. Airflow 3.3 tells a trigger of kills, but may be wrong: see `on_kill`.
         kwargs: As for the provider's: ``region_name``, ``aws_conn_id``, ``verify`` and ``botocore_config``.
     """
 
@@ -165,17 +166,19 @@ class BatchJobTrigger(_Trigger):
             elif self.cancel_on_kill and is_kill(error, self):
                 # Airflow writes a line before it calls `on_kill`. If many are killed that takes a while, and whoever
                 # is cancelled once more meanwhile, as happens each second, is never called.
-                self._termination = begin(self._terminate())
+                self._termination = begin(self._terminate_unless_moved())
             raise
         yield TriggerEvent(event)
 
     async def on_kill(self) -> None:
-        """Terminate the job; Airflow 3.3 calls this if a user ends the task.
+        """Terminate the job if a user has ended the task.
+
+        Airflow 3.3 calls this then, but also if another triggerer has taken over the trigger from this one.
 
         It goes on if Airflow cancels it, as it does again and again, or when its time is up.
         """
         if self.cancel_on_kill:
-            self._termination = self._termination or begin(self._terminate())
+            self._termination = self._termination or begin(self._terminate_unless_moved())
             await asyncio.shield(self._termination)
 
     async def safe_to_cancel(self) -> bool:
@@ -228,6 +231,13 @@ class BatchJobTrigger(_Trigger):
             TaskLog(self.log.warning).add(text)
             return
         if is_killed:
+            await self._terminate()
+
+    async def _terminate_unless_moved(self) -> None:
+        if await is_moved(self.task_instance, self.job_id):
+            text = f"{self._shown} goes on: its task is still deferred, and another triggerer waits for it"
+            TaskLog(self.log.info).add(text)
+        else:
             await self._terminate()
 
     async def _terminate(self) -> None:
