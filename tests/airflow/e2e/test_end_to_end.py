@@ -87,12 +87,7 @@ def test_all_servers_listen_on_the_loopback_address(airflow: RunningAirflow) -> 
 
 def test_a_triggerer_that_stands_still(airflow: RunningAirflow) -> None:
     """Another takes its triggers over, and Airflow tells it of kills; but the job goes on until there is one."""
-    airflow.start_run("handed-over")
-    airflow.wait_for_state("handed-over", "endless", "deferred")
-    job_id = airflow.jobs("handed-over")["endless"]["jobId"]
-    airflow.servers.wait_until(
-        "the first triggerer checks the job", lambda: _checks(airflow, job_id) >= 2, 30
-    )
+    job_id = _start_and_defer(airflow, "handed-over", "endless")
     runner = Triggerer(airflow.triggerer).runner
     assert runner is not None
     os.kill(runner, signal.SIGSTOP)
@@ -121,12 +116,7 @@ def test_a_triggerer_that_stands_still(airflow: RunningAirflow) -> None:
 
 def test_a_triggerer_that_is_killed(airflow: RunningAirflow) -> None:
     """Another takes its triggers over, and the task succeeds without a second job. It comes last."""
-    airflow.start_run("taken-over")
-    airflow.wait_for_state("taken-over", "slow", "deferred")
-    job_id = airflow.jobs("taken-over")["slow"]["jobId"]
-    airflow.servers.wait_until(
-        "the first triggerer checks the job", lambda: _checks(airflow, job_id) >= 2, 30
-    )
+    job_id = _start_and_defer(airflow, "taken-over", "slow")
     airflow.triggerer.kill()
     before = _checks(airflow, job_id)
     assert airflow.state("taken-over", "slow") == "deferred"
@@ -137,6 +127,17 @@ def test_a_triggerer_that_is_killed(airflow: RunningAirflow) -> None:
     airflow.wait_for_state("taken-over", "slow", "success")
     job = airflow.jobs("taken-over")["slow"]
     assert (job["jobId"], job["status"]) == (job_id, "SUCCEEDED")
+
+
+def _start_and_defer(airflow: RunningAirflow, dag_id: str, task_id: str) -> str:
+    """The job of a task that has just started, and for which the first triggerer waits."""
+    airflow.start_run(dag_id)
+    airflow.wait_for_state(dag_id, task_id, "deferred")
+    job_id: str = airflow.jobs(dag_id)[task_id]["jobId"]
+    airflow.servers.wait_until(
+        "the first triggerer checks the job", lambda: _checks(airflow, job_id) >= 2, 30
+    )
+    return job_id
 
 
 def _checks(airflow: RunningAirflow, job_id: str) -> int:

@@ -192,6 +192,30 @@ async def test_what_becomes_of_a_job_when_airflow_tells_of_a_kill(
     assert server.status_of(waited_for) == status
 
 
+@pytest.mark.parametrize(("silent", "status"), [("_deferred_by_api", "FAILED"), ("_submitted", "RUNNING")])
+async def test_airflow_that_never_answers(
+    server: BatchServer, tasks: Tasks, monkeypatch: pytest.MonkeyPatch, silent: str, status: str
+) -> None:
+    """It is as with no answer: Airflow is believed, unless the task is known to be deferred."""
+    tasks.state = "deferred"
+
+    async def look_up(read: Any, task: object) -> Any:
+        if read is getattr(_kills, silent):
+            await asyncio.get_running_loop().create_future()
+        return await tasks.look_up(read, task)
+
+    monkeypatch.setattr(_kills, "look_up", look_up)
+    job_id = server.add_job(life_cycle=LONG)
+    killing = asyncio.create_task(make_trigger(job_id).on_kill())
+    await asyncio.sleep(50)
+    assert server.status_of(job_id) == "RUNNING"
+    await asyncio.sleep(15)
+    assert server.status_of(job_id) == status
+    assert killing.done()
+    for task in list(_kills._under_way):
+        task.cancel()
+
+
 async def test_which_jobs_share_calls(server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of one task of a run, which their records name; if one cannot be ended, its own log says so."""
     job_ids = [server.add_job(life_cycle=LONG) for _ in range(6)]

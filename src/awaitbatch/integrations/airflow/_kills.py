@@ -27,6 +27,8 @@ TELLS_OF_KILLS: Final = hasattr(BaseTrigger, "on_kill")
 _DEFERRED: Final = "deferred"
 _MOMENT: Final = 0.2
 """Seconds for which others are waited for whose jobs can be ended by the same calls."""
+_LONGEST_QUESTION: Final = 60.0
+"""Seconds for which Airflow may think about a task that was killed. A job must not go on because it never answers."""
 
 T = TypeVar("T")
 _under_way: Final[set[asyncio.Task[Any]]] = set()
@@ -69,15 +71,17 @@ async def is_moved(task_instance: Any, job_id: str | None) -> bool:  # noqa: ANN
     try:
         # Those of a thousand instances of a mapped task that were killed at once need not ask one by one.
         key = (task_instance.dag_id, task_instance.run_id, task_instance.task_id)
-        if not await _together(key, None, partial(_count_deferred, task_instance)):
-            return False
-        if await is_killed(task_instance):
-            return False
+        async with asyncio.timeout(_LONGEST_QUESTION):
+            if not await _together(key, None, partial(_count_deferred, task_instance)):
+                return False
+            if await is_killed(task_instance):
+                return False
     except Exception:  # noqa: BLE001
         # Then it is as Airflow says. It cannot tell the state of a task whose run was deleted, either.
         return False
     try:
-        submitted = await look_up(_submitted, task_instance)
+        async with asyncio.timeout(_LONGEST_QUESTION):
+            submitted = await look_up(_submitted, task_instance)
     except Exception:  # noqa: BLE001
         # It is deferred, and that it was cleared and came back within seconds is unlikely.
         return True

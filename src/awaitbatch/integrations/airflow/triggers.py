@@ -175,7 +175,7 @@ class BatchJobTrigger(_Trigger):
 
         Airflow 3.3 calls this then, but also if another triggerer has taken over the trigger from this one.
 
-        It goes on if Airflow cancels it, as it does again and again, or when its time is up.
+        The termination goes on if Airflow cancels this, as it does again and again, or when its time is up.
         """
         if self.cancel_on_kill:
             self._termination = self._termination or begin(self._terminate_unless_moved())
