@@ -269,6 +269,34 @@ async def test_a_termination_that_fails(server: BatchServer, monkeypatch: pytest
     assert "may go on" in line
 
 
+@pytest.mark.parametrize("count", [1, 70])
+@pytest.mark.parametrize("fault", [Fault.CONNECTION_REFUSED, Fault.BARE_503, Fault.SERVER_EXCEPTION])
+async def test_an_outage(server: BatchServer, fault: Fault, count: int) -> None:
+    """It may last for minutes, and a termination is delivered after it."""
+    job_ids = [server.add_job(life_cycle=LONG) for _ in range(count)]
+    server.inject(fault)
+    killing = [asyncio.create_task(make_trigger(job_id).on_kill()) for job_id in job_ids]
+    await asyncio.sleep(180)
+    assert {server.status_of(job_id) for job_id in job_ids} == {"RUNNING"}
+    server.heal()
+    await asyncio.gather(*killing)
+    assert {server.status_of(job_id) for job_id in job_ids} == {"FAILED"}
+
+
+async def test_an_outage_without_end(server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The termination is given up after some minutes, and a line says so."""
+    server.inject(Fault.CONNECTION_REFUSED)
+    trigger = make_trigger(server.add_job(life_cycle=LONG))
+    lines: list[str] = []
+    monkeypatch.setattr(trigger.log, "error", lines.append)
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    await trigger.on_kill()
+    assert 300 <= clock() - began < 400
+    (line,) = lines
+    assert "may go on" in line
+
+
 async def test_many_terminations_that_fail_at_once(
     server: BatchServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,11 @@ _MOMENT: Final = 0.2
 _LONGEST_QUESTION: Final = 60.0
 """Seconds for which Airflow may think about a task that was killed. A job must not go on because it never answers."""
 
+_PATIENCE: Final = 300.0
+"""Seconds after which a termination is given up in an outage."""
+_PAUSE: Final = 10.0
+"""Seconds until it begins again."""
+
 T = TypeVar("T")
 _under_way: Final[set[asyncio.Task[Any]]] = set()
 _groups: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, _Group]]] = WeakKeyDictionary()
@@ -91,15 +96,33 @@ async def is_moved(task_instance: Any, job_id: str | None) -> bool:  # noqa: ANN
 async def terminate(connection: Connection, job_id: str, reason: str) -> None:
     """Terminate a job, by the same calls as others of which this is asked at the same time, for the same reason.
 
-    Somebody may clear a thousand instances of a mapped task at once, and TerminateJobs takes 50 of them.
+    Somebody may clear a thousand instances of a mapped task at once, and TerminateJobs takes 50 of them. In an outage
+    it begins again, since nobody else will end the job.
 
     Raises:
         Exception: It may go on; why.
     """
     job_id = parse_job_id(job_id)
-    result = await _together((connection.key, reason), job_id, partial(_terminate_all, connection, reason))
-    if job_id in result.errors:
-        raise result.errors[job_id]
+    clock = asyncio.get_running_loop().time
+    give_up_at = clock() + _PATIENCE
+    while True:
+        result = await _together(
+            (connection.key, reason), job_id, partial(_terminate_all, connection, reason)
+        )
+        error = result.errors.get(job_id)
+        if error is None:
+            return
+        if clock() > give_up_at or not _may_pass(error):
+            raise error
+        await asyncio.sleep(_PAUSE)
+
+
+def _may_pass(error: Exception) -> bool:
+    from awaitbatch._core.outcomes import FailureKind
+    from awaitbatch._failures import classify
+
+    cause = error.__cause__
+    return cause is not None and classify(cause).kind in {FailureKind.TRANSIENT, FailureKind.THROTTLED}
 
 
 async def _terminate_all(
