@@ -53,6 +53,7 @@ from awaitbatch._stream_handles import (
 )
 from awaitbatch._streams import ChangeStream, OutcomeStream, Settings
 from awaitbatch._stuck_jobs import StuckJobs
+from awaitbatch._submission import copy_of
 from awaitbatch._submission_stream import SubmissionStream
 from awaitbatch._supervisor import Supervisor
 from awaitbatch._termination import parse_reason
@@ -957,7 +958,7 @@ class BatchClient:
         """
         self._supervisor.check_open()
         submit = self._supervisor.submissions.submit
-        return await submit(kwargs, tries=self.status_retries, pause=self.exponential_delay)
+        return await submit(copy_of(kwargs), tries=self.status_retries, pause=self.exponential_delay)
 
     def submit_jobs(self, requests: Requests) -> JobSubmissions:
         """Submit any number of jobs, each at most once, as fast as AWS allows.

@@ -144,6 +144,21 @@ class Submissions:
         self._observers.notify(SubmissionUnclaimed(job_name=job_name, job_id=job_id, error=error))
 
 
+def copy_of(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a request, all the way down: while the call waits for its turn, its user may change his for the next.
+
+    Raises:
+        RecursionError: It contains itself.
+    """
+    return {name: _copy_of(value) for name, value in request.items()}
+
+
+def _copy_of(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        return copy_of(value)
+    return list(map(_copy_of, value)) if isinstance(value, list | tuple) else value
+
+
 def _with_job_id(answer: Any) -> SubmitJobResponseTypeDef:  # noqa: ANN401
     job_id = answer.get("jobId") if isinstance(answer, dict) else None
     if not isinstance(job_id, str) or not job_id:

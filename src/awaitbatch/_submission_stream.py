@@ -13,6 +13,7 @@ import anyio
 from awaitbatch._core.text import error_line, one_line, shown
 from awaitbatch._failures import drop_tracebacks
 from awaitbatch._open_streams import error_of_source
+from awaitbatch._submission import copy_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -275,15 +276,20 @@ class SubmissionStream:
     def _submit(self, request: object) -> None:
         index = self._taken
         self._taken += 1
-        if isinstance(request, Mapping):
-            # A copy, since the user may change it for the next job.
-            task = self._submissions.begin(self._submit_one(index, dict(request)))
-            self._tasks.add(task)
-            # One that was told is not among them any more.
-            task.add_done_callback(self._tasks.discard)
-        else:
+        if not isinstance(request, Mapping):
             message = f"request {index} must be a mapping of submit_job's parameters, not {shown(request)}"
             self._tell(Submission(index, {}, None, TypeError(message)))
+            return
+        try:
+            # The user may change it for the next job, and what is in it.
+            copied = copy_of(request)
+        except Exception as error:  # noqa: BLE001
+            self._tell(Submission(index, {}, None, error))
+            return
+        task = self._submissions.begin(self._submit_one(index, copied))
+        self._tasks.add(task)
+        # One that was told is not among them any more.
+        task.add_done_callback(self._tasks.discard)
 
     async def _submit_one(self, index: int, request: dict[str, Any]) -> None:
         try:

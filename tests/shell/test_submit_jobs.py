@@ -499,6 +499,37 @@ async def test_whoever_leaves_a_shared_client_ends_his_loops_only() -> None:
     await until(lambda: transport.closed == 1)
 
 
+async def test_requests_that_are_changed_for_the_next_job(server: BatchServer) -> None:
+    """Each job has what its request had when it was given, however deep a generator changes it before it is sent."""
+    sent: list[tuple[str, str]] = []
+
+    class Recording(InProcessTransport):
+        async def call(self, operation: str, /, **parameters: Any) -> dict[str, Any]:
+            sent.append((parameters["jobName"], parameters["parameters"]["name"]))
+            return await super().call(operation, **parameters)
+
+    def requests() -> Iterator[dict[str, Any]]:
+        request: dict[str, Any] = {**JOB, "parameters": {}}
+        for number in range(20):
+            request["jobName"] = request["parameters"]["name"] = f"job-{number}"
+            yield request
+
+    async with make_client(Recording(server, latency=0.02)) as client:
+        submissions = [one async for one in client.submit_jobs(requests())]
+    assert sorted(sent) == sorted((f"job-{number}",) * 2 for number in range(20))
+    assert all(one.request["parameters"]["name"] == one.request["jobName"] for one in submissions)
+
+
+async def test_a_request_that_cannot_be_copied(client: BatchClient) -> None:
+    """It is that job's error, and the others are submitted."""
+    bad: dict[str, Any] = {"jobName": "bad", **JOB}
+    bad["parameters"] = {"itself": bad}
+    requests = [*make_requests(2), bad, *make_requests(2)]
+    submissions = [one async for one in client.submit_jobs(requests)]
+    assert [one.index for one in submissions if one.error is not None] == [2]
+    assert len(ids_of(submissions)) == 4
+
+
 def test_ctrl_c(caplog: pytest.LogCaptureFixture) -> None:
     """In the middle of 500 submits it leaves each job known, or named by a WARNING."""
     server = BatchServer(default_life_cycle=LONG)
