@@ -41,6 +41,10 @@ class RedirectedError(botocore_errors.HTTPClientError):  # type: ignore[misc]
     fmt = "{operation} was redirected to {target}, and redirects are not followed"
 
 
+class NotSentError(botocore_errors.HTTPClientError):  # type: ignore[misc]
+    """There is nothing to send the call with, such as a TLS context."""
+
+
 class MockedByMotoError(Exception):
     """The mock of moto has answered in place of AWS, in a way that aiobotocore cannot read."""
 
@@ -323,20 +327,23 @@ TABLE: Final = (
         ),
     ),
     Row(
+        what="The CA bundle, the client's own certificate or the proxy is not one that can be used",
+        kind=FailureKind.PERMANENT,
+        advice="check verify=, AWS_CA_BUNDLE, client_cert, and the proxy, which must be an HTTP proxy",
+        errors=(NotSentError,),
+        around=(
+            *(FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, ssl.SSLError),
+            *(botocore_errors.InvalidProxiesConfigError, TypeError, ValueError),
+        ),
+        not_taken=True,
+    ),
+    Row(
         what="aiobotocore itself fails, as it may when connections break",
         kind=FailureKind.TRANSIENT,
         advice="if it goes on, restart the program, and report it as a bug",
         errors=(botocore_errors.HTTPClientError,),
         around=(AssertionError, AttributeError, RuntimeError, TypeError),
         leaves_open=True,
-    ),
-    Row(
-        what="The CA bundle, or the client's own certificate, is no file on this machine",
-        kind=FailureKind.PERMANENT,
-        advice="check verify=, AWS_CA_BUNDLE and client_cert: on this machine there is no such file",
-        errors=(botocore_errors.HTTPClientError,),
-        around=(FileNotFoundError,),
-        not_taken=True,
     ),
     Row(
         what="TLS fails: the certificate is not trusted, or the two sides share no protocol version or cipher",
@@ -475,6 +482,8 @@ def drop_tracebacks(error: BaseException | None) -> None:
 
 
 def _is_connection_never_made(error: BaseException) -> bool:
+    if isinstance(error, NotSentError):
+        return True
     if isinstance(error, botocore_errors.EndpointConnectionError):
         # aiobotocore raises the same for connections that broke with the request on its way.
         return isinstance(_wrapped(error), aiohttp.ClientConnectorError)

@@ -23,9 +23,16 @@ from botocore.exceptions import ClientError
 
 from awaitbatch._call_time import not_in_queue
 from awaitbatch._core.redaction import Redactor
-from awaitbatch._core.text import first_line, one_line
+from awaitbatch._core.text import error_line, first_line, one_line
 from awaitbatch._credentials import ClientCredentials
-from awaitbatch._failures import EXPIRY_CODES, UNKNOWN_KEY_CODES, MockedByMotoError, RedirectedError
+from awaitbatch._failures import (
+    EXPIRY_CODES,
+    UNKNOWN_KEY_CODES,
+    MockedByMotoError,
+    NotSentError,
+    RedirectedError,
+    UnreadableResponseError,
+)
 from awaitbatch._jobs import UNDECODABLE
 from awaitbatch._models import forget_models, load_models, use_lean_files
 
@@ -96,11 +103,17 @@ def told_by(transport: BatchTransport, name: str) -> str | None:
 # with its owner leave all other calls alone.
 _sender: ContextVar[AiobotocoreTransport | None] = ContextVar("awaitbatch_sender", default=None)
 
+# Whether the call under way was answered: what fails from then on, fails over the form of the answer.
+_is_answered: ContextVar[bool] = ContextVar("awaitbatch_is_answered", default=False)
+
 # The request of the call under way: it has secrets that the client may have renewed before the answer comes.
 _request: ContextVar[AWSPreparedRequest | None] = ContextVar("awaitbatch_request", default=None)
 
 _SECRETS_IN_HEADER: Final = re.compile(r"(?:Credential|Signature)=([^,/\s]+)")
 """The secrets in an ``Authorization`` header."""
+
+_OTHER_PROXY: Final = re.compile(r"http://([a-z][a-z0-9.+-]*)://", re.IGNORECASE)
+"""How an address with another scheme, such as ``socks5://``, begins once botocore has put its own before it."""
 
 MAX_POOL_CONNECTIONS: Final = 50
 """Connections of a client of our own. botocore's 10 are too few for 50 submissions a second that take 0.2 s each."""
@@ -260,15 +273,19 @@ class AiobotocoreTransport:
     @contextmanager
     def _sending(self) -> Iterator[None]:
         """Mark a call as ours: of those that others make through the same client nothing is changed."""
-        sender, request = _sender.set(self), _request.set(None)
+        sender, request, is_answered = _sender.set(self), _request.set(None), _is_answered.set(False)
         try:
             with self._masking_secrets():
                 yield
-        except TypeError as error:
-            if _is_mocked_by_moto():
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            if isinstance(error, TypeError) and _is_mocked_by_moto():
                 raise MockedByMotoError from error
-            raise
+            if not _is_answered.get():
+                raise
+            message = f"not an answer of AWS Batch's: {error_line(error)}"
+            raise UnreadableResponseError(message) from error
         finally:
+            _is_answered.reset(is_answered)
             _request.reset(request)
             _sender.reset(sender)
 
@@ -317,10 +334,11 @@ class AiobotocoreTransport:
         if isinstance(http_session, AIOHTTPSession):
             try:
                 proxy_url = http_session._proxy_config.proxy_url_for(request.url)  # noqa: SLF001
+                _require_http_proxy(proxy_url)
                 connections: aiohttp.ClientSession = await http_session._get_session(proxy_url)  # noqa: SLF001
             except Exception as error:
-                # As aiobotocore does, for it would fail likewise.
-                raise botocore_errors.HTTPClientError(error=error) from error
+                # As aiobotocore does, for it would fail likewise; but then nobody could tell that nothing was sent.
+                raise NotSentError(error=error) from error
             _guard_against_redirects(connections)
             not_in_queue(connections)
             self._guarded.add(request.url)
@@ -366,6 +384,7 @@ class AiobotocoreTransport:
 
     def _tidy(self, response_dict: dict[str, Any], **_: object) -> None:
         if _sender.get() is self and response_dict["body"] is not _NO_BODY:
+            _is_answered.set(True)
             is_error = _is_error(response_dict)
             redact = self._redactor() if is_error else Redactor()
             response_dict["body"] = _tidy_body(response_dict["body"], is_error=is_error, redact=redact)
@@ -440,6 +459,13 @@ def _attribute(thing: object, name: str) -> object:
         return getattr(thing, name, None)
     except NotImplementedError:
         return None
+
+
+def _require_http_proxy(proxy_url: str | None) -> None:
+    """Refuse a proxy to which aiohttp would speak HTTP although it is one of another kind."""
+    if other := _OTHER_PROXY.match(proxy_url or ""):
+        message = f"the proxy is one for {other[1]}, and aiohttp knows HTTP proxies only"
+        raise ValueError(message)
 
 
 def _guard_against_redirects(connections: aiohttp.ClientSession) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
 import pytest
+from aiobotocore.awsrequest import AioAWSResponse
 from aiobotocore.session import get_session
 from botocore.stub import Stubber
 
 from awaitbatch import BatchClient, DescribeError
+from awaitbatch.instrumentation import CallEnded, Event
+from tests.support import until
 
 JOB: dict[str, Any] = {
     "jobName": "n",
@@ -36,3 +41,51 @@ async def test_a_stubbed_client() -> None:
             with pytest.raises(DescribeError, match="no; allow batch:DescribeJobs"):
                 await client.describe("j")
             stubber.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(
+    ("operation", "body"),
+    [
+        ("list_jobs", {"jobSummaryList": 5}),
+        ("list_jobs", {"jobSummaryList": [{"jobId": "j", "createdAt": "yesterday"}]}),
+        ("list_jobs", {"jobSummaryList": [7]}),
+        ("wait_for_job_queue", {"jobQueues": [7]}),
+        ("wait_for_job_queue", {"jobQueues": [{"computeEnvironmentOrder": 5}]}),
+        ("terminate_jobs", {"successful": 5}),
+        ("terminate_jobs", {"errors": [5]}),
+    ],
+)
+async def test_an_answer_of_another_form(operation: str, body: dict[str, Any]) -> None:
+    """It makes botocore fail in many ways, and each means that the answer cannot be read, and may do so next time."""
+    failures: list[Event] = []
+
+    async def answer(request: Any, **_: object) -> AioAWSResponse:
+        return AioAWSResponse(request.url, 200, {}, Raw(json.dumps(body).encode()))
+
+    async with (
+        get_session().create_client("batch", **SETTINGS) as lent,
+        BatchClient(client=lent, observers=[failures.append]) as client,
+    ):
+        lent.meta.events.register("before-send.batch", answer)
+        calls: dict[str, Any] = {
+            "list_jobs": lambda: anext(client.list_jobs("queue")),
+            "wait_for_job_queue": lambda: client.wait_for_job_queue("queue"),
+            "terminate_jobs": lambda: client.terminate_jobs(["j", "k"], "enough"),
+        }
+        asking = asyncio.create_task(calls[operation]())
+        await until(lambda: any(isinstance(event, CallEnded) for event in failures))
+        asking.cancel()
+    ended = next(event for event in failures if isinstance(event, CallEnded))
+    assert (ended.outcome, ended.error_code) == ("transient", "UnreadableResponseError")
+
+
+class Raw:
+    """What aiohttp gives to be read."""
+
+    def __init__(self, body: bytes) -> None:
+        self.raw_headers = ()
+        self._body = body
+
+    async def read(self) -> bytes:
+        """The body."""
+        return self._body

@@ -21,6 +21,7 @@ from botocore.parsers import ResponseParserError, create_parser
 from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._failures import (
     CredentialsError,
+    NotSentError,
     UnreadableResponseError,
     classify,
     drop_tracebacks,
@@ -193,7 +194,14 @@ ERRORS: list[tuple[Exception, FailureKind]] = [
     (botocore_errors.ProxyConnectionError(proxy_url="http://proxy"), TRANSIENT),
     (botocore_errors.SSLError(endpoint_url=URL, error=ssl.SSLError("handshake")), TRANSIENT),
     (botocore_errors.HTTPClientError(error="reset in the middle of a body"), TRANSIENT),
-    (botocore_errors.HTTPClientError(error=FileNotFoundError("the CA bundle")), PERMANENT),
+    (NotSentError(error=FileNotFoundError("the CA bundle")), PERMANENT),
+    (NotSentError(error=IsADirectoryError("the CA bundle")), PERMANENT),
+    (NotSentError(error=PermissionError("the CA bundle")), PERMANENT),
+    (NotSentError(error=ssl.SSLError("no certificate in it")), PERMANENT),
+    (NotSentError(error=ValueError("the proxy is one for socks5")), PERMANENT),
+    (NotSentError(error=botocore_errors.InvalidProxiesConfigError()), PERMANENT),
+    (NotSentError(error=OSError("too many open files")), TRANSIENT),
+    (NotSentError(error=RuntimeError("can't start new thread")), TRANSIENT),
     (botocore_errors.ResponseStreamingError(error="cut"), TRANSIENT),
     (botocore_errors.CredentialRetrievalError(provider="sso", error_msg="down"), TRANSIENT),
     (botocore_errors.MetadataRetrievalError(error_msg="slow"), TRANSIENT),
@@ -432,6 +440,22 @@ def test_failures_before_sending_leave_nothing_open(error: Exception) -> None:
     """What goes wrong before there is a request leaves nothing open, and trying again is not for us to decide."""
     assert not classify(error).may_be_done
     assert classify(error).can_be_taken
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError("the CA bundle"),
+        OSError("too many open files"),
+        RuntimeError("can't start new thread"),
+    ],
+    ids=class_name,
+)
+def test_what_cannot_be_sent_may_be_sent_again(error: Exception) -> None:
+    """Whatever kept a call from being sent, it was not done."""
+    failure = classify(NotSentError(error=error))
+    assert not failure.can_be_taken
+    assert not failure.may_be_done
 
 
 def test_other_calls_keep_their_tracebacks() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from aiobotocore.config import AioConfig
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
@@ -20,13 +21,15 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from awaitbatch import SubmitUncertainError
+from awaitbatch import BatchClient, DescribeError, SubmitUncertainError
+from awaitbatch.testing import TokenBucket
 from tests.support import LONG, make_client, make_server
 
 from .support import FaultyTransport, client_error, throttle
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from pathlib import Path
 
     from types_aiobotocore_batch.type_defs import SubmitJobRequestTypeDef
 
@@ -246,6 +249,48 @@ async def test_a_failed_call_keeps_nothing_alive(ask: str) -> None:
             assert kept() is None
         finally:
             gc.enable()
+
+
+KEYS: dict[str, Any] = {"region_name": "us-east-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"}
+
+
+@pytest.mark.parametrize("what", ["a directory", "nothing", "no certificate", "SOCKS", "no address"])
+async def test_what_it_takes_to_send_is_not_there(what: str, tmp_path: Path) -> None:
+    """Nothing is sent, so nothing is uncertain or waited for, and the error says where to look."""
+    path = tmp_path / "bundle.pem"
+    if what == "a directory":
+        path.mkdir()
+    elif what != "nothing":
+        path.write_text("-----")
+    settings: dict[str, Any] = {"verify": str(path)}
+    if what in {"SOCKS", "no address"}:
+        proxy = {"SOCKS": "socks5://user:password@proxy:1080", "no address": "http://proxy:port"}[what]
+        settings = {"config": AioConfig(proxies={"https": proxy})}
+    async with BatchClient(endpoint_url=URL, **KEYS, **settings) as client:
+        for call in (lambda: client.submit_job(**JOB), lambda: client.terminate_job("j", "enough")):
+            with pytest.raises(HTTPClientError) as caught:
+                await call()
+            assert "password" not in str(caught.value)
+        with pytest.raises(DescribeError, match="; check verify=, AWS_CA_BUNDLE, client_cert, and the proxy"):
+            await client.wait_for_job("j")
+
+
+async def test_a_request_that_is_changed_while_it_waits() -> None:
+    """As with botocore, what a call was given counts, not what somebody makes of it afterwards."""
+    server = make_server(bucket={"SubmitJob": TokenBucket(1, 1)})
+    shared: dict[str, Any] = {}
+
+    async def submit(client: BatchClient, number: int) -> tuple[str, str]:
+        shared["number"] = str(number)
+        submitted = await client.submit_job(
+            jobName="n", jobQueue="queue", jobDefinition="d", parameters=shared
+        )
+        job = await client.describe(submitted["jobId"])
+        return str(number), job["parameters"]["number"]
+
+    async with make_client(server) as client:
+        pairs = await asyncio.gather(*(submit(client, number) for number in range(5)))
+    assert [asked for asked, _ in pairs] == [got for _, got in pairs]
 
 
 async def test_a_limit_that_no_wait_has() -> None:
