@@ -74,6 +74,8 @@ def _no_blocking_calls() -> Iterator[None]:
         for function in blockbuster.functions.values():
             # Of the first client of a session, what cannot leave the loop's thread.
             function.can_block_in("aiobotocore/session.py", {"_create_client", "create_client"})
+            # A loop of its own, in a thread that nobody else is in.
+            function.can_block_in("awaitbatch/_credentials.py", {"_run"})
         yield
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+import botocore
 from aiobotocore.credentials import AioCredentials
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
@@ -14,6 +15,8 @@ from awaitbatch._failures import FETCHING, CredentialsError
 from awaitbatch._short_tracebacks import ShortTracebacks
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
     from aiobotocore.session import AioSession
 
 _STATIC: Final = (AioCredentials, Credentials, ReadOnlyCredentials, type(None))
@@ -39,7 +42,10 @@ class ClientCredentials:
 
     def __init__(self, client: Any, session: AioSession | None) -> None:  # noqa: ANN401
         self._client = client
-        self._provider = _provider_in(session, self._credentials())
+        credentials = self._credentials()
+        self._provider = _provider_in(session, credentials)
+        # Not kept if there are credentials, for it takes memory. A client that signs nothing needs none.
+        self._session = session if credentials is None and not _signs_nothing(client) else None
         self._fetching: asyncio.Task[None] | None = None
         self._tracebacks: ShortTracebacks | None = None
         self._is_closed = False
@@ -48,7 +54,7 @@ class ClientCredentials:
     def fetching(self) -> str | None:
         """The role or the provider whose credentials are being fetched at present; None if none are."""
         is_fetching = self._fetching is not None and not self._fetching.done()
-        return _owner_of(self._credentials()) if is_fetching else None
+        return _owner_of(self._credentials() or _NotFoundYet) if is_fetching else None
 
     @property
     def renew_themselves(self) -> bool:
@@ -64,6 +70,8 @@ class ClientCredentials:
             botocore.exceptions.ClientError: STS or SSO refused them.
         """
         credentials = self._credentials()
+        if credentials is None and self._session is not None:
+            credentials = _NotFoundYet(self._find)
         if type(credentials) in _STATIC:
             return
         is_due = getattr(credentials, "refresh_needed", None)
@@ -80,11 +88,23 @@ class ClientCredentials:
             error.add_note(f"{FETCHING}{_owner_of(credentials)}")
             raise
 
+    async def _find(self) -> None:
+        """Look for credentials once more, for a client that was created when there were none."""
+        session: Any = self._session
+        found = await asyncio.to_thread(_run, session.get_credentials())
+        if found is not None:
+            self._client._request_signer._credentials = found  # noqa: SLF001
+            self._provider, self._session = _provider_in(session, found), None
+
     async def read_again(self) -> bool:
         """Read static credentials from their file again; whether others were there."""
         if self._provider is None:
             return False
-        fresh = await asyncio.to_thread(asyncio.run, self._provider.load())
+        try:
+            fresh = await asyncio.to_thread(_run, self._provider.load())
+        except Exception:  # noqa: BLE001
+            # Whoever replaces the file may have written half of it. That the old ones have expired is the news.
+            return False
         return fresh is not None and _take_over(self._credentials(), fresh)
 
     async def aclose(self) -> None:
@@ -108,6 +128,32 @@ class ClientCredentials:
 
     def _credentials(self) -> Any:  # noqa: ANN401
         return getattr(getattr(self._client, "_request_signer", None), "_credentials", None)
+
+
+class _NotFoundYet:
+    """Credentials of which nobody knew anything when the client was created, as of an agent that starts beside it.
+
+    A client that lives for long must not lack them for ever.
+
+    Args:
+        get_frozen_credentials: Looks for them; without any, the call that needs them fails.
+    """
+
+    method = "none found so far"
+
+    def __init__(self, get_frozen_credentials: Callable[[], Awaitable[None]]) -> None:
+        self.get_frozen_credentials = get_frozen_credentials
+
+
+def _signs_nothing(client: Any) -> bool:  # noqa: ANN401
+    config = getattr(getattr(client, "meta", None), "config", None)
+    return getattr(config, "signature_version", None) is botocore.UNSIGNED
+
+
+def _run(loading: Coroutine[Any, Any, AioCredentials | None]) -> AioCredentials | None:
+    # Not asyncio.run, which nest_asyncio replaces.
+    with asyncio.Runner() as runner:
+        return runner.run(loading)
 
 
 async def _fetch(credentials: Any) -> None:  # noqa: ANN401

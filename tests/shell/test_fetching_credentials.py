@@ -7,8 +7,10 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentials, AioDeferredRefreshableCredentials
 from aiobotocore.session import AioSession
+from botocore import UNSIGNED
 from botocore.exceptions import ClientError, CredentialRetrievalError, EndpointConnectionError
 
 from awaitbatch import BatchClient, ClientClosedError
@@ -167,6 +169,37 @@ async def test_a_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
+    "half",
+    [
+        b"",
+        b"[def",
+        b"[default]\naws_access_key_id=NEW\n",
+        b"[default]\naws_access_key_id=NEW\naws_secret_acc",
+        b"[default]\xff",
+    ],
+    ids=["empty", "section", "no secret", "cut", "not UTF-8"],
+)
+async def test_a_file_that_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, half: bytes
+) -> None:
+    """Half of it says nothing yet, so a call fails for the old credentials, and is not told of the file."""
+    path = tmp_path / "credentials"
+    path.write_text("[default]\naws_access_key_id=OLD\naws_secret_access_key=s\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(path))
+    session = AioSession()
+    provider: Any = session.get_component("credential_provider")
+    found = await asyncio.to_thread(asyncio.run, provider.load_credentials())
+    # As nest_asyncio does; its function works in the main thread alone.
+    monkeypatch.setattr(asyncio, "run", None)
+    credentials = credentials_of(found, session)
+    path.write_bytes(half)
+    assert await credentials.read_again() is False
+    assert found.access_key == "OLD"
+    path.write_text("[default]\naws_access_key_id=NEW\naws_secret_access_key=s\n")
+    assert await credentials.read_again() is True
+
+
+@pytest.mark.parametrize(
     "credentials",
     [AioCredentials("a", "b", method="explicit"), AioCredentials("a", "b", method="env"), Slow(1), None],
     ids=["given", "environment", "own", "none"],
@@ -174,6 +207,40 @@ async def test_a_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 async def test_nothing_else_is_read_again(credentials: object) -> None:
     """What was given, or comes from the environment, is nowhere else to be found."""
     assert await credentials_of(credentials, AioSession()).read_again() is False
+
+
+async def test_credentials_that_come_after_the_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that was created when there were none looks again at each call, until it finds some."""
+    path = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(path))
+    session = AioSession()
+    arguments = {"region_name": "us-east-1", "endpoint_url": "http://127.0.0.1:1"}
+    async with session.create_client("batch", **arguments) as lent:
+        signer: Any = lent._request_signer
+        credentials = ClientCredentials(lent, session)
+        await credentials.fetch()
+        assert signer._credentials is None
+        for key in ("NEW", "NEWER"):
+            path.write_text(f"[default]\naws_access_key_id={key}\naws_secret_access_key=s\n")
+            await credentials.fetch()
+            found: Any = signer._credentials
+            assert found.access_key == "NEW"
+        assert await credentials.read_again() is True
+        await credentials.aclose()
+
+
+async def test_a_client_that_signs_nothing_needs_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not given any, though there are some."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    session = AioSession()
+    arguments = {"region_name": "us-east-1", "config": AioConfig(signature_version=UNSIGNED)}
+    async with session.create_client("batch", **arguments) as lent:
+        credentials = ClientCredentials(lent, session)
+        await credentials.fetch()
+        assert lent._request_signer._credentials is None
 
 
 async def test_closing_while_credentials_are_fetched(session: AioSession) -> None:
