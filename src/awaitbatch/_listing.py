@@ -63,6 +63,10 @@ class Host(Protocol):
     def transport(self) -> BatchTransport:
         """How calls reach AWS Batch."""
 
+    @property
+    def write_log(self) -> Callable[..., None]:
+        """See `LogObserver.write`."""
+
     def check_open(self, job_id: object = None) -> None:
         """Raise unless it is open."""
 
@@ -169,7 +173,7 @@ def _parse_filter(filters: object) -> dict[str, Any]:
     return {"name": name, "values": list(values)}
 
 
-def _readable(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+def _readable(answer: Mapping[str, Any], parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     summaries = answer.get("jobSummaryList")
     if not isinstance(summaries, list):
         # No jobs would be an empty list.
@@ -177,6 +181,10 @@ def _readable(answer: Mapping[str, Any]) -> Mapping[str, Any]:
         raise UnreadableResponseError(message)
     if not all(isinstance(one, Mapping) and isinstance(one.get("jobId"), str) for one in summaries):
         message = f"the answer to {_OPERATION} has a job without an id"
+        raise UnreadableResponseError(message)
+    if (token := answer.get("nextToken")) and token == parameters.get("nextToken"):
+        # There would be no end of it.
+        message = f"the answer to {_OPERATION} has the nextToken that it was asked with"
         raise UnreadableResponseError(message)
     return answer
 
@@ -273,7 +281,7 @@ class JobSummaries:
             self._host.check_open()
             lists = self._host.lists
             try:
-                return _readable(await lists.call(_OPERATION, parameters))
+                return _readable(await lists.call(_OPERATION, parameters), parameters)
             except (ClientClosedError, CutOffError):
                 raise self._host.closed_error() from None
             except Exception as error:

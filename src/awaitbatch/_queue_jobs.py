@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from awaitbatch._config import number, shared_random
 from awaitbatch._core.outcomes import FailureKind
-from awaitbatch._core.suspicion import LASTING_SECONDS, LASTING_TRIES
+from awaitbatch._core.suspicion import Patience
 from awaitbatch._core.text import shown
 from awaitbatch._jobs import TERMINAL, JobStatus
 from awaitbatch._listing import PAGE_WITH_FILTER, JobSummaries, ListRequest, failure_of
 from awaitbatch.errors import CallError
+from awaitbatch.instrumentation._incidents import Incident
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 _LOOK_BACK: Final = 60_000
 """Milliseconds by which a job may be listed later than jobs that were created after it."""
+_RECOVERY: Final = 5.0
+"""Seconds after a list that failed from which on a good one means that the trouble is over."""
 _NOT_ENDED: Final = [status for status in JobStatus if status not in TERMINAL]
 
 
@@ -67,9 +71,8 @@ class QueueJobs:
         self._lacks_old = since is None
         # Ids of the jobs that were given, or passed over, to when they were created.
         self._seen: dict[str, int] = {}
-        # Failures in a row that would come again, and when they began; None while nothing was ever answered.
-        self._failures: int | None = None
-        self._failing_since = 0.0
+        self._patience = Patience()
+        self._trouble = Incident(_RECOVERY)
         # An invalid queue is refused here.
         self._list()
 
@@ -90,7 +93,7 @@ class QueueJobs:
                 after = await self._find_beginning() if self._after is None else self._after
                 newest = 0
                 async for summary in self._list(after):
-                    self._failures = 0
+                    self._patience.on_answer()
                     created = _created_at(summary)
                     newest = max(newest, created)
                     # A server that does not know the filter gives all.
@@ -101,13 +104,15 @@ class QueueJobs:
                         if self._is_new(summary):
                             yield summary["jobId"]
                     self._lacks_old = False
-                self._failures = 0
+                self._patience.on_answer()
+                self._trouble.went_well(asyncio.get_running_loop().time())
                 # Not before all of it was listed: what was not would never be.
                 self._after = after = max(after, newest - _LOOK_BACK)
                 self._seen = {job_id: created for job_id, created in self._seen.items() if created > after}
             except CallError as error:
                 if not self._may_pass(error):
                     raise
+                self._note_trouble(error)
             await asyncio.sleep(shared_random.uniform(self._every / 2, self._every))
 
     def _list(self, after: int | None = None) -> JobSummaries:
@@ -128,7 +133,7 @@ class QueueJobs:
             if count == PAGE_WITH_FILTER:
                 # The newest come first. Another page might fail, and this one's answer would be lost.
                 break
-        self._failures = 0
+        self._patience.on_answer()
         self._began = newest
         # It is kept even if the first list fails.
         self._after = max(0, newest - _LOOK_BACK)
@@ -142,17 +147,16 @@ class QueueJobs:
         return created > self._began or summary.get("status") not in TERMINAL
 
     def _may_pass(self, error: CallError) -> bool:
-        """Whether to go on after a failure: by the rule for checks of jobs, see `Suspicion`."""
+        """Whether to go on after a failure."""
         failure = failure_of(self._host, error.__cause__ or error)
-        if failure.kind is FailureKind.TRANSIENT:
-            return True
-        if self._failures is None:
-            return False
-        now = asyncio.get_running_loop().time()
-        if not self._failures:
-            self._failing_since = now
-        self._failures += 1
-        return self._failures < LASTING_TRIES or now - self._failing_since < LASTING_SECONDS
+        return failure.kind is FailureKind.TRANSIENT or self._patience.bears_another(
+            asyncio.get_running_loop().time()
+        )
+
+    def _note_trouble(self, error: CallError) -> None:
+        """Say that no new jobs come, and from time to time that it goes on; nobody else would."""
+        if self._trouble.occurred(asyncio.get_running_loop().time()) is not None:
+            self._host.write_log(logging.WARNING, "%s; new jobs are looked for again and again", error)
 
 
 def parse_since(since: datetime | int) -> int:

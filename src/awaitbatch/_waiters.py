@@ -13,6 +13,7 @@ from awaitbatch._arrays import JobProgress
 from awaitbatch._config import is_duration, number
 from awaitbatch._core.backoff import Window
 from awaitbatch._core.outcomes import FailureKind
+from awaitbatch._core.suspicion import Patience
 from awaitbatch._core.text import quantity, shown
 from awaitbatch._failures import classify
 from awaitbatch._jobs import JobStatus
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from awaitbatch._core.watch import Rules
     from awaitbatch._jobs import JobDescriptions
+    from awaitbatch._transport import BatchTransport
     from awaitbatch._waits import Coalescer
 
 
@@ -105,6 +107,10 @@ class Host(Protocol):
     def coalescer(self) -> Coalescer:
         """Who checks jobs."""
 
+    @property
+    def transport(self) -> BatchTransport:
+        """How calls reach AWS Batch."""
+
     def check_open(self, job_id: object = None) -> None:
         """Raise unless it is open."""
 
@@ -167,13 +173,14 @@ class JobWaiter:
         loop = asyncio.get_running_loop()
         began, window = loop.time(), self._first_window
         seen: dict[str, JobDetailTypeDef] = {}
-        left, trouble = job_ids, ""
+        left, trouble, patience = job_ids, "", Patience()
         for attempt in itertools.count(1):
             try:
                 found = await describe_all(self._host.coalescer, left, window, **self._rules)
+                patience.on_answer()
                 trouble = ""
             except DescribeError as error:
-                self._check_passing(error, job_ids, seen)
+                self._check_passing(error, patience, job_ids, seen)
                 found, trouble = [], f"; the last one failed: {error}"
             seen.update((job["jobId"], job) for job in found)
             self._check_failed(found, job_ids, seen)
@@ -202,12 +209,19 @@ class JobWaiter:
         )
 
     def _check_passing(
-        self, error: DescribeError, job_ids: Iterable[str], seen: Mapping[str, JobDetailTypeDef]
+        self,
+        error: DescribeError,
+        patience: Patience,
+        job_ids: Iterable[str],
+        seen: Mapping[str, JobDetailTypeDef],
     ) -> None:
         """Raise unless the failure may pass."""
-        cause = error.__cause__
-        kind = FailureKind.PERMANENT if cause is None else classify(cause).kind
-        if kind not in {FailureKind.TRANSIENT, FailureKind.THROTTLED}:
+        cause, renewed = error.__cause__, self._host.transport.refreshes_credentials
+        kind = FailureKind.PERMANENT if cause is None else classify(cause, refreshes_credentials=renewed).kind
+        may_pass = kind in {FailureKind.TRANSIENT, FailureKind.THROTTLED} or (
+            kind is FailureKind.PERMANENT and patience.bears_another(asyncio.get_running_loop().time())
+        )
+        if not may_pass:
             reason = f"An error occurred ({error.code}): {error}"
             answer = cause.response if isinstance(cause, ClientError) else _response(job_ids, seen)
             raise self._error(reason, answer) from error

@@ -343,6 +343,24 @@ async def test_an_answer_without_a_list(server: BatchServer) -> None:
             await ids(client.list_jobs("queue"))
 
 
+async def test_a_page_that_comes_again_and_again(server: BatchServer) -> None:
+    """A server that takes no notice of tokens, as some that imitate AWS, is told of, and not listed for ever."""
+
+    class Stuck(InProcessTransport):
+        async def call(self, operation: str, /, **parameters: object) -> dict[str, Any]:
+            parameters.pop("nextToken", None)
+            return {**await super().call(operation, **parameters), "nextToken": "next"}
+
+    job_id = server.add_job(life_cycle=LONG)
+    async with make_client(Stuck(server, latency=0.02)) as client:
+        summaries = client.list_jobs("queue", statuses=["RUNNING"])
+        assert (await anext(summaries))["jobId"] == job_id
+        with pytest.raises(
+            CallError, match="the answer to ListJobs has the nextToken that it was asked with"
+        ):
+            await anext(summaries)
+
+
 @pytest.mark.parametrize("job", [{"status": "RUNNING"}, None, {"jobId": 7}])
 async def test_an_answer_with_a_job_without_an_id(server: BatchServer, job: object) -> None:
     """It is asked for again, and no job is lost that came with it."""

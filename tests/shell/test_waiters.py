@@ -176,6 +176,23 @@ async def test_trouble_for_good(server: BatchServer, client: BatchClient) -> Non
     assert now() < 3
 
 
+async def test_refusals_that_pass(server: BatchServer, client: BatchClient) -> None:
+    """After an answer, what is refused for less than five minutes ends no waiter; what lasts does."""
+    waiter = client.get_waiter("job_complete")
+    config: Any = {"Delay": 20, "MaxAttempts": 1000}
+    server.inject(Fault.ACCESS_DENIED, begin=30, end=300)
+    job_id = server.add_job(life_cycle=LifeCycle(running=200))
+    response = await waiter.wait(jobs=[job_id], WaiterConfig=config)
+    assert response["jobs"][0]["status"] == "SUCCEEDED"
+    waiting = asyncio.create_task(waiter.wait(jobs=[server.add_job(life_cycle=LONG)], WaiterConfig=config))
+    await asyncio.sleep(50)
+    began = now()
+    server.inject(Fault.ACCESS_DENIED)
+    with pytest.raises(WaiterError, match=r"An error occurred \(AccessDenied"):
+        await waiting
+    assert 300 <= now() - began <= 345
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [

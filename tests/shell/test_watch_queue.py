@@ -194,6 +194,23 @@ async def test_an_outage_of_lists(server: BatchServer, fault: Fault, answered: i
             assert first_sights(await told_within(changes, 900)) == Counter(job_ids)
 
 
+async def test_the_log_tells_of_an_outage_of_lists(
+    server: BatchServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody else would: when it begins, and once a minute as long as it lasts."""
+    server.add_job(life_cycle=LONG)
+    async with make_client(server) as client, client.watch_queue("queue") as changes:
+        await told_within(changes, 60)
+        server.inject(Fault.BARE_503, operations=["ListJobs"], end=now() + 600)
+        caplog.clear()
+        await told_within(changes, 900)
+    lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert 8 <= len(lines) <= 11
+    assert all(
+        line.startswith("AWS Batch job queue (queue): its jobs could not be listed: ") for line in lines
+    )
+
+
 @pytest.mark.parametrize("fault", [Fault.ACCESS_DENIED, Fault.CLIENT_EXCEPTION])
 async def test_lists_that_are_refused(server: BatchServer, client: BatchClient, fault: Fault) -> None:
     """The first one raises at once. Later on, what passes within five minutes ends nothing, and what lasts does."""

@@ -33,6 +33,32 @@ class Fate(Enum):
     """It is no job's fault: all requests end that have met such a failure."""
 
 
+class Patience:
+    """Says how long to go on although calls fail in ways that would come again, by the rule for checks of jobs.
+
+    It is for calls that are no checks of `Suspicion`'s: such a failure passes if there was ever an answer, until it has
+    lasted.
+    """
+
+    def __init__(self) -> None:
+        # Failures in a row, and when they began; None while nothing was ever answered.
+        self._failures: int | None = None
+        self._since = 0.0
+
+    def on_answer(self) -> None:
+        """There was a good answer."""
+        self._failures = 0
+
+    def bears_another(self, now: float) -> bool:
+        """Whether to go on after one more failure."""
+        if self._failures is None:
+            return False
+        if not self._failures:
+            self._since = now
+        self._failures += 1
+        return self._failures < LASTING_TRIES or now - self._since < LASTING_SECONDS
+
+
 class Suspicion:
     """Finds the job that makes calls fail; its neighbours do not suffer, and an outage does not become a storm.
 
