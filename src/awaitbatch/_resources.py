@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import math
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, Protocol, get_args
@@ -24,7 +25,7 @@ from awaitbatch.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
     from typing import Unpack
 
     from awaitbatch._call_queue import CallQueue
@@ -237,15 +238,20 @@ class ResourceWaits:
         while True:
             answer = await self._queue.call(kind.operation, parameters)
             details = answer.get(kind.members)
-            if not isinstance(details, list):
-                message = f"the answer to {kind.operation} has no {kind.members}"
+            if not isinstance(details, list) or not all(isinstance(one, Mapping) for one in details):
+                message = f"the answer to {kind.operation} has no {kind.members} that can be read"
                 raise UnreadableResponseError(message)
             for detail in details:
-                one = _Seen(detail.get("status"), detail.get("statusReason"), detail)
-                seen[detail.get(kind.name)] = seen[detail.get(kind.arn)] = one
+                one = _Seen(shared_line(detail.get("status")), detail.get("statusReason"), detail)
+                names = (detail.get(kind.name), detail.get(kind.arn))
+                seen.update((name, one) for name in names if isinstance(name, str))
             if not (token := answer.get("nextToken")):
                 return seen
-            parameters["nextToken"] = token
+            if token == parameters.get("nextToken"):
+                # There would be no end of it.
+                message = f"the answer to {kind.operation} has the nextToken that it was asked with"
+                raise UnreadableResponseError(message)
+            parameters = {**parameters, "nextToken": token}
 
 
 class Resources:

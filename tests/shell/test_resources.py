@@ -339,3 +339,39 @@ async def test_an_answer_in_pages(kind: Kind) -> None:
         kind.use(client)
         await asyncio.gather(*(kind.wait(f"name-{number}") for number in range(5)))
     assert kind.calls == 5
+
+
+async def test_a_page_that_comes_again_and_again(kind: Kind) -> None:
+    """It is a check without a result, and not asked for without end."""
+
+    class Stuck(InProcessTransport):
+        async def call(self, operation: str, /, **parameters: Any) -> dict[str, Any]:
+            parameters.pop("nextToken", None)
+            return {**await super().call(operation, **parameters), "nextToken": "next"}
+
+    kind.set("one", after=5)
+    async with make_client(Stuck(kind.server, latency=0.02)) as client:
+        kind.use(client)
+        with pytest.raises(MaxRetriesExceededError) as caught:
+            await kind.wait("one", max_retries=3, backoff=FixedInterval(1))
+    assert "has the nextToken that it was asked with" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("junk", [None, 7, {"status": 5}, {"computeEnvironmentName": [], "jobQueueName": {}}])
+async def test_an_answer_that_is_garbled(kind: Kind, junk: object) -> None:
+    """What cannot be read is a check without a result, or passed over."""
+
+    class Garbled(InProcessTransport):
+        calls = 0
+
+        async def call(self, operation: str, /, **parameters: Any) -> dict[str, Any]:
+            answer = await super().call(operation, **parameters)
+            self.calls += 1
+            if self.calls <= 2:
+                answer[f"{kind.member}s"].insert(0, junk)
+            return answer
+
+    kind.set("one", after=5)
+    async with make_client(Garbled(kind.server, latency=0.02)) as client:
+        kind.use(client)
+        assert (await kind.wait("one"))["status"] == "VALID"
