@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final
 
 from awaitbatch._core.text import error_line
-from awaitbatch._transport import AiobotocoreTransport, require_batch_client
+from awaitbatch._transport import AiobotocoreTransport, require_batch_client, told_if_late
 from awaitbatch.instrumentation._log import write_log
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ Factory = Callable[[], _Client | Awaitable[_Client]]
 """Gives what ``async with`` makes an aiobotocore client of, as ``session.create_client("batch")`` does; it may be a
 coroutine function."""
 
-_LATE: Final = 8.0
-"""Seconds after which it is said that the factory has not given its first client yet."""
 _ENTERING: Final = 30.0
 """Seconds that the factory has for another client; calls wait for it."""
 _LEAVING: Final = 120.0
@@ -104,12 +102,8 @@ class FactoryTransport:
             Exception: Whatever the factory raises.
         """
         text = "the factory has given no aiobotocore client for %g s, and all who open the shared client wait for it"
-        # In the context of whoever opens it, which is nobody's.
-        timer = asyncio.get_running_loop().call_later(_LATE, write_log, logging.WARNING, text, _LATE)
-        try:
+        with told_if_late(text):
             self._loan = await self._borrow()
-        finally:
-            timer.cancel()
 
     async def renew(self) -> None:
         """Ask the factory for another client, and send all calls through it from now on.

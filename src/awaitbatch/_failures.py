@@ -44,6 +44,8 @@ class RedirectedError(botocore_errors.HTTPClientError):  # type: ignore[misc]
 class NotSentError(botocore_errors.HTTPClientError):  # type: ignore[misc]
     """There is nothing to send the call with, such as a TLS context."""
 
+    fmt = "the call could not be sent: {error}"
+
 
 class MockedByMotoError(Exception):
     """The mock of moto has answered in place of AWS, in a way that aiobotocore cannot read."""

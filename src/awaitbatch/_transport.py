@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 import re
 import sys
 from contextlib import AsyncExitStack, contextmanager
@@ -35,6 +36,7 @@ from awaitbatch._failures import (
 )
 from awaitbatch._jobs import UNDECODABLE
 from awaitbatch._models import forget_models, load_models, use_lean_files
+from awaitbatch.instrumentation._log import write_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping, Sequence
@@ -99,6 +101,21 @@ def told_by(transport: BatchTransport, name: str) -> str | None:
         return None
 
 
+_LATE: Final = 8.0
+"""Seconds after which it is said that what a transport needs to open has not come yet."""
+
+
+@contextmanager
+def told_if_late(text: str) -> Iterator[None]:
+    """Write a WARNING if this takes long; ``text`` has a place for the seconds."""
+    # In the context of whoever opens it, which is nobody's.
+    timer = asyncio.get_running_loop().call_later(_LATE, write_log, logging.WARNING, text, _LATE)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 # Set while a call of ours is under way, to the transport that sends it. Event handlers of a client that we share
 # with its owner leave all other calls alone.
 _sender: ContextVar[AiobotocoreTransport | None] = ContextVar("awaitbatch_sender", default=None)
@@ -153,7 +170,9 @@ class AiobotocoreTransport:
     ) -> None:
         if client is not None:
             require_batch_client(client, "client= must be")
-        _require_type(session, AioSession, "session= must be an aiobotocore session")
+        if session is not None and not isinstance(session, AioSession):
+            message = f"session= must be an aiobotocore session, not of type {type(session).__name__}"
+            raise TypeError(message)
         self._client = client
         self._session = session
         self._profile_name = profile_name
@@ -204,7 +223,8 @@ class AiobotocoreTransport:
 
     async def open(self) -> None:
         """Create the client unless one was lent, and attach to its events."""
-        with self._masking_secrets():
+        text = "the client is not open after %g s: check that the provider of its credentials can be reached"
+        with self._masking_secrets(), told_if_late(text):
             session: Any = self._session
             if self._client is None:
                 session = session or await asyncio.to_thread(self._own_session)
@@ -415,17 +435,15 @@ def require_batch_client(client: AiobotocoreBatchClient, demand: str) -> None:
         TypeError: It is not aiobotocore's.
         ValueError: It is one of another service.
     """
-    _require_type(client, AioBaseClient, f"{demand} what `async with session.create_client()` gives")
+    if not isinstance(client, AioBaseClient):
+        message = (
+            f"{demand} what `async with session.create_client()` gives, not of type {type(client).__name__}"
+        )
+        raise TypeError(message)
     service = client.meta.service_model.service_name
     if service != "batch":
         message = f'{demand} what session.create_client("batch") gives, not a client for {service}'
         raise ValueError(message)
-
-
-def _require_type(value: object, kind: type, demand: str) -> None:
-    if value is not None and not isinstance(value, kind):
-        message = f"{demand}, not of type {type(value).__name__}"
-        raise TypeError(message)
 
 
 def _is_error(response_dict: dict[str, Any]) -> bool:

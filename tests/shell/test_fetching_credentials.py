@@ -243,6 +243,23 @@ async def test_a_client_that_signs_nothing_needs_no_credentials(monkeypatch: pyt
         assert lent._request_signer._credentials is None
 
 
+class SlowSession(AioSession):  # type: ignore[misc]
+    """One whose provider waits for somebody to type a code."""
+
+    async def get_credentials(self) -> AioCredentials:
+        """Take some time."""
+        await asyncio.sleep(20)
+        return AioCredentials("a", "b")
+
+
+async def test_opening_that_waits_for_credentials(caplog: pytest.LogCaptureFixture) -> None:
+    """The log says so while it does, and nothing if it takes no time."""
+    async with BatchClient(session=SlowSession(), region_name="us-east-1"):
+        assert asyncio.get_running_loop().time() == pytest.approx(20, abs=1)
+    text = "the client is not open after 8 s: check that the provider of its credentials can be reached"
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [text]
+
+
 async def test_closing_while_credentials_are_fetched(session: AioSession) -> None:
     """What was not signed yet was certainly not submitted or terminated, and whoever has gone is not reported."""
     arguments = {"region_name": "us-east-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"}

@@ -1146,6 +1146,18 @@ async def test_a_factory_of_something_else(service: str, error: type[Exception])
             pass
 
 
+async def test_a_factory_that_forgets_to_give_its_client() -> None:
+    """A ``yield`` without one is told as what it is."""
+
+    @asynccontextmanager
+    async def factory() -> AsyncIterator[Any]:
+        yield
+
+    with pytest.raises(TypeError, match=r"factory= must give what .*, not of type NoneType"):
+        async with BatchClient.shared(key="k", factory=factory):
+            pass
+
+
 async def test_a_factory_that_fails_to_leave_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """What is raised by leaving it hurts nobody, and is logged."""
 
