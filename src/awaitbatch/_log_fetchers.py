@@ -87,7 +87,7 @@ class LogFetchers:
                 await self._end_whatever_comes(self._begin_to_end(fetcher))
                 raise
             except BaseException:
-                await self._end(fetcher)
+                await self._end_quietly(fetcher)
                 raise
             await self._end(fetcher)
         finally:
@@ -111,14 +111,23 @@ class LogFetchers:
         if not ending.cancelled():
             ending.result()
 
+    async def _end_quietly(self, fetcher: BatchLogFetcher) -> None:
+        """The same for a wait that has failed: its caller has to know why, and not what came after."""
+        try:
+            await self._end(fetcher)
+        except Exception as error:  # noqa: BLE001
+            self._write_failed(error)
+
     async def _end_whatever_comes(self, ending: asyncio.Task[None]) -> None:
         if not await wait_despite_cancellation(ending, self._close_timeout):
             ending.cancel()
             text = "a log fetcher did not end within %g s and was abandoned"
             self._write_log(logging.WARNING, text, self._close_timeout)
         elif not ending.cancelled() and (error := ending.exception()) is not None:
-            text = "a log fetcher failed while it was stopped: %s"
-            self._write_log(logging.WARNING, text, error_line(error))
+            self._write_failed(error)
+
+    def _write_failed(self, error: BaseException) -> None:
+        self._write_log(logging.WARNING, "a log fetcher failed while it was stopped: %s", error_line(error))
 
     async def _stop_and_join(self, fetcher: BatchLogFetcher) -> None:
         try:

@@ -179,6 +179,25 @@ async def test_a_fetcher_that_raises_is_the_error_of_its_wait() -> None:
             await client.wait_for_job(server.add_job(life_cycle=ENDED), 0, raising)
 
 
+async def test_the_first_error_is_the_one_that_is_raised(caplog: pytest.LogCaptureFixture) -> None:
+    """If a fetcher fails as it is stopped, too, the log says so, and the wait's caller learns why the wait ended."""
+
+    class NeverStarted(Fetcher):
+        def start(self) -> None:
+            message = "can't start new thread"
+            raise RuntimeError(message)
+
+        def join(self) -> None:
+            message = "cannot join thread before it is started"
+            raise RuntimeError(message)
+
+    server = make_server()
+    async with make_client(server) as client:
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            await client.wait_for_job(server.add_job(life_cycle=ENDED), 0, always(NeverStarted()))
+    assert "a log fetcher failed while it was stopped: RuntimeError: cannot join thread" in caplog.text
+
+
 async def test_a_join_waits_for_a_thread_when_there_are_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that may start no thread for a moment costs nobody the result of a wait."""
     refusals = iter(["no", "no"])
