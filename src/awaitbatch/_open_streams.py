@@ -20,7 +20,7 @@ def error_of_source(error: BaseException, what: str) -> BaseException:
     """
     if not isinstance(error, asyncio.CancelledError):
         return error
-    told = RuntimeError(f"the asynchronous iterable of {what} was cancelled, and not by awaitbatch")
+    told = RuntimeError(f"the iterable of {what} was cancelled, and not by awaitbatch")
     told.__cause__ = error
     return told
 

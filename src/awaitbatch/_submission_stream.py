@@ -259,9 +259,9 @@ class SubmissionStream:
                 request = next(self._source)
             except StopIteration:
                 self._source = None
-            except Exception as error:  # noqa: BLE001
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
                 self._source = None
-                self._fail(error)
+                self._fail(error_of_source(error, "requests"))
             else:
                 self._submit(request)
 

@@ -230,18 +230,23 @@ async def test_requests_that_raise(kind: str) -> None:
     assert ids_of(told) == jobs_of(server)
 
 
-async def test_requests_that_were_cancelled_by_others() -> None:
-    """A CancelledError of the iterable does not end the loop as if these were all requests."""
+@pytest.mark.parametrize("is_asynchronous", [True, False])
+async def test_requests_that_were_cancelled_by_others(is_asynchronous: bool) -> None:
+    """A CancelledError of the iterable does not end the loop as if these were all requests, or the user cancelled."""
 
     async def broken() -> AsyncIterator[dict[str, Any]]:
         for request in make_requests(3):
             yield request
         await cancelled_future()
 
+    def broken_likewise() -> Iterator[dict[str, Any]]:
+        yield from make_requests(3)
+        cancelled_future().result()
+
     told: list[Submission] = []
     async with make_client(make_server()) as client:
         with pytest.raises(RuntimeError, match="iterable of requests was cancelled, and not by awaitbatch"):
-            await collect(client.submit_jobs(broken()), told)
+            await collect(client.submit_jobs(broken() if is_asynchronous else broken_likewise()), told)
     assert len(told) == 3
 
 
