@@ -21,6 +21,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 
 from awaitbatch._call_time import not_in_queue
 from awaitbatch._core.redaction import Redactor
@@ -120,7 +121,8 @@ def told_if_late(text: str) -> Iterator[None]:
 # with its owner leave all other calls alone.
 _sender: ContextVar[AiobotocoreTransport | None] = ContextVar("awaitbatch_sender", default=None)
 
-# Whether the call under way was answered: what fails from then on, fails over the form of the answer.
+# Whether the call under way was answered. What fails from then on fails over the form of the answer, or in a hook of
+# the user's, and AWS may have done what was asked for.
 _is_answered: ContextVar[bool] = ContextVar("awaitbatch_is_answered", default=False)
 
 # The request of the call under way: it has secrets that the client may have renewed before the answer comes.
@@ -138,6 +140,9 @@ MAX_POOL_CONNECTIONS: Final = 50
 _BODY: Final = "awaitbatch.body"
 _NO_BODY: Final = b"{}"
 """What botocore's own parser gets in place of a body that we keep."""
+
+_TOLD_BY_BOTOCORE: Final = (ClientError, botocore_errors.BotoCoreError, ResponseParserError)
+"""What botocore makes of an answer, if it is not taken by surprise."""
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 """HTTP statuses that tell where to send the call instead."""
@@ -297,12 +302,12 @@ class AiobotocoreTransport:
         try:
             with self._masking_secrets():
                 yield
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except Exception as error:
             if isinstance(error, TypeError) and _is_mocked_by_moto():
                 raise MockedByMotoError from error
-            if not _is_answered.get():
+            if not _is_answered.get() or isinstance(error, _TOLD_BY_BOTOCORE):
                 raise
-            message = f"not an answer of AWS Batch's: {error_line(error)}"
+            message = f"the answer could not be read: {error_line(error)}"
             raise UnreadableResponseError(message) from error
         finally:
             _is_answered.reset(is_answered)

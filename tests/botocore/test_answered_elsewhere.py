@@ -11,7 +11,7 @@ from aiobotocore.awsrequest import AioAWSResponse
 from aiobotocore.session import get_session
 from botocore.stub import Stubber
 
-from awaitbatch import BatchClient, DescribeError
+from awaitbatch import BatchClient, DescribeError, SubmitUncertainError
 from awaitbatch.instrumentation import CallEnded, Event
 from tests.support import until
 
@@ -77,6 +77,22 @@ async def test_an_answer_of_another_form(operation: str, body: dict[str, Any]) -
         asking.cancel()
     ended = next(event for event in failures if isinstance(event, CallEnded))
     assert (ended.outcome, ended.error_code) == ("transient", "UnreadableResponseError")
+
+
+async def test_a_hook_that_fails_over_an_answer() -> None:
+    """It comes after AWS has submitted the job, which is not to be taken for one that was not."""
+
+    async def answer(request: Any, **_: object) -> AioAWSResponse:
+        return AioAWSResponse(request.url, 200, {}, Raw(b'{"jobId": "j", "jobName": "n"}'))
+
+    def fail(**_: object) -> None:
+        raise ZeroDivisionError
+
+    async with get_session().create_client("batch", **SETTINGS) as lent, BatchClient(client=lent) as client:
+        lent.meta.events.register("before-send.batch", answer)
+        lent.meta.events.register("after-call.batch", fail)
+        with pytest.raises(SubmitUncertainError, match="the answer could not be read: ZeroDivisionError"):
+            await client.submit_job(jobName="n", jobQueue="q", jobDefinition="d")
 
 
 class Raw:
