@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
 from awaitbatch.cli._exit_codes import CommandError, ExitCode
 from awaitbatch.cli._job_ids import read_job_ids
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ARN = "arn:aws:batch:us-east-1:123456789012:job/"
 
@@ -26,6 +30,15 @@ ARN = "arn:aws:batch:us-east-1:123456789012:job/"
         ('{"jobs": [{"jobId": "a", "status": "FAILED"}]}', ["a"]),
         ('["a", "b#1"]', ["a", "b#1"]),
         ('"a"', ["a"]),
+        ("\ufeffa\r\nb", ["a", "b"]),
+        ("a,b, c\n,d,", ["a", "b", "c", "d"]),
+        (f"{ARN}a\ta\tmy-name\n{ARN}b:0\tb:0\tother\n", ["a", "b:0"]),
+        (f"{ARN}a\tb\n", ["a", "b"]),
+        (
+            f"JOBSUMMARYLIST\t170\t{ARN}a\td:1\ta\tname\t\tRUNNING\nCONTAINER\t0\nJOBSUMMARYLIST\t171\t{ARN}b\r\n",
+            ["a", "b"],
+        ),
+        (f"JOBS\t{ARN}a\ta\tname\nDEPENDSON\tb\n", ["a"]),
         ('a {"jobId": "b"} c', ["a", "b", "c"]),
     ],
 )
@@ -42,7 +55,7 @@ def test_our_own_lines() -> None:
 
 def test_arguments_and_standard_input() -> None:
     """An id counts once, wherever it comes from, and stays where it was met first."""
-    assert read_job_ids(["z", "-", "y"], io.StringIO("y x z")) == ["z", "y", "x"]
+    assert read_job_ids(["z", "-", "y,w"], io.StringIO("y x z")) == ["z", "y", "x", "w"]
 
 
 @pytest.mark.parametrize(
@@ -66,3 +79,46 @@ def test_refuses(text: str, complaint: str) -> None:
     assert complaint in str(refusal.value)
     assert str(refusal.value).isprintable()
     assert refusal.value.code == ExitCode.USAGE
+
+
+class Unreadable(io.StringIO):
+    """Raises whatever it was made with."""
+
+    encoding = "utf-8"
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    def read(self, _: int | None = -1) -> str:
+        """Fail."""
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "complaint"),
+    [
+        (IsADirectoryError(21, "Is a directory"), "standard input cannot be read: Is a directory"),
+        (UnicodeDecodeError("utf-8", b"\xff\xfe", 0, 1, "bad"), "standard input is no text in utf-8"),
+    ],
+)
+def test_standard_input_that_cannot_be_read(error: Exception, complaint: str) -> None:
+    """Who redirects a directory, or what is no text, is told so."""
+    with pytest.raises(CommandError, match=f"^{complaint}"):
+        read_job_ids(["-"], Unreadable(error))
+
+
+def test_no_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who closes it is told so."""
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(CommandError, match=r"^standard input is closed"):
+        read_job_ids(["-"])
+
+
+def test_a_file_in_place_of_ids(tmp_path: Path) -> None:
+    """Who gives the name of a file is told how to read it."""
+    path = tmp_path / "my ids.txt"
+    path.write_text("a\n", encoding="utf-8")
+    with pytest.raises(CommandError) as refusal:
+        read_job_ids([str(path)])
+    assert str(refusal.value).endswith(f"; to read ids from a file, write: - < '{path}'")

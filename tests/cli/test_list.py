@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import io
+import re
 
 import pytest
 
@@ -178,3 +181,44 @@ def test_a_state_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
         main(["list", "-q", "reads", "--status", "RUNNING,RUNING"])
     assert refusal.value.code == ExitCode.USAGE
     assert "SUCCEEDED, FAILED, or all, not 'RUNING'" in capsys.readouterr().err
+
+
+async def test_many_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for minutes is told every now and then how far it is; of jobs that are seen to come, nothing."""
+    monkeypatch.setattr("awaitbatch._listing._PAGE", 2)
+    server = make_server()
+    for _ in range(2000):
+        server.add_job(life_cycle=WAITS)
+    seen, piped = Screen(is_terminal=True), Screen()
+    assert await run(server, seen, "list", "-q", "queue") == ExitCode.DONE
+    said = [line for line in seen.err if "listed so far" in line]
+    assert 3 <= len(said) <= 6
+    assert re.fullmatch(r"awaitbatch list: \d\d jobs listed so far", said[0])
+    assert await run(server, piped, "list", "-q", "queue", "--ids", "--name", "none") == ExitCode.DONE
+    assert len(piped.err) in {2, 3, 4}
+    for words in (
+        ["list", "-q", "queue", "--ids"],
+        ["wait", "-q", "queue", "--name", "none", "--progress", "none"],
+    ):
+        screen = Screen(is_terminal=True)
+        await run(server, screen, *words)
+        assert "so far" not in "".join(screen.err)
+    screen = Screen()
+    assert await run(server, screen, "wait", "-q", "queue", "--name", "none") == ExitCode.NOT_FOUND
+    assert screen.err[0].endswith(" jobs listed so far")
+
+
+class _Full(io.StringIO):
+    def write(self, _: str, /) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def test_a_full_disk() -> None:
+    """Results that cannot be written are said in a sentence, and the command does not end well."""
+    server, screen = make_server(), Screen()
+    server.add_job(life_cycle=WAITS)
+    screen.terminal.out = _Full()
+    assert await run(server, screen, "list", "-q", "queue", "--ids") == ExitCode.AWS
+    assert screen.err == [
+        "awaitbatch list: cannot write the results to standard output: No space left on device"
+    ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
 from awaitbatch._core.text import shown
@@ -18,7 +20,12 @@ if TYPE_CHECKING:
 STDIN: Final = "-"
 _LISTS: Final = ("jobSummaryList", "jobs")
 """Where list-jobs and describe-jobs have their jobs."""
-_WORD: Final = re.compile(r"\S+")
+_WORD: Final = re.compile(r"[^\s,]+")
+_ARN: Final = r"(arn:\S+:job/(\S+))"
+_SUBMITTED: Final = re.compile(rf"^{_ARN}\t\2\t.*$", re.MULTILINE)
+"""What `aws batch submit-job` prints as text: the job's ARN, its id and its name."""
+_LISTED: Final = re.compile(rf"^(?:JOBSUMMARYLIST|JOBS)\t(?:.*\t)?{_ARN}(?:\s|$)", re.MULTILINE)
+"""A row of what list-jobs and describe-jobs print as text, where other rows and columns are no ids."""
 
 
 def read_job_ids(arguments: Sequence[str], stdin: TextIO | None = None) -> list[str]:
@@ -26,24 +33,25 @@ def read_job_ids(arguments: Sequence[str], stdin: TextIO | None = None) -> list[
 
     Standard input may hold words, documents of JSON, or both. A document is a job's id, an object with a ``jobId``, one
     with a ``jobSummaryList`` or ``jobs``, or a list of these: what ``aws batch submit-job``, ``list-jobs`` and
-    ``describe-jobs`` print, with or without ``--query``, and the lines of our own ``--json``.
+    ``describe-jobs`` print, with or without ``--query``, and the lines of our own ``--json``. What these commands print
+    with ``--output text`` does as well.
 
     Args:
-        arguments: Ids and ARNs; ``-`` stands for standard input.
+        arguments: Ids and ARNs, also several with commas between them; ``-`` stands for standard input.
         stdin: Standard input.
 
     Raises:
-        CommandError: One cannot be a job's id, or standard input has no id.
+        CommandError: One cannot be a job's id, or standard input has no id or cannot be read.
     """
     ids: dict[str, None] = {}
     bad: list[str] = []
     for argument in arguments:
-        given = _ids_of_text((stdin or sys.stdin).read()) if argument == STDIN else [argument]
+        given = _ids_of_text(_text_of(stdin or sys.stdin)) if argument == STDIN else argument.split(",")
         for job_id in given:
             try:
                 ids.setdefault(parse_job_id(job_id))
             except InvalidJobIdError as error:
-                bad.append(str(error))
+                bad.append(str(error) + _hint(job_id if argument != STDIN else ""))
     if bad:
         more = f"; {len(bad) - 1:,} more are none either" if len(bad) > 1 else ""
         message = f"{bad[0]}{more}"
@@ -51,11 +59,36 @@ def read_job_ids(arguments: Sequence[str], stdin: TextIO | None = None) -> list[
     return list(ids)
 
 
+def _hint(argument: str) -> str:
+    """What to do if somebody gave a file where ids are meant."""
+    is_file = "\0" not in argument and Path(argument).is_file()
+    return f"; to read ids from a file, write: - < {shlex.quote(argument)}" if is_file else ""
+
+
+def _text_of(stdin: TextIO | None) -> str:
+    if stdin is None:
+        # So Python has it if the process was started without.
+        message = "standard input is closed, so it has no job ids"
+        raise CommandError(message)
+    try:
+        # Programs of Windows begin a file with this character.
+        return stdin.read().removeprefix("\ufeff")
+    except OSError as error:
+        message = f"standard input cannot be read: {error.strerror}"
+    except UnicodeDecodeError:
+        message = (
+            f"standard input is no text in {stdin.encoding}, as ids would be; is it another kind of file?"
+        )
+    raise CommandError(message)
+
+
 def _ids_of_text(text: str) -> list[str]:
     if not text.strip():
         message = "standard input has no job id; did the command before it fail?"
         raise CommandError(message)
-    return list(_words_and_documents(text))
+    if rows := _LISTED.findall(text):
+        return [arn for arn, _ in rows]
+    return list(_words_and_documents(_SUBMITTED.sub(r"\1", text)))
 
 
 def _words_and_documents(text: str) -> Iterator[str]:

@@ -8,7 +8,8 @@ from awaitbatch._arrays import Children
 from awaitbatch.cli._exit_codes import CommandError, ExitCode
 from awaitbatch.cli._job_records import json_line, record_of_summary
 from awaitbatch.cli._listing import counts_lines, listing
-from awaitbatch.cli._selection import matches, summaries_of_queue
+from awaitbatch.cli._selection import ListCount, matches, summaries_of_queue
+from awaitbatch.cli._terminal import is_terminal
 
 if TYPE_CHECKING:
     import argparse
@@ -30,7 +31,11 @@ async def run(arguments: argparse.Namespace, client: BatchClient, terminal: Term
     """
     jobs: list[Any] = []
     found = 0
+    prints_each = arguments.ids or arguments.json
+    # Who sees each job come need not be told.
+    count = ListCount(arguments, None if prints_each and is_terminal(terminal.out) else terminal)
     async for job in await _summaries(arguments, client):
+        count.add()
         if not matches(job.get("jobName"), arguments.name):
             continue
         found += 1

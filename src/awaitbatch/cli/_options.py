@@ -126,7 +126,7 @@ def add_job_ids(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         metavar="ID",
         help="a job's id or ARN; - reads them from standard input, where they may be words or what "
-        "`aws batch submit-job` and `aws batch list-jobs` print",
+        "`aws batch submit-job` and `aws batch list-jobs` print, as JSON or as text",
     )
 
 

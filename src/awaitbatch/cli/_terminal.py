@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, TextIO
 
 from awaitbatch._core.text import one_line
+from awaitbatch.cli._exit_codes import CommandError, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,12 +79,22 @@ class Terminal:
         return is_ascii_only(self.out)
 
     def result(self, line: str = "") -> None:
-        """Print a line of what was asked for, and send it off: who reads it may want it now."""
+        """Print a line of what was asked for, and send it off: who reads it may want it now.
+
+        Raises:
+            CommandError: It cannot be written, as where a disk is full.
+        """
         if self.above != self._write_err and is_terminal(self.out):
             # Or it would go through the live picture.
             self.above(line)
-        else:
+            return
+        try:
             print(line, file=self.out, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            message = f"cannot write the results to standard output: {error.strerror}"
+            raise CommandError(message, ExitCode.AWS) from None
 
     def note(self, line: str) -> None:
         """Print a line beside the results."""

@@ -75,7 +75,7 @@ def start(arguments: argparse.Namespace) -> int:
         message = f"--reason must have 1 to {_LONGEST_REASON:,} characters"
         raise CommandError(message)
     job_ids = given_job_ids(arguments)
-    if len(job_ids) > 1 and not arguments.yes and sys.stdin.isatty():
+    if len(job_ids) > 1 and not arguments.yes and sys.stdin is not None and sys.stdin.isatty():
         _confirm(job_ids)
 
     from awaitbatch.cli import _session, _terminate

@@ -52,7 +52,7 @@ async def run(
     if arguments.queue is not None:
         try:
             async with asyncio.timeout(arguments.timeout):
-                job_ids = await jobs_of_queue(client, arguments)
+                job_ids = await jobs_of_queue(client, arguments, terminal)
         except TimeoutError:
             terminal.complain(f"{arguments.prog}: timed out while the jobs of the queue were being listed")
             return ExitCode.TIMED_OUT
