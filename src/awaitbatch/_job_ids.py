@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from awaitbatch._core.text import shown
 from awaitbatch.errors import InvalidJobIdError
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}(?:[:#][0-9]{1,9})?", re.ASCII)
 _JOB_ARN = re.compile(r"arn:[a-z0-9-]+:batch:[a-z0-9-]+:[0-9]{12}:job/(?P<job_id>.+)", re.ASCII)
+
+
+def is_one_job(given: object) -> bool:
+    """Whether it is one job where ids of many are meant: its id, or what SubmitJob or DescribeJobs say of it."""
+    return isinstance(given, str | bytes) or (isinstance(given, Mapping) and "jobId" in given)
 
 
 def parse_job_id(job_id: object) -> str:

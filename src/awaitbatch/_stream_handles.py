@@ -13,6 +13,7 @@ import anyio.lowlevel
 
 from awaitbatch._core.text import shown
 from awaitbatch._core.watch import Watch
+from awaitbatch._job_ids import is_one_job
 from awaitbatch._job_results import JobOutcome, JobResults, WatchItem
 from awaitbatch._slices import for_each
 from awaitbatch._submission_stream import Submission
@@ -204,7 +205,7 @@ def require_requests(requests: object) -> None:
     Raises:
         TypeError: It is a single request, or nothing that can be iterated over.
     """
-    if isinstance(requests, Mapping | str) or not isinstance(requests, Iterable | AsyncIterable):
+    if isinstance(requests, Mapping | str | bytes) or not isinstance(requests, Iterable | AsyncIterable):
         message = f"requests must be a list, or an iterable or asynchronous iterable, not {shown(requests)}"
         raise TypeError(message)
 
@@ -213,14 +214,14 @@ def require_job_ids(job_ids: object) -> None:
     """Refuse what are no ids of many jobs.
 
     Raises:
-        TypeError: It is a single id, what another stream tells, or nothing that can be iterated over.
+        TypeError: It is a single job, what another stream tells, or nothing that can be iterated over.
     """
     if isinstance(job_ids, _Handle):
         message = (
             f"job ids must be str: pick them out of {type(job_ids).__name__} by an asynchronous generator"
         )
         raise TypeError(message)
-    if isinstance(job_ids, str) or not isinstance(job_ids, Iterable | AsyncIterable):
+    if is_one_job(job_ids) or not isinstance(job_ids, Iterable | AsyncIterable):
         message = f"job ids must be a list, or an iterable or asynchronous iterable, not {shown(job_ids)}"
         raise TypeError(message)
 

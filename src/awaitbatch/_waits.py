@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from awaitbatch._core.outcomes import MATCHED, Outcome
 from awaitbatch._core.text import shown
 from awaitbatch._core.watch import AttentiveWatch, Watch
-from awaitbatch._job_ids import parse_job_id
+from awaitbatch._job_ids import is_one_job, parse_job_id
 from awaitbatch._responses import decode_head
 from awaitbatch._results import WaitResult
 from awaitbatch._slices import for_each
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from typing import Unpack
 
     from types_aiobotocore_batch.type_defs import JobDetailTypeDef
@@ -46,10 +47,10 @@ def list_of_ids(job_ids: Iterable[object]) -> list[object]:
     """What somebody gave as many ids, in a list of its own, since his may change meanwhile.
 
     Raises:
-        TypeError: It is a single id, not a list of them.
+        TypeError: It is a single job, or nothing that can be iterated over.
     """
-    if isinstance(job_ids, str):
-        message = f"job ids must be a list, not a str: {shown(job_ids)}"
+    if is_one_job(job_ids) or not isinstance(job_ids, Iterable):
+        message = f"job ids must be a list, or another iterable, not {shown(job_ids)}"
         raise TypeError(message)
     return list(job_ids)
 
@@ -58,7 +59,7 @@ async def parse_job_ids(job_ids: Iterable[object]) -> list[str]:
     """Reduce many ids or ARNs to ids, in their order, without those that are there twice.
 
     Raises:
-        TypeError: It is a single id, not a list of them.
+        TypeError: It is a single job, or nothing that can be iterated over.
         InvalidJobIdError: One of them cannot be a job's id.
     """
     parsed: dict[str, None] = {}

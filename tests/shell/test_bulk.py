@@ -81,7 +81,7 @@ async def test_ids_are_normalised_and_bad_ones_are_errors_of_their_own() -> None
         arn = (await client.describe(two))["jobArn"]
         given: Any = [two, "not an id", one, None, arn, one, "nobody"]
         result = await client.terminate_jobs(given, "enough")
-        with pytest.raises(TypeError, match="a list, not a str"):
+        with pytest.raises(TypeError, match="must be a list, or another iterable, not "):
             await client.terminate_jobs(one, "enough")
     assert result.accepted == (two, one, "nobody")
     assert {job_id: type(error) for job_id, error in result.errors.items()} == {

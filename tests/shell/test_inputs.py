@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -136,3 +137,26 @@ def test_without_asyncio_opening_says_what_it_needs() -> None:
     for _ in range(2):
         with pytest.raises(RuntimeError, match="awaitbatch runs on asyncio only"):
             client.open().send(None)
+
+
+@pytest.mark.parametrize(
+    "one",
+    ["job", b"job", None, {"jobId": "job", "jobName": "one"}, 5],
+    ids=lambda given: type(given).__name__,
+)
+async def test_one_job_is_not_many(one: Any) -> None:
+    """Who gives one job, or none, where ids of many are meant is told so, and no letter is taken for an id."""
+    async with make_client(make_server()) as client:
+        for call in (
+            lambda: client.wait_for_jobs(one),
+            lambda: client.describe_jobs(one),
+            lambda: client.terminate_jobs(one, "why"),
+            lambda: client.cancel_jobs(one, "why"),
+        ):
+            with pytest.raises(TypeError, match=rf"^job ids must be a list, .* not {re.escape(repr(one))}$"):
+                await call()
+        for stream in (client.watch, client.as_completed):
+            with pytest.raises(TypeError, match=rf"^job ids must be a list, .* not {re.escape(repr(one))}$"):
+                stream(one)
+        with pytest.raises(TypeError, match=r"^requests must be a list"):
+            client.submit_jobs(one)
