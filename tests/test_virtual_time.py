@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 import time
@@ -67,6 +68,38 @@ def test_a_deadlock_is_an_error_that_names_who_waits() -> None:
         pytest.raises(DeadlockError, match=r"(?s)deadlock at 2\.0 s.*wait_for_ever"),
     ):
         runner.run(wait_for_ever())
+
+
+def test_a_timer_that_comes_again_and_again_keeps_no_test_alive() -> None:
+    """A run that jumps too often ends as in a deadlock, and cleans up; the one before it does not count."""
+    left: list[float] = []
+
+    async def beat(times: float) -> None:
+        while times > 0:
+            await asyncio.sleep(1)
+            times -= 1
+
+    async def wait_for_ever() -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(beat(math.inf))
+                await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(1)
+            left.append(loop.time())
+
+    class Patient(VirtualTimeLoop):
+        most_jumps = 1000
+
+    with asyncio.Runner(loop_factory=Patient) as runner:
+        runner.run(beat(900))
+        with pytest.raises(
+            DeadlockError, match=r"(?s)at 1900\.0 s: the clock has jumped 1,000 times.*wait_for_"
+        ):
+            runner.run(wait_for_ever())
+    assert left == [1901.0]
+    assert VirtualTimeLoop.most_jumps == 200_000
 
 
 def test_closing_waits_for_abandoned_threads() -> None:

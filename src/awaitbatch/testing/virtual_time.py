@@ -30,7 +30,8 @@ import selectors
 import socket
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, TypeVarTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterator
@@ -46,9 +47,12 @@ _Events = list[tuple[selectors.SelectorKey, int]]
 # Real seconds. A thread that is done wakes the loop at once; this only bounds how late its end is noticed.
 _GLANCE = 0.005
 
+_MOST_TASKS = 50
+"""Of more that wait, so many are named."""
+
 
 class DeadlockError(Exception):
-    """Nothing is ready to run and no timer is set, so the tasks that wait would wait for ever."""
+    """The tasks that wait would wait for ever: no timer is set, or nothing but timers has come for very long."""
 
 
 class RealIOError(Exception):
@@ -60,13 +64,21 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     It is a loop factory for whoever takes one: ``asyncio.Runner(loop_factory=VirtualTimeLoop)``.
 
+    Attributes:
+        most_jumps: How often the clock may jump in one run, such as a test, before that counts as a deadlock. Without a
+            bound, a timer that comes again and again would keep alive a test whose end never comes. A test that needs
+            more may set it, on its running loop.
+
     Raises:
-        DeadlockError: From whatever runs the loop, when nothing could ever happen any more.
+        DeadlockError: From whatever runs the loop, when nothing could ever happen any more, or after ``most_jumps``.
         RealIOError: From whatever runs the loop, when it waits for the world outside; once for each file descriptor.
     """
 
+    most_jumps: float = 200_000
+
     def __init__(self) -> None:
         self._now = 0.0
+        self._jumps = 0
         self._threads = 0
         selector = _JumpingSelector(self)
         super().__init__(selector)
@@ -81,21 +93,37 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Let time pass as while the machine sleeps: nothing runs meanwhile, and then much is overdue."""
         self._now += seconds
 
+    def run_forever(self) -> None:
+        """Run until it is stopped."""
+        # Tests may share a loop, and each has jumps of its own.
+        self._jumps = 0
+        super().run_forever()
+
     def jump(self) -> None:
         """Go to the next timer.
 
         Raises:
-            DeadlockError: There is none.
+            DeadlockError: There is none, or there were too many before.
         """
         # Asked for here and not computed from select's time-out, so that a timer fires at exactly its moment.
         timers: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
         if not timers:
-            tasks = "".join(f"\n  {task!r}" for task in asyncio.all_tasks(self))
-            message = (
-                f"deadlock at {self._now} s: nothing is ready and no timer is set; these tasks wait:{tasks}"
+            self._report_deadlock("nothing is ready and no timer is set")
+        self._jumps += 1
+        if self._jumps > self.most_jumps:
+            self._report_deadlock(
+                f"the clock has jumped {self.most_jumps:,} times, and there is no end. What is awaited may never come, "
+                "while some timer comes again and again. If it does need so many, set most_jumps of the running loop"
             )
-            raise DeadlockError(message)
         self._now = max(self._now, timers[0].when())
+
+    def _report_deadlock(self, why: str) -> NoReturn:
+        tasks = [f"\n  {task!r}" for task in islice(asyncio.all_tasks(self), _MOST_TASKS + 1)]
+        more = "\n  …" if len(tasks) > _MOST_TASKS else ""
+        message = f"deadlock at {self._now} s: {why}; these tasks wait:{''.join(tasks[:_MOST_TASKS])}{more}"
+        # What cleans up after it may jump again.
+        self._jumps = 0
+        raise DeadlockError(message)
 
     def refuse_real_io(self, files: Collection[int]) -> None:
         """Complain of file descriptors for which the loop waits, of each once, so that cleaning up can go on.
