@@ -42,15 +42,19 @@ FAILURES: Final = Path(__file__).parents[1] / "reference" / "failures.md"
 ALIASES: Final = ("MatchStatus", "ReturnWhen", "WatchItem")
 """Public names of types, which signatures show in place of what they stand for."""
 
+FOREIGN: Final = {"AiobotocoreBatchClient"}
+"""Names under which we import what others have named as we have named ours: signatures show these."""
+
 OURS: Final = {
     "awaitbatch.errors": {"derive", "in_response", "left_open", "not_done", "of"},
     "awaitbatch.instrumentation": {"of"},
     "awaitbatch.integrations": {"aws_hook_class"},
-    "awaitbatch.testing._service": {"call", "note_refusals"},
+    "awaitbatch.testing._service": {"call", "expects_outage", "is_in_real_time", "note_refusals"},
     "awaitbatch.testing.virtual_time": {
         "has_threads",
         "jump",
         "refuse_real_io",
+        "run_forever",
         "run_in_executor",
         "shutdown_default_executor",
     },
@@ -93,6 +97,8 @@ def import_all(app: Sphinx) -> None:
         modules = [module for name, module in sys.modules.items() if name.partition(".")[0] == "awaitbatch"]
         for module in modules:
             _import_for_type_checkers(module)
+            for name in FOREIGN & vars(module).keys():
+                setattr(module, name, type(name, (), {"__module__": vars(module)[name].__module__}))
         _resolve_aliases(modules)
         for name in ALIASES:
             # A union shows a class by its name, and a text by what Python makes of it.
