@@ -12,7 +12,8 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import ClientError
 
-from awaitbatch.testing import BatchServer, LifeCycleRanges, TokenBucket
+from awaitbatch import BatchClient
+from awaitbatch.testing import BatchServer, Fault, LifeCycleRanges, TokenBucket
 from tests.support import ENDED, LONG
 
 if TYPE_CHECKING:
@@ -33,6 +34,45 @@ def code_of(error: ClientError) -> tuple[int, str]:
     """The HTTP status and the code that botocore took from a response."""
     response: Any = error.response
     return response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"]
+
+
+class _Counting(asyncio.SelectorEventLoop):
+    """A loop that counts the timers that are set."""
+
+    timers = 0
+
+    def call_at(self, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:  # type: ignore[override]
+        self.timers += 1
+        return super().call_at(*args, **kwargs)
+
+
+def test_a_server_that_nobody_calls_sleeps() -> None:
+    """It looks at its clock again and again only while an outage is to begin or to end."""
+
+    async def turns() -> int:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, _Counting)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        before, loop.timers = loop.timers, 0
+        return before
+
+    async def main() -> None:
+        now = 0.0
+        async with BatchServer(clock=lambda: now) as server:
+            await turns()
+            assert await turns() == 0
+            server.inject(Fault.CONNECTION_REFUSED, begin=5, end=10)
+            assert await turns() >= 1
+            now = 10.0
+            await asyncio.sleep(0.05)
+            await turns()
+            assert await turns() == 0
+            await asyncio.to_thread(server.inject, Fault.CONNECTION_REFUSED)
+            assert await turns() >= 1
+
+    with asyncio.Runner(loop_factory=_Counting) as runner:
+        runner.run(main())
 
 
 async def test_a_real_client_submits_and_describes() -> None:
@@ -226,3 +266,12 @@ def test_jobs_can_be_added_with_all_that_a_submission_has() -> None:
     server.forget_job(array)
     with pytest.raises(KeyError):
         server.status_of(array)
+
+
+@pytest.mark.virtual_time
+async def test_jobs_in_real_time_are_not_awaited_in_virtual_time() -> None:
+    """Who forgets to give a server the clock of the loop is told so, and does not wait for hours."""
+    server = BatchServer()
+    with pytest.raises(RuntimeError, match=r"BatchServer\(clock=asyncio.get_running_loop\(\).time\)"):
+        async with BatchClient(transport=server.transport()):
+            pass

@@ -140,7 +140,7 @@ def test_throttles_count_as_throttled() -> None:
         (Fault.CONNECTION_REFUSED, {"operations": ["ListJobs"]}, "goes by begin and end alone"),
         (Fault.HANG, {"job_ids": "abc"}, "job_ids must be a collection"),
         (Fault.HANG, {"operations": []}, "operations must be a collection"),
-        ("boredom", {}, "'boredom' is not a valid Fault"),
+        ("boredom", {}, "there is no fault 'boredom', but too-many-requests, "),
     ],
 )
 def test_orders_that_make_no_sense(fault: Fault, arguments: dict[str, Any], complaint: str) -> None:

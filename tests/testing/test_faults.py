@@ -179,9 +179,14 @@ async def test_a_server_in_another_process() -> None:
         assert await server.control("GET", "faults") == []
         counts = await server.control("GET", "statistics")
         assert counts["faults"] == {"bare-503": 2, "bare-429": 1}
-        for refused in ({"fault": "boredom"}, {"fault": "connection-refused"}):
-            with pytest.raises(aiohttp.ClientResponseError):
+        for refused, why in (
+            ({"fault": "boredom"}, "Invalid enum value 'boredom'"),
+            ({"fault": "connection-refused"}, "connection-refused needs an end"),
+        ):
+            with pytest.raises(aiohttp.ClientResponseError, match=why):
                 await server.control("POST", "faults", refused)
+        with pytest.raises(aiohttp.ClientResponseError, match="/_awaitbatch/boredom"):
+            await server.control("GET", "boredom")
 
 
 async def test_without_a_network_a_call_under_way_is_lost_when_the_server_dies() -> None:

@@ -81,6 +81,9 @@ async def test_refused_on_anyio(number):
 def test_refused_on_trio(anyio_backend, batch_client):
     pass
 
+async def test_refused_without_a_mark(batch_client):
+    pass
+
 def test_refused_without_a_loop(batch_client):
     pass
 
@@ -160,11 +163,12 @@ def run(pytester: pytest.Pytester, tests: str, *options: str) -> pytest.RunResul
 def test_with_pytest_asyncio_and_anyio_side_by_side(pytester: pytest.Pytester) -> None:
     """Each runs its own tests in virtual or in real time, and what cannot be says why."""
     result = run(pytester, ANYIO + ASYNCIO, "-pno:xdist")
-    result.assert_outcomes(passed=12, failed=1, errors=2, skipped=1)
+    result.assert_outcomes(passed=12, failed=1, errors=3, skipped=1)
     result.stdout.fnmatch_lines_random(
         [
             "*the mark virtual_time needs awaitbatch's VirtualTimeLoop, and this test runs on asyncio.*",
             "*batch_client needs asyncio, as BatchClient does, and this test runs on trio",
+            "*no plugin runs this async test: give it the mark anyio, *",
             "*`with awaitbatch.threads.shared(*",
             '*SKIPPED *MotoServer needs moto: pip install "awaitbatch[[]moto[]]"',
         ]
@@ -174,7 +178,7 @@ def test_with_pytest_asyncio_and_anyio_side_by_side(pytester: pytest.Pytester) -
 def test_without_pytest_asyncio(pytester: pytest.Pytester) -> None:
     """Anyio's plugin runs async tests alone, here in a process of xdist's."""
     result = run(pytester, ANYIO, "-pno:asyncio", "-n1")
-    result.assert_outcomes(passed=5, failed=1, errors=2)
+    result.assert_outcomes(passed=5, failed=1, errors=3)
 
 
 def test_a_loop_that_is_none_of_asyncios() -> None:

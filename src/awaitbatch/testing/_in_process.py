@@ -16,6 +16,7 @@ from botocore.parsers import ResponseParserError, create_parser
 
 from awaitbatch.testing._model.faults import Fault
 from awaitbatch.testing._model.service_error import ServiceError
+from awaitbatch.testing.virtual_time import VirtualTimeLoop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +72,17 @@ class InProcessTransport:
         raise AttributeError(message)
 
     async def open(self) -> None:
-        """Count that it was opened."""
+        """Count that it was opened.
+
+        Raises:
+            RuntimeError: The server is on the clock of the machine, and the event loop is in virtual time.
+        """
+        if self._service.is_in_real_time() and isinstance(asyncio.get_running_loop(), VirtualTimeLoop):
+            message = (
+                "this event loop is in virtual time and the server is not, so its jobs would hardly get on: make it by "
+                "BatchServer(clock=asyncio.get_running_loop().time), or use the fixture batch_server"
+            )
+            raise RuntimeError(message)
         self.opened += 1
 
     async def aclose(self) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+import time
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Concatenate, NamedTuple, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Concatenate, Final, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 import msgspec
 
@@ -55,7 +56,14 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_CLOCK_OF_THE_MACHINE: Final = time.time
+"""Kept, since a test may put another one in its place."""
+
 Latency: TypeAlias = float | Callable[[], float]
+
+
+def _do_nothing() -> None:
+    pass
 
 
 def _one_thread_at_a_time(
@@ -131,6 +139,8 @@ class BatchService:
         elif bucket is not None:
             self._buckets.update(bucket)
         self._faults = FaultPlan(random)
+        # Called, in whatever thread, when an outage is ordered.
+        self.on_outage: Callable[[], None] = _do_nothing
 
     async def call(self, operation: str, body: bytes, *, latency: Latency) -> Response:
         """Answer one call of the AWS Batch API as it would arrive over HTTP; each way takes half of `latency`.
@@ -291,6 +301,8 @@ class BatchService:
             seconds=seconds,
         )
         self._faults.rules.append(rule)
+        if rule.fault is Fault.CONNECTION_REFUSED:
+            self.on_outage()
         return rule
 
     def heal(self, rule: FaultRule | None = None) -> None:
@@ -303,10 +315,18 @@ class BatchService:
         """The rules in the order in which they are asked, those included whose time or calls are over."""
         return tuple(self._faults.rules)
 
+    def is_in_real_time(self) -> bool:
+        """Whether it tells the time by the clock of the machine."""
+        return self._clock is _CLOCK_OF_THE_MACHINE
+
     @property
     def is_down(self) -> bool:
         """Whether `Fault.CONNECTION_REFUSED` is in force."""
         return self._faults.outage(self._clock()) is not None
+
+    def expects_outage(self) -> bool:
+        """Whether `Fault.CONNECTION_REFUSED` is in force, or will be."""
+        return self._faults.has_outages(self._clock())
 
     def note_refusals(self, calls: int) -> None:
         """Count calls whose connections were refused or reset because the server is down."""

@@ -209,6 +209,11 @@ def _client_fixture_for(request: pytest.FixtureRequest) -> str:
         pytest.fail(
             f"batch_client needs asyncio, as BatchClient does, and this test runs on {library}", pytrace=False
         )
+    if inspect.iscoroutinefunction(request.function):
+        pytest.fail(
+            "no plugin runs this async test: give it the mark anyio, or with pytest-asyncio the mark asyncio",
+            pytrace=False,
+        )
     pytest.fail(
         "batch_client is for async tests that pytest-asyncio or anyio's plugin runs; a synchronous test may write "
         "`with awaitbatch.threads.shared(**batch_server.client_arguments) as client:`",

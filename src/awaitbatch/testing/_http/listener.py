@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _SHUTDOWN_TIMEOUT: Final = 1.0
 _CHECK_INTERVAL: Final = 0.02
-"""Seconds between two checks whether the service is to be down."""
+"""Seconds between two checks whether the service is to be down, while an outage is ordered."""
 
 
 @asynccontextmanager
@@ -59,7 +59,16 @@ async def _follow_outages(
     service: BatchService, runner: web.AppRunner, site: web.TCPSite | None, host: str, port: int
 ) -> None:
     """Close the port when an outage begins, and open it again when it ends."""
+    loop, ordered = asyncio.get_running_loop(), asyncio.Event()
+
+    def wake() -> None:
+        # The loop may have ended meanwhile.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(ordered.set)
+
+    service.on_outage = wake
     while True:
+        ordered.clear()
         if service.is_down and site is not None:
             await site.stop()
             site = None
@@ -68,8 +77,13 @@ async def _follow_outages(
             # Somebody else may have the port for a moment.
             with suppress(OSError):
                 site = await _listen(runner, host, port)
-        # The service's clock may be anything, so no timer can wait for it.
-        await asyncio.sleep(_CHECK_INTERVAL)
+        if site is None or service.expects_outage():
+            # The service's clock may be anything, so no timer can wait for it.
+            await asyncio.sleep(_CHECK_INTERVAL)
+        else:
+            await ordered.wait()
+            # Not at once, while connections that were made just before are still being accepted.
+            await asyncio.sleep(_CHECK_INTERVAL)
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> web.TCPSite:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from awaitbatch.testing._model.service_error import JobError, ServiceError, too_many_requests
 
@@ -82,6 +82,11 @@ class Fault(StrEnum):
     """The same with ``AccessDenied``."""
     UNSTOPPED_JOBS = "unstopped-jobs"
     """The same with ``ServerException``."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        message = f"there is no fault {value!r}, but {', '.join(cls)}"
+        raise ValueError(message)
 
 
 _ERRORS: Final[dict[Fault, Callable[[], ServiceError]]] = {
@@ -260,3 +265,7 @@ class FaultPlan:
             if rule.fault is Fault.CONNECTION_REFUSED and rule.is_in_force(now):
                 return rule
         return None
+
+    def has_outages(self, now: float) -> bool:
+        """Whether connections are refused now, or will be."""
+        return any(rule.fault is Fault.CONNECTION_REFUSED and now < rule.end for rule in self.rules)

@@ -192,7 +192,11 @@ class LifeCycleRanges:
 
     def __post_init__(self) -> None:
         for name in ("submitted", "pending", "runnable", "starting", "running", "attempts"):
-            low, high = getattr(self, name)
+            given = getattr(self, name)
+            if not isinstance(given, tuple | list) or len(given) != 2:  # noqa: PLR2004
+                message = f"{name} must be a range (low, high), not {given!r}"
+                raise TypeError(message)
+            low, high = given
             if not 0 <= low <= high:
                 message = f"{name} must be a range from low to high, not {low!r} to {high!r}"
                 raise ValueError(message)

@@ -87,14 +87,23 @@ class ServerProcess:
             body: What is sent as JSON.
 
         Raises:
-            aiohttp.ClientResponseError: The server refused the call.
+            aiohttp.ClientResponseError: The server refused the call, and says why.
         """
         url = self.endpoint_url + PREFIX + resource
         async with (
-            aiohttp.ClientSession(raise_for_status=True) as session,
+            aiohttp.ClientSession() as session,
             session.request(method, url, json=body) as response,
         ):
-            return await response.json()
+            answer = await response.json() if response.content_type == "application/json" else None
+            if response.ok:
+                return answer
+            raise aiohttp.ClientResponseError(
+                response.request_info,
+                response.history,
+                status=response.status,
+                message=str(answer["message"] if isinstance(answer, dict) else response.reason),
+                headers=response.headers,
+            )
 
     async def __aenter__(self) -> Self:
         self._process = subprocess.Popen(  # noqa: ASYNC220, S603
