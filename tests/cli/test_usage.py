@@ -130,3 +130,13 @@ def test_ctrl_c_while_ids_are_typed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(sys, "stdin", Stdin())
     assert main(["wait", "-"]) == 130
+
+
+def test_ctrl_c_before_anything_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C that comes while the command is still being made ends it likewise."""
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("awaitbatch.cli._command.make_parser", interrupt)
+    assert main(["wait", "a"]) == 130

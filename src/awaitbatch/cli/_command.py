@@ -75,9 +75,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         sys.stderr.write(f"{parsed.prog}: {error}\n")
         return error.code
-    except KeyboardInterrupt:
-        # While something was being imported or read, or after the event loop had ended.
-        return ExitCode.INTERRUPTED
     except BrokenPipeError:
         silence()
         return ExitCode.PIPE_CLOSED
