@@ -71,8 +71,13 @@ is_used_wrongly() {
     grep -q "did the command before it fail?" err && ends_with 0 awaitbatch wait --help && [[ ! -s err ]]
 }
 
+bears_closed_streams() {
+  awaitbatch describe "$BAD" 2>err >&- && [[ ! -s err ]] && awaitbatch wait "$GOOD" >out 2>&- && [[ ! -s out ]] &&
+    ends_with 2 awaitbatch wait - <&- && grep -qx "awaitbatch wait: standard input is closed, so it has no job ids" err
+}
+
 for name in succeeds fails is_not_found times_out stops_at_ctrl_c stops_at_sigterm \
-  stops_when_nobody_reads terminates is_used_wrongly; do
+  stops_when_nobody_reads terminates is_used_wrongly bears_closed_streams; do
   check "$name" &
 done
 wait

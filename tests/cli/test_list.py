@@ -20,6 +20,7 @@ from tests.support import ENDED, LONG, make_server
 pytestmark = pytest.mark.virtual_time
 
 FAILED = LifeCycle(submitted=0, pending=0, runnable=0, starting=0, running=0, outcome="FAILED", exit_code=3)
+ADVICE = " among those that have not ended; --since 1d and --status all also list ended ones"
 WAITS = LifeCycle(submitted=0, pending=0, runnable=1e6)
 
 
@@ -102,7 +103,7 @@ async def test_no_job() -> None:
     assert await run(server, screen, "list", "-q", "queue", "--ids", "--since", "1d") == ExitCode.DONE
     assert screen.out == []
     assert screen.err == [
-        "awaitbatch list: there is no such job that has not ended; --since 1d and --status all also list ended ones",
+        f"awaitbatch list: there is no such job{ADVICE}",
         "awaitbatch list: there is no such job",
     ]
 

@@ -11,8 +11,10 @@ with a client of their own.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from awaitbatch import __version__
@@ -60,6 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows the command's name; None for what the process was started with.
     """
     parser = make_parser()
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # So Python has it if the process was started with it closed: what is printed there is for nobody.
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # Or a terminal that knows nothing but ASCII would end the command at the first name that has more.

@@ -70,5 +70,5 @@ async def _summaries(arguments: argparse.Namespace, client: BatchClient) -> JobS
 
 def _advice(arguments: argparse.Namespace) -> str:
     if arguments.queue is not None and arguments.status is None and arguments.since is None:
-        return " that has not ended; --since 1d and --status all also list ended ones"
+        return " among those that have not ended; --since 1d and --status all also list ended ones"
     return ""
