@@ -33,7 +33,7 @@ class Changes:
         report: Hears of what it raises.
     """
 
-    __slots__ = ("_before", "_context", "_on_change", "_order", "_progress", "_reason", "_report")
+    __slots__ = ("_context", "_on_change", "_order", "_previous", "_progress", "_reason", "_report")
 
     def __init__(
         self, on_change: OnChange, report: Callable[[OnChange, JobChanged, BaseException], None]
@@ -41,7 +41,7 @@ class Changes:
         self._on_change = on_change
         self._report = report
         self._context = contextvars.copy_context()
-        self._before: str | None = None
+        self._previous: str | None = None
         self._reason: str | None = None
         self._progress: dict[str, int] | None = None
         self._order = (-1, -1)
@@ -52,13 +52,13 @@ class Changes:
         if head.status is None or head.order < self._order:
             return
         self._order = head.order
-        before, self._before = self._before, head.status
+        previous, self._previous = self._previous, head.status
         reason, progress = shared_line(head.status_reason), head.progress
         # That AWS Batch no longer says why is no news.
-        if before == head.status and reason in {None, self._reason} and progress in (None, self._progress):
+        if previous == head.status and reason in {None, self._reason} and progress in (None, self._progress):
             return
         self._reason, self._progress = reason, progress
-        self(job_changed(head, before, head.status, reason, int(time.time() * 1000), item=item))
+        self(job_changed(head, previous, head.status, reason, int(time.time() * 1000), item=item))
 
     def __call__(self, event: JobChanged) -> None:
         """Tell of this change; what that raises hurts nobody."""
@@ -73,8 +73,8 @@ class Changes:
 
 def job_changed(
     head: JobHead,
-    before: str | None,
-    after: str,
+    previous: str | None,
+    status: str,
     reason: str | None,
     seen_at: int,
     *,
@@ -85,10 +85,10 @@ def job_changed(
     return JobChanged.of(
         item,
         job_id=head.job_id,
-        before=before,
-        after=after,
+        previous=previous,
+        status=status,
         # While an attempt is under way, it is not on record yet.
-        attempt=head.attempts_ended + (after not in TERMINAL),
+        attempt=head.attempts_ended + (status not in TERMINAL),
         created_at=milliseconds(head.created_at),
         started_at=milliseconds(head.started_at),
         stopped_at=milliseconds(head.stopped_at),

@@ -363,11 +363,11 @@ class DescribeCoalescer:
             if changes and self._observers.want(JobChanged):
                 # The log has no use for descriptions.
                 has_readers = bool(self._observers.others)
-                for job_id, before, after, reason, seconds in changes:
+                for job_id, previous, status, reason, seconds in changes:
                     try:
                         item = response.description(job_id) if has_readers else None
                         event = job_changed(
-                            heads[job_id], before, after, reason, seen_at, item=item, seconds=seconds
+                            heads[job_id], previous, status, reason, seen_at, item=item, seconds=seconds
                         )
                         self._observers.notify(event)
                     except Exception as error:  # noqa: BLE001

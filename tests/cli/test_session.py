@@ -199,7 +199,7 @@ def test_what_the_library_logs(option: list[str], expected: list[str]) -> None:
     log.setLevel(handler.lowest_level)
     log.warning("AWS throttles %s", "DescribeJobs")
     log.info("AWS Batch has answered")
-    log.info("AWS Batch job (%s) is RUNNING", "a", extra={"before": None})
+    log.info("AWS Batch job (%s) is RUNNING", "a", extra={"previous": None})
     log.warning("refused", extra={"outcome": "permanent"})
     log.removeHandler(handler)
     assert screen.err == [f"awaitbatch wait: {line}" for line in expected]

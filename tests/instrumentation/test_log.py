@@ -31,13 +31,13 @@ class OwnError(BaseException):
 
 
 def change(
-    number: int = 0, before: str | None = None, after: str = "RUNNING", reason: str | None = None
+    number: int = 0, previous: str | None = None, status: str = "RUNNING", reason: str | None = None
 ) -> JobChanged:
     """A job that was seen running, or in another state."""
     return JobChanged(
         job_id=f"job-{number}",
-        before=before,
-        after=after,
+        previous=previous,
+        status=status,
         attempt=2,
         created_at=None,
         started_at=None,
@@ -121,12 +121,12 @@ def test_answered_calls_have_no_line(observer: LogObserver, caplog: pytest.LogCa
 
 def test_the_record_of_a_change(observer: LogObserver, caplog: pytest.LogCaptureFixture) -> None:
     """The record of a change carries the job, the state, the one before, the attempt, and the reason."""
-    observer(change(5, before="STARTING", reason="why"))
+    observer(change(5, previous="STARTING", reason="why"))
     members = vars(caplog.records[0])
-    assert {name: members[name] for name in ("job_id", "status", "before", "attempt", "reason")} == {
+    assert {name: members[name] for name in ("job_id", "status", "previous", "attempt", "reason")} == {
         "job_id": "job-5",
         "status": "RUNNING",
-        "before": "STARTING",
+        "previous": "STARTING",
         "attempt": 2,
         "reason": "why",
     }
@@ -136,11 +136,11 @@ def test_the_record_of_a_change(observer: LogObserver, caplog: pytest.LogCapture
 def test_the_line_of_a_reason(observer: LogObserver, caplog: pytest.LogCaptureFixture) -> None:
     """A line says why, if AWS does, and that the state is the same if only the reason is new; a success needs none."""
     reason = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"
-    observer(change(before="SUBMITTED", after="RUNNABLE"))
-    observer(change(before="RUNNABLE", after="RUNNABLE", reason=reason))
-    observer(change(after="RUNNABLE", reason=reason))
-    observer(change(before="RUNNING", after="SUCCEEDED", reason="Essential container in task exited"))
-    observer(change(before="RUNNING", after="FAILED", reason="Essential container in task exited"))
+    observer(change(previous="SUBMITTED", status="RUNNABLE"))
+    observer(change(previous="RUNNABLE", status="RUNNABLE", reason=reason))
+    observer(change(status="RUNNABLE", reason=reason))
+    observer(change(previous="RUNNING", status="SUCCEEDED", reason="Essential container in task exited"))
+    observer(change(previous="RUNNING", status="FAILED", reason="Essential container in task exited"))
     assert messages(caplog) == [
         "AWS Batch job (job-0) is RUNNABLE, was SUBMITTED",
         f"AWS Batch job (job-0) is still RUNNABLE: {reason}",
@@ -247,7 +247,7 @@ async def test_a_great_herd_has_a_summary(moments: Moments) -> None:
     for number in range(520):
         observer(change(number))
     for number in range(312):
-        observer(change(number, before="RUNNING", after="SUCCEEDED"))
+        observer(change(number, previous="RUNNING", status="SUCCEEDED"))
     assert len(moments()) == 20
     await asyncio.sleep(100)
     assert moments()[20:] == [(5, "and 812 more changes of AWS Batch jobs: 500 RUNNING, 312 SUCCEEDED")]
@@ -259,7 +259,7 @@ async def test_changes_without_end_keep_the_pace(moments: Moments, caplog: pytes
     observer = LogObserver(loop_time)
     for tick in range(6000):
         for number in range(10):
-            observer(change(number, after="RUNNING" if tick % 2 else "FAILED"))
+            observer(change(number, status="RUNNING" if tick % 2 else "FAILED"))
         await asyncio.sleep(0.01)
     observer.close()
     lines = moments()
@@ -291,8 +291,8 @@ async def test_a_summary_orders_and_bounds_the_states(moments: Moments) -> None:
     observer = LogObserver(loop_time)
     for number in range(20):
         observer(change(number))
-    for after in ("FAILED", "'x'", "SUBMITTED", "'y'", "SUBMITTED"):
-        observer(change(after=after))
+    for status in ("FAILED", "'x'", "SUBMITTED", "'y'", "SUBMITTED"):
+        observer(change(status=status))
     observer.close()
     for number in range(21):
         observer(change(number))

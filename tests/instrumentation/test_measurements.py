@@ -80,10 +80,10 @@ def wait_ended(item: dict[str, Any] | None = None, **members: Any) -> WaitEnded:
     return WaitEnded.of(description, **{**given, **members})
 
 
-def job_changed(before: str | None, after: str, **members: Any) -> JobChanged:
+def job_changed(previous: str | None, status: str, **members: Any) -> JobChanged:
     """A change of a job."""
     times = {"created_at": 0, "started_at": None, "stopped_at": None, "seen_at": 0, "seconds": 7.0}
-    return JobChanged(job_id="j", before=before, after=after, attempt=1, **{**times, **members})
+    return JobChanged(job_id="j", previous=previous, status=status, attempt=1, **{**times, **members})
 
 
 def test_a_call_that_was_answered() -> None:

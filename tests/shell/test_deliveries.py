@@ -117,7 +117,7 @@ async def test_each_change_is_delivered(
     assert (len(stream.delivered), last.outcome, last.status) == (6, MATCHED, "SUCCEEDED")
     for delivered in stream.delivered:
         assert msgspec.json.decode(delivered.item or b"")["jobId"] == job_id
-    assert [change.after for change in of_kind(JobChanged, events)] == [*stream.went_on, "SUCCEEDED"]
+    assert [change.status for change in of_kind(JobChanged, events)] == [*stream.went_on, "SUCCEEDED"]
     assert [(end.reason, end.status) for end in of_kind(WaitEnded, events)] == [("matched", "SUCCEEDED")]
 
 

@@ -46,7 +46,7 @@ async def test_one_change_a_job_and_state() -> None:
         await asyncio.gather(*(client.wait_for_job(job_id) for _ in range(5)))
     changes = of_kind(JobChanged, events)
     assert {change.job_id for change in changes} == {job_id}
-    assert [(change.before, change.after) for change in changes] == [
+    assert [(change.previous, change.status) for change in changes] == [
         (None, "RUNNABLE"),
         ("RUNNABLE", "STARTING"),
         ("STARTING", "RUNNING"),
@@ -65,7 +65,7 @@ async def test_no_news_for_the_next_wait() -> None:
         await asyncio.sleep(10)
         await client.poll_for_job_complete(job_id)
         await client.poll_for_job_complete(job_id)
-    changes = [(change.before, change.after) for change in of_kind(JobChanged, events)]
+    changes = [(change.previous, change.status) for change in of_kind(JobChanged, events)]
     assert changes == [(None, "RUNNING"), ("RUNNING", "SUCCEEDED")]
 
 
@@ -79,7 +79,7 @@ async def test_what_only_a_describe_sees_is_no_change() -> None:
         await client.describe_jobs([job_id])
         assert of_kind(JobChanged, events) == []
         await client.poll_for_job_running(job_id)
-    assert [(change.before, change.after) for change in of_kind(JobChanged, events)] == [(None, "RUNNING")]
+    assert [(change.previous, change.status) for change in of_kind(JobChanged, events)] == [(None, "RUNNING")]
 
 
 async def test_attempts_are_numbered() -> None:
@@ -93,7 +93,7 @@ async def test_attempts_are_numbered() -> None:
     events: list[Event] = []
     async with prompt(server, events) as client:
         await client.wait_for_job(job_id)
-    assert [(change.after, change.attempt) for change in of_kind(JobChanged, events)] == [
+    assert [(change.status, change.attempt) for change in of_kind(JobChanged, events)] == [
         ("SUBMITTED", 1),
         ("PENDING", 1),
         ("RUNNABLE", 1),
@@ -120,7 +120,7 @@ async def test_a_job_that_ends_before_its_first_attempt() -> None:
         await client.terminate_job(job_id, "enough")
         await wait
     last = of_kind(JobChanged, events)[-1]
-    assert (last.before, last.after, last.attempt, last.started_at) == ("RUNNABLE", "FAILED", 0, None)
+    assert (last.previous, last.status, last.attempt, last.started_at) == ("RUNNABLE", "FAILED", 0, None)
     assert last.stopped_at is not None
 
 
@@ -134,7 +134,7 @@ async def test_times_are_those_of_the_description() -> None:
         job = await client.wait_for_job(job_id)
     first, *_, running, ended = of_kind(JobChanged, events)
     assert (first.created_at, first.started_at, first.stopped_at) == (1_000_000, None, None)
-    assert (running.after, running.started_at, running.stopped_at) == ("RUNNING", job["startedAt"], None)
+    assert (running.status, running.started_at, running.stopped_at) == ("RUNNING", job["startedAt"], None)
     times = (ended.created_at, ended.started_at, ended.stopped_at)
     assert times == (job["createdAt"], job["startedAt"], job["stoppedAt"])
 
@@ -225,7 +225,7 @@ async def test_a_status_that_nobody_knows_is_a_change() -> None:
     ) as client:
         with pytest.raises(JobNotFoundError):
             await client.poll_job_status("j", ["RUNNING"])
-    assert [(change.after, change.attempt) for change in of_kind(JobChanged, events)] == [
+    assert [(change.status, change.attempt) for change in of_kind(JobChanged, events)] == [
         (r"'PAUSED\nforged'", 1)
     ]
 
@@ -237,7 +237,7 @@ async def test_a_job_without_a_status_has_not_changed() -> None:
     events: list[Event] = []
     async with prompt(server, events) as client:
         await client.poll_for_job_running(server.add_job(life_cycle=LONG))
-    assert [(change.before, change.after) for change in of_kind(JobChanged, events)] == [(None, "RUNNING")]
+    assert [(change.previous, change.status) for change in of_kind(JobChanged, events)] == [(None, "RUNNING")]
     assert of_kind(JobMissing, events) == []
 
 
@@ -251,7 +251,7 @@ async def test_stale_answers_are_no_changes() -> None:
         await asyncio.sleep(4)
         server.inject(Fault.STALE_JOBS, end=2)
         await wait
-    changes = [change.after for change in of_kind(JobChanged, events)]
+    changes = [change.status for change in of_kind(JobChanged, events)]
     assert changes == ["RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED"]
 
 
@@ -267,7 +267,7 @@ async def test_a_reason_that_changes_is_a_change() -> None:
     events: list[Event] = []
     async with make_client(transport, backoff=FixedInterval(1), observers=[events.append]) as client:
         assert await client.poll_job_status("j", ["SUCCEEDED"])
-    assert [(change.before, change.after, change.reason) for change in of_kind(JobChanged, events)] == [
+    assert [(change.previous, change.status, change.reason) for change in of_kind(JobChanged, events)] == [
         (None, "RUNNABLE", None),
         ("RUNNABLE", "RUNNABLE", "CAPACITY:x"),
         ("RUNNABLE", "RUNNABLE", "MISCONFIGURATION:y"),
@@ -283,7 +283,7 @@ async def test_an_odd_reason_hurts_nobody(odd: object) -> None:
     transport = FaultyTransport(make_server(), lambda *_: body)
     async with make_client(transport, observers=[events.append]) as client:
         assert await client.poll_job_status("j", ["SUCCEEDED"])
-    assert [(change.after, change.reason) for change in of_kind(JobChanged, events)] == [("SUCCEEDED", None)]
+    assert [(change.status, change.reason) for change in of_kind(JobChanged, events)] == [("SUCCEEDED", None)]
 
 
 async def test_waits_that_give_up_know_the_last_reason() -> None:

@@ -107,7 +107,7 @@ async def test_records_carry_what_happened(caplog: pytest.LogCaptureFixture) -> 
     assert (failed["error_code"], failed["http_status"]) == ("ServerException", 500)
     assert failed["rate"] > throttled["rate"] > 0
     last = vars(caplog.records[-1])
-    assert (last["job_id"], last["status"], last["before"], last["attempt"]) == (
+    assert (last["job_id"], last["status"], last["previous"], last["attempt"]) == (
         job_id,
         "SUCCEEDED",
         "RUNNING",

@@ -36,7 +36,7 @@ def prompt(server: BatchServer, **settings: Any) -> PromptClient:
 
 def states(changes: list[JobChanged]) -> list[tuple[str | None, str]]:
     """From which states to which."""
-    return [(change.before, change.after) for change in changes]
+    return [(change.previous, change.status) for change in changes]
 
 
 def answers(*jobs: dict[str, Any]) -> Callable[[int, object], bytes]:
@@ -102,8 +102,8 @@ async def test_an_event_remains_a_value() -> None:
 )
 def test_an_event_without_a_description(item: bytes | None) -> None:
     """An event that somebody else made, or whose description nobody can read, says so."""
-    members: dict[str, Any] = dict.fromkeys(("before", "created_at", "started_at", "stopped_at"))
-    event = JobChanged.of(item, job_id="j", after="RUNNING", attempt=1, seen_at=0, **members)
+    members: dict[str, Any] = dict.fromkeys(("previous", "created_at", "started_at", "stopped_at"))
+    event = JobChanged.of(item, job_id="j", status="RUNNING", attempt=1, seen_at=0, **members)
     with pytest.raises(ValueError, match=r"AWS Batch job \(j\)"):
         event.job  # noqa: B018
     assert event.progress is None
@@ -122,9 +122,9 @@ async def test_several_waits_hear_for_themselves() -> None:
         await asyncio.sleep(5)
         await client.poll_job_status(job_id, ["RUNNING"], on_change=second.append)
         await asyncio.gather(one, silent)
-    assert [change.after for change in first] == ALL
+    assert [change.status for change in first] == ALL
     assert states(second) == [(None, "RUNNABLE"), ("RUNNABLE", "STARTING"), ("STARTING", "RUNNING")]
-    assert [change.after for change in of_kind(JobChanged, events)] == ALL
+    assert [change.status for change in of_kind(JobChanged, events)] == ALL
 
 
 async def test_anothers_answer_is_news_too() -> None:
@@ -155,7 +155,7 @@ async def test_a_reason_is_a_change() -> None:
     changes: list[JobChanged] = []
     async with make_client(FaultyTransport(make_server(), plan), backoff=FixedInterval(1)) as client:
         await client.poll_job_status("j", ["SUCCEEDED"], on_change=changes.append)
-    assert [(change.before, change.after, change.reason) for change in changes] == [
+    assert [(change.previous, change.status, change.reason) for change in changes] == [
         (None, "RUNNABLE", None),
         ("RUNNABLE", "RUNNABLE", "CAPACITY:x"),
         ("RUNNABLE", "RUNNABLE", "MISCONFIGURATION:y"),
@@ -179,7 +179,7 @@ async def test_the_progress_of_an_array() -> None:
     assert states(changes)[-2:] == [("PENDING", "PENDING"), ("PENDING", "SUCCEEDED")]
     # Observers hear of states alone, with the progress by then.
     heard = of_kind(JobChanged, events)
-    assert [change.after for change in heard] == ["SUBMITTED", "PENDING", "SUCCEEDED"]
+    assert [change.status for change in heard] == ["SUBMITTED", "PENDING", "SUCCEEDED"]
     assert (heard[-1].progress or {})["SUCCEEDED"] == 3
 
 
@@ -202,7 +202,7 @@ async def test_odd_counts_hurt_nobody(summary: str, progress: dict[str, int] | N
     async with make_client(transport, backoff=FixedInterval(1)) as client:
         with pytest.raises(MaxRetriesExceededError):
             await client.poll_job_status("j", ["SUCCEEDED"], max_retries=3, on_change=changes.append)
-    assert [(change.after, change.progress) for change in changes] == [("PENDING", progress)]
+    assert [(change.status, change.progress) for change in changes] == [("PENDING", progress)]
 
 
 async def test_the_change_that_ends_a_wait_in_an_error() -> None:
@@ -213,7 +213,7 @@ async def test_the_change_that_ends_a_wait_in_an_error() -> None:
     async with prompt(server) as client:
         with pytest.raises(StatusUnreachableError):
             await client.poll_job_status(failing, ["SUCCEEDED"], on_change=changes.append)
-        assert changes[-1].after == "FAILED"
+        assert changes[-1].status == "FAILED"
         changes.clear()
         with pytest.raises(MaxRetriesExceededError):
             await client.poll_job_status(
@@ -237,7 +237,7 @@ async def test_failed_calls_and_gaps_are_no_changes() -> None:
             server.inject(fault, calls=2)
             await asyncio.sleep(3)
         await waiting
-    assert [change.after for change in changes] == ["RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED"]
+    assert [change.status for change in changes] == ["RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED"]
 
 
 class OwnError(BaseException):
@@ -253,7 +253,7 @@ async def test_one_that_raises(error: type[BaseException], caplog: pytest.LogCap
 
     def make() -> Callable[[JobChanged], None]:
         def broken(event: JobChanged) -> None:
-            heard.append(event.after)
+            heard.append(event.status)
             message = "as it is"
             raise error(message)
 

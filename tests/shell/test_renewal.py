@@ -119,7 +119,7 @@ async def test_a_rotation_is_survived_by_all(code: str, caplog: pytest.LogCaptur
         assert len(transport.renewed) == 1
         assert transport.refused <= 25
     assert server.statistics.answered["SubmitJob"] == server.statistics.answered["TerminateJob"] == 20
-    changes = [(event.job_id, event.after) for event in of_kind(JobChanged, events)]
+    changes = [(event.job_id, event.status) for event in of_kind(JobChanged, events)]
     assert len(changes) == len(set(changes))
     (renewed,) = of_kind(CredentialsRenewed, events)
     assert (renewed.tries, renewed.error) == (1, None)

@@ -117,7 +117,7 @@ async def test_with_on_change(server: BatchServer) -> None:
     async with make_client(server, backoff=FixedInterval(1), observers=[events.append]) as client:
         job_id = server.add_job(life_cycle=WAITS)
         await client.wait_for_job(job_id, stuck_after=20, on_change=changes.append)
-    assert [change.after for change in changes] == ["RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED"]
+    assert [change.status for change in changes] == ["RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED"]
     assert len(of_kind(JobStuck, events)) == 1
 
 

@@ -166,7 +166,7 @@ def blocking() -> None:
 def observe(event: Event) -> None:
     """Hear of all events."""
     match event:
-        case JobChanged(job_id=job_id, after=status):
+        case JobChanged(job_id=job_id, status=status):
             print(job_id, status, event.job["jobQueue"], event.progress)
         case _:
             pass

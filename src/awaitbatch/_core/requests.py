@@ -180,15 +180,15 @@ class StatusChange(NamedTuple):
 
     Attributes:
         job_id: The job.
-        before: Its state before; None if it had not been seen.
-        after: Its state now.
+        previous: Its state before; None if it had not been seen.
+        status: Its state now.
         reason: What AWS Batch says of it now, fit for a line of text.
         seconds: For how long it was seen in the state before; None if it had not been seen.
     """
 
     job_id: str
-    before: str | None
-    after: str
+    previous: str | None
+    status: str
     reason: str | None = None
     seconds: float | None = None
 

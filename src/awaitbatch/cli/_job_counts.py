@@ -32,7 +32,7 @@ class JobCounts:
     def __call__(self, event: Event, /) -> None:
         """Take notice of an event."""
         match event:
-            case JobChanged(job_id=job_id, after=status) if job_id in self._statuses:
+            case JobChanged(job_id=job_id, status=status) if job_id in self._statuses:
                 self._enter(job_id, status)
             case CallEnded(outcome="cancelled"):
                 # By Ctrl-C, say, which is no failure.

@@ -31,7 +31,7 @@ _STATUS_RETRIES: Final = 3
 """Checks that may lack a job; with the pauses of the backoff they take less than five seconds."""
 _LEVELS: Final = (logging.WARNING, logging.INFO, logging.DEBUG)
 
-_IS_OF_JOBS: Final = {"before", "changes"}
+_IS_OF_JOBS: Final = {"previous", "changes"}
 """What the records have that tell of a job in another state, or of many."""
 
 

@@ -6,7 +6,7 @@
 
     def watch(event: Event) -> None:
         match event:
-            case JobChanged(job_id=job_id, after=status):
+            case JobChanged(job_id=job_id, status=status):
                 print(job_id, status)
 
     async with BatchClient(observers=[watch]) as client: ...

@@ -313,8 +313,8 @@ class JobChanged(_WithDescription, frozen=True, kw_only=True):
 
     Attributes:
         job_id: The job.
-        before: The state before; None if the job had not been seen. It equals ``after`` if only the reason is new.
-        after: The state now.
+        previous: The state before; None if the job had not been seen. It equals ``status`` if only the reason is new.
+        status: The state now.
         attempt: The number of the attempt that the job is in or ended with, from 1; 0 if it ended before the first.
         created_at: When it was submitted, as AWS gives it, in epoch milliseconds.
         started_at: When its attempt began to run, likewise; None if it has not.
@@ -326,8 +326,8 @@ class JobChanged(_WithDescription, frozen=True, kw_only=True):
             it had not been seen, and for the ``on_change`` of a wait.
     """
 
-    before: str | None
-    after: str
+    previous: str | None
+    status: str
     attempt: int
     created_at: int | None
     started_at: int | None

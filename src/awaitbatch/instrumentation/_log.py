@@ -164,21 +164,21 @@ class LogObserver:
             write_log(level, text, *args, extra=extra, logger=self._logger)
 
     def _on_job_changed(self, event: JobChanged) -> None:
-        if not (self._is_enabled(logging.INFO) and self._changes.admits(event.after)):
+        if not (self._is_enabled(logging.INFO) and self._changes.admits(event.status)):
             return
         extra = {
             "job_id": event.job_id,
-            "status": event.after,
-            "before": event.before,
+            "status": event.status,
+            "previous": event.previous,
             "attempt": event.attempt,
             "reason": event.reason,
         }
-        still = "still " if event.before == event.after else ""
-        came_from = f", was {event.before}" if event.before and not still else ""
+        still = "still " if event.previous == event.status else ""
+        came_from = f", was {event.previous}" if event.previous and not still else ""
         # Of a success, too, AWS Batch says that an essential container exited.
-        why = f": {event.reason}" if event.reason and event.after != _SUCCEEDED else ""
+        why = f": {event.reason}" if event.reason and event.status != _SUCCEEDED else ""
         text = "AWS Batch job (%s) is %s%s%s%s"
-        self._write(logging.INFO, extra, text, event.job_id, still, event.after, came_from, why)
+        self._write(logging.INFO, extra, text, event.job_id, still, event.status, came_from, why)
 
     def _summarise_changes(self, left_out: Counter[str]) -> None:
         known = {status: left_out.pop(status) for status in JobStatus if status in left_out}

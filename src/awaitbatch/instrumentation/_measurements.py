@@ -254,18 +254,18 @@ class Measurements:
             yield from self._set(event.client, WAITS, {**waits, event.kind: left})
 
     def _of_change(self, event: JobChanged) -> Iterator[Measurement]:
-        if event.before in {None, event.after}:
+        if event.previous in {None, event.status}:
             return
         queue = self._queue_of(event)
-        before = _known(event.before or "")
-        if event.after in TERMINAL and event.started_at is not None and event.stopped_at is not None:
+        previous = _known(event.previous or "")
+        if event.status in TERMINAL and event.started_at is not None and event.stopped_at is not None:
             # AWS gives no other state's times.
             seconds = max(0.0, (event.stopped_at - event.started_at) / 1000)
             yield Measurement(JOB_STATE_DURATION, seconds, (JobStatus.RUNNING.value, *queue))
-            if before == JobStatus.RUNNING:
+            if previous == JobStatus.RUNNING:
                 return
         if event.seconds is not None:
-            yield Measurement(JOB_STATE_DURATION, event.seconds, (before, *queue))
+            yield Measurement(JOB_STATE_DURATION, event.seconds, (previous, *queue))
 
     def _set_load(
         self, client: int, waits: Mapping[str, float], jobs: Mapping[str, float], overdue: float

@@ -20,12 +20,12 @@ pytestmark = pytest.mark.virtual_time
 owner: ContextVar[str] = ContextVar("owner", default="nobody")
 
 
-def change(after: str, *, before: str | None = None, reason: str | None = None, **more: Any) -> JobChanged:
+def change(status: str, *, previous: str | None = None, reason: str | None = None, **more: Any) -> JobChanged:
     """A change of a job."""
     return JobChanged(
         job_id="job",
-        before=before,
-        after=after,
+        previous=previous,
+        status=status,
         attempt=0,
         created_at=None,
         started_at=None,
@@ -61,7 +61,7 @@ async def test_a_line_lands_where_it_belongs() -> None:
     logs = Logs()
     first, second = await logs.make("first"), await logs.make("second")
     first.on_change(change("RUNNING"))
-    second.on_change(change("FAILED", before="RUNNING", reason="Host EC2 (instance i-1) terminated."))
+    second.on_change(change("FAILED", previous="RUNNING", reason="Host EC2 (instance i-1) terminated."))
     await asyncio.sleep(1)
     assert [line[1:] for line in logs.lines] == [
         ("first", "AWS Batch job (job) is RUNNING"),
@@ -118,7 +118,7 @@ def test_the_progress_of_an_array_job() -> None:
     progress = {"RUNNING": 3, "SUCCEEDED": 40, "FAILED": 0}
 
     class WithProgress:
-        job_id, before, after, reason = event.job_id, event.before, event.after, event.reason
+        job_id, previous, status, reason = event.job_id, event.previous, event.status, event.reason
 
         def __init__(self) -> None:
             self.progress = progress

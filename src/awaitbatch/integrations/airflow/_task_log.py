@@ -115,8 +115,8 @@ _queues: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Queue]] = WeakKeyDi
 
 
 def _line_of(event: JobChanged) -> str:
-    before = f", was {event.before}" if event.before not in {None, event.after} else ""
-    line = f"AWS Batch job ({event.job_id}) is {event.after}{before}"
+    before = f", was {event.previous}" if event.previous not in {None, event.status} else ""
+    line = f"AWS Batch job ({event.job_id}) is {event.status}{before}"
     if event.reason:
         line = f"{line}: {event.reason}"
     progress = getattr(event, "progress", None)
