@@ -357,7 +357,7 @@ class CallQueue:
             self._put_back(call)
             self._notify(call, failure, sent.at)
             self._observers.notify(
-                Throttled(operation=call.operation, rate_before=before, rate_after=self._throttle.rate)
+                Throttled(operation=call.operation, previous_rate=before, rate=self._throttle.rate)
             )
         elif failure.outdated:
             self._hold(sent.number)

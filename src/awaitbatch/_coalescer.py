@@ -396,7 +396,7 @@ class DescribeCoalescer:
             self._notify_call_ended(call, failure, sent_at, deliveries)
             if failure.kind is FailureKind.THROTTLED:
                 after = self._throttle.rate
-                event = Throttled(operation="DescribeJobs", rate_before=before, rate_after=after)
+                event = Throttled(operation="DescribeJobs", previous_rate=before, rate=after)
                 self._observers.notify(event)
         finally:
             await self._deliver_all(deliveries)
@@ -482,7 +482,7 @@ class DescribeCoalescer:
             for_others = {
                 "describes": self._windows.describes,
                 "overdue": self._late.seconds(),
-                "by_status": self._windows.by_status(),
+                "pending_by_status": self._windows.by_status(),
             }
         event = CallEnded.of(
             "DescribeJobs",
@@ -528,7 +528,7 @@ class DescribeCoalescer:
             item,
             job_id=watch.job_id,
             kind="describe" if watch.one_shot else "poll",
-            reason=reason.value,
+            outcome=reason.value,
             seconds=self._loop.time() - watch.began,
             checks=watch.checks,
             status=watch.last_status,

@@ -53,7 +53,7 @@ def call(kind: FailureKind | None = None, operation: str = "DescribeJobs") -> Ca
     return CallEnded.of(operation, failure or "answered", ids=3, seconds=1.0, rate=2.5, pending=7, ended=5)
 
 
-THROTTLED = Throttled(operation="DescribeJobs", rate_before=5.0, rate_after=4.0)
+THROTTLED = Throttled(operation="DescribeJobs", previous_rate=5.0, rate=4.0)
 
 
 class Clock:

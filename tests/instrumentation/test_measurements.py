@@ -68,7 +68,7 @@ def wait_ended(item: dict[str, Any] | None = None, **members: Any) -> WaitEnded:
     given = {
         "job_id": "j",
         "kind": "poll",
-        "reason": "matched",
+        "outcome": "matched",
         "seconds": 100.0,
         "checks": 2,
         "status": "SUCCEEDED",
@@ -93,7 +93,7 @@ def test_a_call_that_was_answered() -> None:
         pending=7,
         describes=2,
         overdue=1.5,
-        by_status={"RUNNING": 4, "NOT_SEEN": 1, "what\never": 1},
+        pending_by_status={"RUNNING": 4, "NOT_SEEN": 1, "what\never": 1},
     )
     assert recorded([event]) == {
         ("call.duration", ("answered", None, "r", "DescribeJobs")): [0.2],
@@ -128,8 +128,8 @@ def test_a_call_of_another_operation() -> None:
 def test_levels_follow_the_last_call() -> None:
     """What is gone is taken away."""
     events = [
-        describe_jobs(pending=5, by_status={"RUNNABLE": 5}, overdue=9.0),
-        describe_jobs(pending=4, by_status={"RUNNABLE": 1, "RUNNING": 3}),
+        describe_jobs(pending=5, pending_by_status={"RUNNABLE": 5}, overdue=9.0),
+        describe_jobs(pending=4, pending_by_status={"RUNNABLE": 1, "RUNNING": 3}),
     ]
     shown = recorded(events)
     assert shown["jobs", ("RUNNABLE",)] == 1
@@ -150,7 +150,7 @@ def test_waits_come_and_go_between_calls() -> None:
 
 def test_the_end_of_the_last_wait_leaves_nothing() -> None:
     """No call follows that would say so."""
-    events = [describe_jobs(pending=2, overdue=70.0, by_status={"RUNNING": 2}), wait_ended(pending=0)]
+    events = [describe_jobs(pending=2, overdue=70.0, pending_by_status={"RUNNING": 2}), wait_ended(pending=0)]
     shown = recorded(events)
     assert shown["waits", ("poll",)] == shown["jobs", ("RUNNING",)] == shown["overdue", ()] == 0
 
@@ -159,8 +159,8 @@ def test_the_end_of_the_last_wait_leaves_nothing() -> None:
 def test_a_client_that_is_gone_leaves_nothing(last: Event | None) -> None:
     """Whether it has closed, or goes on without this observer; other clients' levels stay."""
     events = [
-        describe_jobs(pending=2, overdue=70.0, rate=5.0, by_status={"RUNNING": 2}),
-        describe_jobs(client=2, pending=1, overdue=30.0, rate=4.0, by_status={"RUNNING": 1}),
+        describe_jobs(pending=2, overdue=70.0, rate=5.0, pending_by_status={"RUNNING": 2}),
+        describe_jobs(client=2, pending=1, overdue=30.0, rate=4.0, pending_by_status={"RUNNING": 1}),
     ]
     shown = recorded(events)
     assert (shown["waits", ("poll",)], shown["jobs", ("RUNNING",)]) == (3, 3)
@@ -201,8 +201,8 @@ def test_why_waits_ended() -> None:
         wait_ended({"jobQueue": QUEUE}),
         wait_ended(killed, status="FAILED"),
         wait_ended(status="FAILED"),
-        wait_ended(status=None, reason="absent", kind="describe"),
-        wait_ended(status="HIBERNATING", reason="cancelled"),
+        wait_ended(status=None, outcome="absent", kind="describe"),
+        wait_ended(status="HIBERNATING", outcome="cancelled"),
     ]
     assert {key: value for key, value in recorded(events).items() if key[0] == "wait.ends"} == {
         ("wait.ends", ("matched", None, "SUCCEEDED", "poll")): 1,

@@ -118,7 +118,7 @@ async def test_each_change_is_delivered(
     for delivered in stream.delivered:
         assert msgspec.json.decode(delivered.item or b"")["jobId"] == job_id
     assert [change.status for change in of_kind(JobChanged, events)] == [*stream.went_on, "SUCCEEDED"]
-    assert [(end.reason, end.status) for end in of_kind(WaitEnded, events)] == [("matched", "SUCCEEDED")]
+    assert [(end.outcome, end.status) for end in of_kind(WaitEnded, events)] == [("matched", "SUCCEEDED")]
 
 
 async def test_the_window_of_a_delivery_holds(server: BatchServer, coalescer: DescribeCoalescer) -> None:
@@ -177,7 +177,7 @@ async def test_discarding_ends_it_silently(
     coalescer.discard(stream)
     (ended,) = events
     assert isinstance(ended, WaitEnded)
-    assert (ended.kind, ended.reason, ended.status) == ("poll", "cancelled", "PENDING")
+    assert (ended.kind, ended.outcome, ended.status) == ("poll", "cancelled", "PENDING")
     await asyncio.sleep(30)
     assert stream.delivered == delivered
     assert events == [ended]
@@ -199,7 +199,7 @@ async def test_discarding_in_a_delivery(
     await asyncio.sleep(30)
     assert once.went_on == ["SUBMITTED"]
     assert len(once.delivered) == 1
-    assert [end.reason for end in of_kind(WaitEnded, events)] == ["cancelled"]
+    assert [end.outcome for end in of_kind(WaitEnded, events)] == ["cancelled"]
     assert len(of_kind(CallEnded, events)) == 1
 
 
@@ -221,7 +221,7 @@ async def test_who_was_discarded_in_anothers_delivery_gets_nothing(
     await asyncio.sleep(1)
     for stream in streams:
         coalescer.discard(stream)
-    assert [end.reason for end in of_kind(WaitEnded, events)] == ["cancelled"] * 5
+    assert [end.outcome for end in of_kind(WaitEnded, events)] == ["cancelled"] * 5
     assert sorted(len(stream.delivered) for stream in streams) == [0, 0, 0, 0, 1]
 
 

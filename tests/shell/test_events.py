@@ -53,7 +53,7 @@ async def test_a_client_opens_first_and_closes_last() -> None:
     assert closed == ClientClosed(region_name="eu-west-1", error=None)
     assert [type(event) for event in events].count(ClientOpened) == 1
     assert [type(event) for event in events].count(ClientClosed) == 1
-    assert [event.reason for event in of_kind(WaitEnded, events)] == ["closed"] * 3
+    assert [event.outcome for event in of_kind(WaitEnded, events)] == ["closed"] * 3
 
 
 async def test_a_client_that_fails_to_open_only_closes() -> None:
@@ -89,7 +89,7 @@ async def test_a_client_that_stops_says_why(monkeypatch: pytest.MonkeyPatch) -> 
     async with make_client(make_server(), observers=[events.append]) as client:
         with pytest.raises(ClientClosedError):
             await client.describe("j")
-    assert [event.reason for event in of_kind(WaitEnded, events)] == ["closed"]
+    assert [event.outcome for event in of_kind(WaitEnded, events)] == ["closed"]
     assert unnumbered(events[-1:]) == [
         ClientClosed(region_name="us-east-1", error="ZeroDivisionError: a defect")
     ]
@@ -329,9 +329,9 @@ async def test_a_throttled_call_is_followed_by_the_cut() -> None:
     assert isinstance(call, CallEnded)
     assert isinstance(throttled, Throttled)
     assert (call.outcome, throttled.operation) == ("throttled", "DescribeJobs")
-    assert throttled.rate_after < throttled.rate_before
-    assert call.rate == throttled.rate_after
-    assert (call.pending, call.describes, call.by_status) == (1, 1, {"NOT_SEEN": 1})
+    assert throttled.rate < throttled.previous_rate
+    assert call.rate == throttled.rate
+    assert (call.pending, call.describes, call.pending_by_status) == (1, 1, {"NOT_SEEN": 1})
 
 
 async def test_a_call_sent_before_the_cut_cuts_no_more() -> None:
@@ -343,8 +343,8 @@ async def test_a_call_sent_before_the_cut_cuts_no_more() -> None:
     async with make_client(server.transport(latency=1), observers=[events.append]) as client:
         await client.describe_jobs(job_ids)
     first, *others = of_kind(Throttled, events)
-    assert first.rate_after < first.rate_before
-    assert [(event.rate_before, event.rate_after) for event in others] == [(first.rate_after,) * 2] * 2
+    assert first.rate < first.previous_rate
+    assert [(event.previous_rate, event.rate) for event in others] == [(first.rate,) * 2] * 2
 
 
 async def test_only_throttled_calls_are_throttled() -> None:
@@ -450,4 +450,4 @@ async def test_each_operation_has_a_rate_of_its_own() -> None:
         await client.submit_job(**JOB)
         assert client.statistics().rate == 5
     assert [call.outcome for call in of_kind(CallEnded, events)] == ["throttled", "answered"]
-    assert of_kind(Throttled, events) == [Throttled(operation="SubmitJob", rate_before=5, rate_after=4)]
+    assert of_kind(Throttled, events) == [Throttled(operation="SubmitJob", previous_rate=5, rate=4)]

@@ -90,7 +90,7 @@ async def test_an_observer_may_ask_the_client_and_cancel() -> None:
     clients: list[BatchClient] = []
 
     def cancel_others(event: Event) -> None:
-        if isinstance(event, WaitEnded) and event.status == "SUCCEEDED" and event.reason == "matched":
+        if isinstance(event, WaitEnded) and event.status == "SUCCEEDED" and event.outcome == "matched":
             pending.append(clients[0].statistics().pending)
             for wait in waits.values():
                 wait.cancel()

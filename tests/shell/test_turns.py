@@ -132,7 +132,7 @@ async def test_many_who_wait_for_one_job(is_closed_meanwhile: bool) -> None:
     kinds = [type(event) for event in events if isinstance(event, (CallEnded, JobChanged, WaitEnded))]
     first = kinds.index(JobChanged)
     assert kinds[first - 1 : first + 1 + MANY] == [CallEnded, JobChanged, *[WaitEnded] * MANY]
-    assert {event.reason for event in events if isinstance(event, WaitEnded)} == {"matched"}
+    assert {event.outcome for event in events if isinstance(event, WaitEnded)} == {"matched"}
 
 
 @pytest.mark.parametrize("cancel_others", [False, True])
@@ -164,9 +164,9 @@ async def test_many_are_told_that_the_client_closes(cancel_others: bool) -> None
     if cancel_others:
         expected[-1] = asyncio.CancelledError
     assert [type(outcome) for outcome in outcomes] == expected
-    reasons = [event.reason for event in events if isinstance(event, WaitEnded)]
-    assert len(reasons) == MANY
-    assert reasons.count("cancelled") == cancel_others
+    ends = [event.outcome for event in events if isinstance(event, WaitEnded)]
+    assert len(ends) == MANY
+    assert ends.count("cancelled") == cancel_others
 
 
 async def test_all_are_told_when_even_closing_is_cancelled() -> None:

@@ -87,14 +87,14 @@ async def test_why_a_poll_ended(
     status: str | None,
     seconds: tuple[float, float],
 ) -> None:
-    """The end of a poll has its reason, its seconds, the checks without success, and the last status seen."""
+    """The end of a poll has its outcome, its seconds, the checks without success, and the last status seen."""
     server = make_server()
     events: list[Event] = []
     async with prompt(server, events) as client:
         await asyncio.sleep(100)
         await asyncio.gather(wait(client, server), return_exceptions=True)
     (ended,) = of_kind(WaitEnded, events)
-    assert (ended.job_id, ended.kind, ended.reason) == ("j", "poll", reason)
+    assert (ended.job_id, ended.kind, ended.outcome) == ("j", "poll", reason)
     assert (ended.checks, ended.status) == (checks, status)
     assert seconds[0] <= ended.seconds <= seconds[1]
 
@@ -111,7 +111,7 @@ async def test_why_a_poll_ended(
     ],
 )
 async def test_why_a_describe_ended(fault: Fault | None, reason: str, status: str | None) -> None:
-    """The end of a describe has its reason; a describe makes no checks."""
+    """The end of a describe has its outcome; a describe makes no checks."""
     server = make_server()
     job_id = server.add_job(life_cycle=LONG)
     if fault is not None:
@@ -120,7 +120,7 @@ async def test_why_a_describe_ended(fault: Fault | None, reason: str, status: st
     async with prompt(server, events, status_retries=2) as client:
         await asyncio.gather(client.describe(job_id), return_exceptions=True)
     (ended,) = of_kind(WaitEnded, events)
-    assert (ended.job_id, ended.kind, ended.reason) == (job_id, "describe", reason)
+    assert (ended.job_id, ended.kind, ended.outcome) == (job_id, "describe", reason)
     assert (ended.checks, ended.status, ended.lag) == (0, status, None)
 
 
@@ -133,7 +133,7 @@ async def test_describing_jobs_is_one_describe_a_job() -> None:
         await client.describe_jobs([*job_ids, "absent"])
     ends = of_kind(WaitEnded, events)
     assert {end.kind for end in ends} == {"describe"}
-    assert sorted((end.job_id, end.reason) for end in ends) == sorted(
+    assert sorted((end.job_id, end.outcome) for end in ends) == sorted(
         [*((job_id, "matched") for job_id in job_ids), ("absent", "absent")]
     )
 
@@ -149,7 +149,7 @@ async def test_describes_are_cancelled_with_the_first_that_fails() -> None:
     ends = of_kind(WaitEnded, events)
     assert sorted(end.job_id for end in ends) == sorted(job_ids)
     # The first hundred were refused together, and then half of them and the other fifty likewise.
-    counts = Counter(end.reason for end in ends)
+    counts = Counter(end.outcome for end in ends)
     assert counts.keys() == {"failed", "cancelled"}
     assert counts["failed"] >= 50
 
@@ -161,7 +161,7 @@ async def test_waiting_for_a_job_is_two_polls() -> None:
     events: list[Event] = []
     async with prompt(server, events) as client:
         await client.wait_for_job(job_id)
-    ends = [(end.kind, end.reason, end.status) for end in of_kind(WaitEnded, events)]
+    ends = [(end.kind, end.outcome, end.status) for end in of_kind(WaitEnded, events)]
     assert ends == [("poll", "matched", "RUNNING"), ("poll", "matched", "SUCCEEDED")]
 
 
@@ -185,7 +185,7 @@ async def test_a_second_poll_that_sees_nothing_knows_what_the_first_saw() -> Non
         server.forget_job(job_id)
         with pytest.raises(JobNotFoundError):
             await wait
-    assert of_kind(WaitEnded, events)[-1].reason == "absent"
+    assert of_kind(WaitEnded, events)[-1].outcome == "absent"
     assert of_kind(WaitEnded, events)[-1].status == "RUNNING"
 
 
@@ -242,7 +242,7 @@ async def test_a_job_that_ended_otherwise_than_awaited_has_a_lag() -> None:
         with pytest.raises(AwaitBatchError):
             await client.poll_job_status(server.add_job(life_cycle=ENDED), ["RUNNING"], max_retries=0)
     (ended,) = of_kind(WaitEnded, events)
-    assert (ended.reason, ended.status) == ("unreachable", "SUCCEEDED")
+    assert (ended.outcome, ended.status) == ("unreachable", "SUCCEEDED")
     assert ended.lag is not None
 
 
@@ -265,4 +265,4 @@ async def test_each_wait_ends_once() -> None:
     await asyncio.gather(*polls, return_exceptions=True)
     ends = of_kind(WaitEnded, events)
     assert sorted(end.job_id for end in ends) == sorted(jobs)
-    assert {end.reason for end in ends} == {"matched", "failed", "cancelled", "closed"}
+    assert {end.outcome for end in ends} == {"matched", "failed", "cancelled", "closed"}

@@ -257,5 +257,5 @@ async def test_a_job(name: str, caplog: pytest.LogCaptureFixture) -> None:
         assert end in {"SUCCEEDED", "FAILED"} or (isinstance(end, DescribeError) and name in UNREADABLE)
         ends = of_kind(WaitEnded, events)
         assert {event.job_id for event in ends} == {"odd", "neighbour", "other"}
-        assert {event.reason for event in ends if event.kind == "poll"} <= {"matched", "exhausted", "absent"}
+        assert {event.outcome for event in ends if event.kind == "poll"} <= {"matched", "exhausted", "absent"}
         check_is_well(client, caplog)

@@ -108,7 +108,7 @@ class CallEnded(Event, frozen=True, kw_only=True, gc=False):
         describes: How many of ``pending`` are describes; like all that follows but the last two, for DescribeJobs only.
         overdue: Seconds since the oldest check that still waits for its call should have been made; 0.0 if none is
             late.
-        by_status: How many of the jobs that wait are in which state, as polls have seen them last, or
+        pending_by_status: How many of the jobs that wait are in which state, as polls have seen them last, or
             ``"NOT_SEEN"``.
         region_name: The region of the client's jobs.
         client: See `Event`.
@@ -128,7 +128,7 @@ class CallEnded(Event, frozen=True, kw_only=True, gc=False):
     awaits_credentials: bool = False
     describes: int = 0
     overdue: float = 0.0
-    by_status: Mapping[str, int] = {}
+    pending_by_status: Mapping[str, int] = {}
     region_name: str | None = None
     client: int = 0
 
@@ -207,13 +207,13 @@ class Throttled(Event, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         operation: AWS's name for it.
-        rate_before: Calls a second that were allowed before.
-        rate_after: Calls a second that are allowed now; the same if the rate had been cut since the call was sent.
+        previous_rate: Calls a second that were allowed before.
+        rate: Calls a second that are allowed now; the same if the rate had been cut since the call was sent.
     """
 
     operation: str
-    rate_before: float
-    rate_after: float
+    previous_rate: float
+    rate: float
 
 
 class SignatureOutdated(Event, frozen=True, kw_only=True, gc=False):
@@ -417,7 +417,7 @@ class WaitEnded(_WithDescription, frozen=True, kw_only=True):
     Attributes:
         job_id: The job.
         kind: ``"describe"`` or ``"poll"``.
-        reason: ``"matched"`` (the job was seen in an awaited state), ``"absent"`` (AWS does not know it),
+        outcome: ``"matched"`` (the job was seen in an awaited state), ``"absent"`` (AWS does not know it),
             ``"unreachable"`` (it has ended in another state), ``"exhausted"`` (no check is left), ``"failed"`` (calls
             failed), ``"broken"`` (the schedule raised), ``"closed"`` (the client was closed) or ``"cancelled"``.
         seconds: How long it lasted.
@@ -432,7 +432,7 @@ class WaitEnded(_WithDescription, frozen=True, kw_only=True):
     """
 
     kind: str
-    reason: str
+    outcome: str
     seconds: float
     checks: int
     status: str | None

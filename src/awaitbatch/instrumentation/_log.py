@@ -387,21 +387,21 @@ class LogObserver:
 
     def _on_throttled(self, event: Throttled) -> None:
         now, operation = self._clock(), event.operation
-        extra = {"operation": operation, "rate": event.rate_after}
+        extra = {"operation": operation, "rate": event.rate}
         throttling = self._throttling[operation]
         line = throttling.occurred(now)
         if line is Line.BEGIN:
             text = (
                 "AWS throttles %s: slowing from %.2f to %.2f calls/s; nothing is lost, it only takes longer"
             )
-            self._write(logging.WARNING, extra, text, operation, event.rate_before, event.rate_after)
+            self._write(logging.WARNING, extra, text, operation, event.previous_rate, event.rate)
         elif line is Line.SUMMARY:
             text = "AWS still throttles %s at times: %d calls in %.0f s, now %.2f calls/s"
             lasted = now - throttling.began
-            self._write(logging.WARNING, extra, text, operation, throttling.count, lasted, event.rate_after)
+            self._write(logging.WARNING, extra, text, operation, throttling.count, lasted, event.rate)
         else:
             text = "AWS throttled a call of %s, now %.2f calls/s"
-            self._write(logging.DEBUG, extra, text, operation, event.rate_after)
+            self._write(logging.DEBUG, extra, text, operation, event.rate)
 
     def _write_call(self, level: int, event: CallEnded, text: str, *args: object) -> None:
         extra = {

@@ -232,7 +232,7 @@ class Measurements:
         if event.operation == "DescribeJobs":
             yield Measurement(CALL_JOBS, event.ids)
             jobs: Counter[str] = Counter()
-            for status, count in event.by_status.items():
+            for status, count in event.pending_by_status.items():
                 jobs[_known(status)] += count
             waits = {"poll": event.pending - event.describes, "describe": event.describes}
             yield from self._set_load(event.client, waits, jobs, event.overdue)
@@ -241,7 +241,7 @@ class Measurements:
         queue = self._queue_of(event)
         cause = None if event.cause is None else event.cause.value
         status = None if event.status is None else _known(event.status)
-        yield Measurement(WAIT_ENDS, 1, (event.reason, cause, status, event.kind, *queue))
+        yield Measurement(WAIT_ENDS, 1, (event.outcome, cause, status, event.kind, *queue))
         # If the job had ended before somebody waited, nobody was late. Clocks may differ.
         if event.kind == "poll" and event.lag is not None and event.lag <= event.seconds:
             yield Measurement(DETECTION_LAG, max(0.0, event.lag), queue)

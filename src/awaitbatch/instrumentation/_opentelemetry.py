@@ -36,7 +36,7 @@ class OpenTelemetryObserver:
 
     The span of a describe or a poll, ``awaitbatch.describe`` or ``awaitbatch.poll``, is a child of the span in which
     somebody began to wait. Its attributes are ``aws.batch.job.id``, ``aws.batch.job.status`` (the status last seen),
-    ``awaitbatch.wait.outcome`` (the reason of `WaitEnded`), ``awaitbatch.wait.checks`` (checks that did not see the job
+    ``awaitbatch.wait.outcome`` (that of `WaitEnded`), ``awaitbatch.wait.checks`` (checks that did not see the job
     as awaited) and ``awaitbatch.job.failure`` (the cause, if the job was seen FAILED). The status is an error if the
     wait ended in one.
 
@@ -90,7 +90,7 @@ class OpenTelemetryObserver:
         given = {
             "aws.batch.job.id": event.job_id,
             STATUS: event.status,
-            "awaitbatch.wait.outcome": event.reason,
+            "awaitbatch.wait.outcome": event.outcome,
             "awaitbatch.wait.checks": event.checks,
             "awaitbatch.job.failure": None if cause is None else cause.value,
         }
@@ -101,8 +101,8 @@ class OpenTelemetryObserver:
             attributes={name: value for name, value in given.items() if value is not None},
             start_time=end - int(event.seconds * 1e9),
         )
-        if event.reason in _ERRORS:
-            span.set_status(trace.StatusCode.ERROR, event.reason)
+        if event.outcome in _ERRORS:
+            span.set_status(trace.StatusCode.ERROR, event.outcome)
         span.end(end)
 
 
