@@ -367,7 +367,7 @@ class CallQueue:
                 SignatureOutdated(
                     operation=call.operation,
                     in_a_row=self._outdated,
-                    message=failure.message,
+                    error_message=failure.message,
                     next_in=max(0.0, self._held_until - self._loop.time()),
                 )
             )

@@ -28,9 +28,11 @@ class Statistics:
         pending_by_status: How many jobs describes and polls wait for, by the state in which polls have seen them last,
             such as ``{"RUNNABLE": 3, "RUNNING": 120}``; ``"NOT_SEEN"`` if none has. States without jobs are left out.
         overdue: Seconds since the oldest check that still waits for its call should have been made; 0.0 if none is
-            late. lag_p50: Seconds from the end of a job to the answer that ended the wait for it: the median, within 4
-            %. It compares AWS's clock with this machine's. Only waits that began before their jobs had ended count; 0.0
-            before the first. lag_p99: The same for 99 % of them.
+            late.
+        lag_p50: Seconds from the end of a job to the answer that ended the wait for it: the median, within 4 %. It
+            compares AWS's clock with this machine's. Only waits that began before their jobs had ended count; 0.0
+            before the first.
+        lag_p99: The same for 99 % of them.
     """
 
     pending: int = 0

@@ -117,7 +117,7 @@ def test_describe_refuses_the_whole_call(jobs: list[str]) -> None:
     """More than 100 ids, none, or a malformed one fail the whole call with ClientException."""
     service = Service()
     assert service.refusal("DescribeJobs", jobs=jobs) == (400, "ClientException")
-    assert service.statistics.refused == {"DescribeJobs": 1}
+    assert service.statistics.failed == {"DescribeJobs": 1}
 
 
 def test_a_forgotten_job_vanishes() -> None:

@@ -160,7 +160,7 @@ async def test_a_server_may_lack_them() -> None:
             await server.transport(latency=0).call("TerminateJobs", jobs=["a"], reason="x")
         error: Any = caught.value.response
         assert error["ResponseMetadata"]["HTTPStatusCode"] == 404
-        assert server.statistics.calls == server.statistics.refused == {"TerminateJobs": 3}
+        assert server.statistics.calls == server.statistics.failed == {"TerminateJobs": 3}
         server.lacking.clear()
         assert (await server.transport(latency=0).call("TerminateJobs", jobs=["a"], reason="x"))[
             "errors"

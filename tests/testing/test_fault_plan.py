@@ -51,7 +51,7 @@ def test_the_next_few_calls() -> None:
     assert [server.is_hit("a") for _ in range(4)] == [True, True, False, False]
     assert rule.hits == 2
     assert server.statistics.faults == {"server-exception": 2}
-    assert server.statistics.refused == {"DescribeJobs": 2}
+    assert server.statistics.failed == {"DescribeJobs": 2}
 
 
 def test_by_the_clock() -> None:
@@ -121,7 +121,7 @@ def test_throttles_count_as_throttled() -> None:
     for _ in range(4):
         server.is_hit("a")
     assert server.statistics.throttled == {"DescribeJobs": 3}
-    assert server.statistics.refused == {}
+    assert server.statistics.failed == {}
     assert server.statistics.ids_per_call == 1
 
 

@@ -156,7 +156,7 @@ async def test_a_lost_response_to_a_submission_is_a_submitted_job(session: AioSe
                 await real.call("SubmitJob", **SUBMISSION)
             assert jobs in repr(server)
         assert server.statistics.answered == {"SubmitJob": 1}
-        assert server.statistics.refused == {"SubmitJob": 1}
+        assert server.statistics.failed == {"SubmitJob": 1}
 
 
 async def test_a_server_in_another_process() -> None:

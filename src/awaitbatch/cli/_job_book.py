@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from awaitbatch import JobChange, JobStuck, JobTrouble
 
-UNSEEN: Final = "UNSEEN"
+NOT_SEEN: Final = "NOT SEEN"
 NOT_FOUND: Final = "NOT FOUND"
 NOT_FOLLOWED: Final = "NOT FOLLOWED"
 """What a row has in place of a state."""
@@ -30,7 +30,7 @@ STUCK_AFTER: Final = 900.0
 
 _ENDED: Final = (JobStatus.SUCCEEDED, JobStatus.FAILED)
 _FIRST: Final = (JobStatus.FAILED, NOT_FOUND, NOT_FOLLOWED)
-_WAITING: Final = (JobStatus.STARTING, JobStatus.RUNNABLE, JobStatus.PENDING, JobStatus.SUBMITTED, UNSEEN)
+_WAITING: Final = (JobStatus.STARTING, JobStatus.RUNNABLE, JobStatus.PENDING, JobStatus.SUBMITTED, NOT_SEEN)
 _ORDER: Final = (*_FIRST, JobStatus.RUNNING, *_WAITING)
 """Who wants attention comes first; states that nobody knows and SUCCEEDED come last."""
 
@@ -53,7 +53,7 @@ class Row:
 
     job_id: str
     name: str = ""
-    status: str = UNSEEN
+    status: str = NOT_SEEN
     since: float = 0.0
     attempt: int = 0
     attempts: int = 1
@@ -74,7 +74,7 @@ class JobBook:
     def __init__(self, job_ids: Iterable[str] = (), most_ended: int | None = None) -> None:
         self._most_ended = most_ended
         self._rows = {job_id: Row(job_id) for job_id in job_ids}
-        self._by_status: dict[str, dict[str, Row]] = {UNSEEN: dict(self._rows)}
+        self._by_status: dict[str, dict[str, Row]] = {NOT_SEEN: dict(self._rows)}
         self._dropped: Counter[str] = Counter()
 
     def __len__(self) -> int:

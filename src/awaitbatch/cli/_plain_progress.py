@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
 from awaitbatch import JobStatus
-from awaitbatch.cli._job_book import NOT_FOLLOWED, NOT_FOUND, UNSEEN, counts_in_words
+from awaitbatch.cli._job_book import NOT_FOLLOWED, NOT_FOUND, NOT_SEEN, counts_in_words
 from awaitbatch.cli._job_records import in_words, short_id
 from awaitbatch.cli._summary import plural
 from awaitbatch.cli._terminal import clean
@@ -137,7 +137,7 @@ class PlainProgress:
 
     def _counts(self) -> str:
         counts = self._book.counts
-        unseen = counts.pop(UNSEEN, 0)
+        unseen = counts.pop(NOT_SEEN, 0)
         words = counts_in_words(counts) + (
             f"{', ' if counts else ''}{unseen:,} not seen yet" if unseen else ""
         )

@@ -225,13 +225,13 @@ class SignatureOutdated(Event, frozen=True, kw_only=True, gc=False):
     Attributes:
         operation: AWS's name for it.
         in_a_row: How many times this has happened without any other answer in between.
-        message: What AWS says.
+        error_message: What AWS says.
         next_in: Seconds until the next call of this kind is sent.
     """
 
     operation: str
     in_a_row: int
-    message: str
+    error_message: str
     next_in: float
 
 

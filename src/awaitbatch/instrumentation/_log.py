@@ -382,7 +382,7 @@ class LogObserver:
             text,
             event.operation,
             event.next_in,
-            event.message,
+            event.error_message,
         )
 
     def _on_throttled(self, event: Throttled) -> None:

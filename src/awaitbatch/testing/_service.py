@@ -163,7 +163,7 @@ class BatchService:
         self.statistics.record_call(operation, now)
         bucket = self._buckets.get(operation) or self._buckets.get(None)
         if operation in self.lacking:
-            self.statistics.refused[operation] += 1
+            self.statistics.failed[operation] += 1
             raise lacks_operation()
         if bucket is not None and not bucket.take(now):
             self.statistics.record_throttle(operation, now)
@@ -175,13 +175,13 @@ class BatchService:
             if rule.fault in THROTTLES:
                 self.statistics.record_throttle(operation, now)
             else:
-                self.statistics.refused[operation] += 1
+                self.statistics.failed[operation] += 1
             raise error
         try:
             request = decode(operation, body)
             good = self._model.perform(request, now, self._failing_jobs(request, rule))
         except ServiceError:
-            self.statistics.refused[operation] += 1
+            self.statistics.failed[operation] += 1
             raise
         self.statistics.answered[operation] += 1
         if isinstance(request, DescribeJobs):

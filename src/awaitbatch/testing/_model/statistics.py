@@ -18,9 +18,9 @@ class ServerStatistics:
     """Counts of all calls since the start or the last reset.
 
     Attributes:
-        calls: Calls that arrived, by operation, throttled and refused ones included.
+        calls: Calls that arrived, by operation, throttled and failed ones included.
         throttled: Calls that were throttled, by operation.
-        refused: Calls that failed with another error, by operation.
+        failed: Calls that failed with another error, by operation.
         answered: Calls that were done and answered, by operation, whatever happened to the response.
         faults: Calls that a fault hit, by `Fault`.
         ids_described: Ids asked for in the DescribeJobs calls that were answered.
@@ -30,7 +30,7 @@ class ServerStatistics:
 
     calls: Counter[str] = field(default_factory=Counter)
     throttled: Counter[str] = field(default_factory=Counter)
-    refused: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
     answered: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     ids_described: int = 0

@@ -82,7 +82,7 @@ class CallCounts:
                 self._statistics.answered[_DESCRIBE_JOBS] += 1
                 self._statistics.ids_described += len(json.loads(body)["jobs"])
             else:
-                self._statistics.refused[_DESCRIBE_JOBS] += 1
+                self._statistics.failed[_DESCRIBE_JOBS] += 1
 
     def to_dict(self) -> dict[str, Any]:
         """All counts, as `BatchServer` gives them."""
