@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from awaitbatch._core.text import one_line
 from awaitbatch._jobs import JobStatus
 
 if TYPE_CHECKING:
@@ -88,15 +89,19 @@ class JobProgress:
     updated_at: int = 0
 
     @classmethod
-    def of(cls, job: Mapping[str, Any]) -> JobProgress:
-        """The progress of a job that was just described."""
-        now = int(time.time() * 1000)
+    def of(cls, job: Mapping[str, Any], seen_at: int | None = None) -> JobProgress:
+        """The progress of a job that was described at that moment, in epoch milliseconds, or just now."""
+        now = int(time.time() * 1000) if seen_at is None else seen_at
         size = _size(job, "arrayProperties", "size")
         if not size:
             return cls(job["jobId"], job["status"], 1, {job["status"]: 1}, now)
         properties = job["arrayProperties"]
-        summary = properties.get("statusSummary") or {}
-        counts = {status: count for status, count in summary.items() if type(count) is int and count > 0}
+        summary = properties.get("statusSummary")
+        counts = {
+            status if status in JobStatus.__members__ else one_line(status): count
+            for status, count in (summary.items() if isinstance(summary, Mapping) else ())
+            if type(count) is int and count > 0
+        }
         updated_at = properties.get("statusSummaryLastUpdatedAt")
         return cls(job["jobId"], job["status"], size, counts, updated_at if type(updated_at) is int else now)
 

@@ -171,20 +171,20 @@ async def test_the_progress_of_an_array() -> None:
     events: list[Event] = []
     async with prompt(server, observers=[events.append]) as client:
         await client.wait_for_job(job_id, on_change=changes.append)
-    seen = [
-        {status: count for status, count in (change.progress or {}).items() if count} for change in changes
-    ]
+    seen = [change.progress.counts if change.progress else {} for change in changes]
     assert seen[-3:] == [{"STARTING": 3}, {"RUNNING": 3}, {"SUCCEEDED": 3}]
     assert len(seen) == len({str(counts) for counts in seen}) or seen[0] == seen[1]
     assert states(changes)[-2:] == [("PENDING", "PENDING"), ("PENDING", "SUCCEEDED")]
     # Observers hear of states alone, with the progress by then.
     heard = of_kind(JobChanged, events)
     assert [change.status for change in heard] == ["SUBMITTED", "PENDING", "SUCCEEDED"]
-    assert (heard[-1].progress or {})["SUCCEEDED"] == 3
+    progress = heard[-1].progress
+    assert progress is not None
+    assert (progress.job_id, progress.status, progress.size, progress.ended) == (job_id, "SUCCEEDED", 3, 3)
 
 
 @pytest.mark.parametrize(
-    ("summary", "progress"),
+    ("summary", "counts"),
     [
         ('{"RUNNING":2,"STARTING":1}', {"RUNNING": 2, "STARTING": 1}),
         ('{"RUN\\nNING":2}', {r"'RUN\nNING'": 2}),
@@ -195,14 +195,15 @@ async def test_the_progress_of_an_array() -> None:
         ("7", None),
     ],
 )
-async def test_odd_counts_hurt_nobody(summary: str, progress: dict[str, int] | None) -> None:
+async def test_odd_counts_hurt_nobody(summary: str, counts: dict[str, int] | None) -> None:
     """What is no count is left out, and the wait goes on."""
     transport = FaultyTransport(make_server(), lambda *_: (PARENT % summary).encode())
     changes: list[JobChanged] = []
     async with make_client(transport, backoff=FixedInterval(1)) as client:
         with pytest.raises(MaxRetriesExceededError):
             await client.poll_job_status("j", ["SUCCEEDED"], max_retries=3, on_change=changes.append)
-    assert [(change.status, change.progress) for change in changes] == [("PENDING", progress)]
+    (change,) = changes
+    assert (change.status, change.progress and change.progress.counts) == ("PENDING", counts)
 
 
 async def test_the_change_that_ends_a_wait_in_an_error() -> None:

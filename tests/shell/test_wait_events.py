@@ -69,7 +69,7 @@ async def _cancelled(client: BatchClient, server: BatchServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wait", "reason", "checks", "status", "seconds"),
+    ("wait", "outcome", "checks", "status", "seconds"),
     [
         (_matched, "matched", 4, "SUCCEEDED", (3.7, 4.8)),
         (_absent, "absent", 0, None, (0.5, 1.2)),
@@ -82,7 +82,7 @@ async def _cancelled(client: BatchClient, server: BatchServer) -> None:
 )
 async def test_why_a_poll_ended(
     wait: Callable[[BatchClient, BatchServer], Awaitable[None]],
-    reason: str,
+    outcome: str,
     checks: int,
     status: str | None,
     seconds: tuple[float, float],
@@ -94,13 +94,13 @@ async def test_why_a_poll_ended(
         await asyncio.sleep(100)
         await asyncio.gather(wait(client, server), return_exceptions=True)
     (ended,) = of_kind(WaitEnded, events)
-    assert (ended.job_id, ended.kind, ended.outcome) == ("j", "poll", reason)
+    assert (ended.job_id, ended.kind, ended.outcome) == ("j", "poll", outcome)
     assert (ended.checks, ended.status) == (checks, status)
     assert seconds[0] <= ended.seconds <= seconds[1]
 
 
 @pytest.mark.parametrize(
-    ("fault", "reason", "status"),
+    ("fault", "outcome", "status"),
     [
         (None, "matched", "RUNNING"),
         (Fault.MISSING_JOBS, "absent", None),
@@ -110,7 +110,7 @@ async def test_why_a_poll_ended(
         (Fault.EXPIRED_TOKEN, "failed", None),
     ],
 )
-async def test_why_a_describe_ended(fault: Fault | None, reason: str, status: str | None) -> None:
+async def test_why_a_describe_ended(fault: Fault | None, outcome: str, status: str | None) -> None:
     """The end of a describe has its outcome; a describe makes no checks."""
     server = make_server()
     job_id = server.add_job(life_cycle=LONG)
@@ -120,7 +120,7 @@ async def test_why_a_describe_ended(fault: Fault | None, reason: str, status: st
     async with prompt(server, events, status_retries=2) as client:
         await asyncio.gather(client.describe(job_id), return_exceptions=True)
     (ended,) = of_kind(WaitEnded, events)
-    assert (ended.job_id, ended.kind, ended.outcome) == (job_id, "describe", reason)
+    assert (ended.job_id, ended.kind, ended.outcome) == (job_id, "describe", outcome)
     assert (ended.checks, ended.status, ended.lag) == (0, status, None)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import msgspec
 
+from awaitbatch._arrays import JobProgress
 from awaitbatch._failure_causes import explain_failure
 from awaitbatch._jobs import UNDECODABLE, JobStatus, decode_description, progress_in, queue_in
 
@@ -350,9 +351,14 @@ class JobChanged(_WithDescription, frozen=True, kw_only=True):
         raise ValueError(message)
 
     @property
-    def progress(self) -> dict[str, int] | None:
-        """How many children of an array job are in which state; None for any other job."""
-        return None if self._item is None else progress_in(self._item)
+    def progress(self) -> JobProgress | None:
+        """How far an array job has come, as `BatchClient.job_progress` gives it; None for any other job."""
+        # Most jobs are no arrays, and need not be decoded whole for that.
+        if self._item is not None and progress_in(self._item) is not None:
+            with suppress(*UNDECODABLE):
+                progress = JobProgress.of(decode_description(self._item), self.seen_at)
+                return progress if progress.size > 1 else None
+        return None
 
 
 class JobStuck(Event, frozen=True, gc=False):

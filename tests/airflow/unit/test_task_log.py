@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from awaitbatch import JobProgress
 from awaitbatch.instrumentation import JobChanged
 from awaitbatch.instrumentation._pace import MOST_A_SECOND
 from awaitbatch.integrations.airflow._task_log import TaskLog, _line_of
@@ -115,7 +116,7 @@ async def test_a_line_is_not_repeated() -> None:
 def test_the_progress_of_an_array_job() -> None:
     """A line has how many children are in which state."""
     event = change("PENDING")
-    progress = {"RUNNING": 3, "SUCCEEDED": 40, "FAILED": 0}
+    progress = JobProgress("job", "PENDING", 43, {"RUNNING": 3, "SUCCEEDED": 40})
 
     class WithProgress:
         job_id, previous, status, reason = event.job_id, event.previous, event.status, event.reason

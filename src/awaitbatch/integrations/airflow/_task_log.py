@@ -9,7 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
-from awaitbatch._core.text import one_line, quantity
+from awaitbatch._core.text import quantity
 from awaitbatch.instrumentation._pace import MOST_A_SECOND
 
 if TYPE_CHECKING:
@@ -121,6 +121,6 @@ def _line_of(event: JobChanged) -> str:
         line = f"{line}: {event.reason}"
     progress = getattr(event, "progress", None)
     if progress:
-        counts = ", ".join(f"{count} {one_line(str(status))}" for status, count in progress.items() if count)
+        counts = ", ".join(f"{count} {status}" for status, count in progress.counts.items())
         line = f"{line}; children: {counts}"
     return line
