@@ -270,9 +270,11 @@ async def test_a_termination_that_fails(server: BatchServer, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("count", [1, 70])
-@pytest.mark.parametrize("fault", [Fault.CONNECTION_REFUSED, Fault.BARE_503, Fault.SERVER_EXCEPTION])
+@pytest.mark.parametrize(
+    "fault", [Fault.CONNECTION_REFUSED, Fault.BARE_503, Fault.SERVER_EXCEPTION, Fault.EXPIRED_TOKEN]
+)
 async def test_an_outage(server: BatchServer, fault: Fault, count: int) -> None:
-    """It may last for minutes, and a termination is delivered after it."""
+    """It may last for minutes, as may a rotation of credentials, and a termination is delivered after it."""
     job_ids = [server.add_job(life_cycle=LONG) for _ in range(count)]
     server.inject(fault)
     killing = [asyncio.create_task(make_trigger(job_id).on_kill()) for job_id in job_ids]

@@ -121,8 +121,11 @@ def _may_pass(error: Exception) -> bool:
     from awaitbatch._core.outcomes import FailureKind
     from awaitbatch._failures import classify
 
-    cause = error.__cause__
-    return cause is not None and classify(cause).kind in {FailureKind.TRANSIENT, FailureKind.THROTTLED}
+    if error.__cause__ is None:
+        return False
+    failure = classify(error.__cause__)
+    # Others may be on their way into a connection whose credentials have gone bad.
+    return failure.needs_new_credentials or failure.kind in {FailureKind.TRANSIENT, FailureKind.THROTTLED}
 
 
 async def _terminate_all(
