@@ -485,9 +485,20 @@ def _attribute(thing: object, name: str) -> object:
 
 
 def _require_http_proxy(proxy_url: str | None) -> None:
-    """Refuse a proxy to which aiohttp would speak HTTP although it is one of another kind."""
-    if other := _OTHER_PROXY.match(proxy_url or ""):
+    """Refuse what aiohttp cannot use as a proxy, or to which it would speak HTTP although it is of another kind."""
+    if proxy_url is None:
+        return
+    if other := _OTHER_PROXY.match(proxy_url):
         message = f"the proxy is one for {other[1]}, and aiohttp knows HTTP proxies only"
+        raise ValueError(message)
+    try:
+        parts = urlsplit(proxy_url)
+        is_address = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address:
+        # It may have a password.
+        message = "the address of the proxy has no host, or a port that is no number"
         raise ValueError(message)
 
 

@@ -66,6 +66,8 @@ async def test_an_answer_of_another_form(operation: str, body: dict[str, Any]) -
         get_session().create_client("batch", **SETTINGS) as lent,
         BatchClient(client=lent, observers=[failures.append]) as client,
     ):
+        if operation == "terminate_jobs" and not hasattr(lent, operation):
+            pytest.skip("this botocore has no bulk operations")
         lent.meta.events.register("before-send.batch", answer)
         calls: dict[str, Any] = {
             "list_jobs": lambda: anext(client.list_jobs("queue")),

@@ -254,7 +254,17 @@ async def test_a_failed_call_keeps_nothing_alive(ask: str) -> None:
 KEYS: dict[str, Any] = {"region_name": "us-east-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"}
 
 
-@pytest.mark.parametrize("what", ["a directory", "nothing", "no certificate", "SOCKS", "no address"])
+PROXIES = {
+    "SOCKS": "socks5://user:password@proxy:1080",
+    "no port": "http://proxy:port",
+    "a port beyond all": "http://proxy:99999",
+    "no host": "http://:80",
+    "a broken password": "http://user:password/@proxy:80",
+    "half an address": "http://[::1",
+}
+
+
+@pytest.mark.parametrize("what", ["a directory", "nothing", "no certificate", *PROXIES])
 async def test_what_it_takes_to_send_is_not_there(what: str, tmp_path: Path) -> None:
     """Nothing is sent, so nothing is uncertain or waited for, and the error says where to look."""
     path = tmp_path / "bundle.pem"
@@ -263,9 +273,8 @@ async def test_what_it_takes_to_send_is_not_there(what: str, tmp_path: Path) -> 
     elif what != "nothing":
         path.write_text("-----")
     settings: dict[str, Any] = {"verify": str(path)}
-    if what in {"SOCKS", "no address"}:
-        proxy = {"SOCKS": "socks5://user:password@proxy:1080", "no address": "http://proxy:port"}[what]
-        settings = {"config": AioConfig(proxies={"https": proxy})}
+    if what in PROXIES:
+        settings = {"config": AioConfig(proxies={"https": PROXIES[what]})}
     async with BatchClient(endpoint_url=URL, **KEYS, **settings) as client:
         for call in (lambda: client.submit_job(**JOB), lambda: client.terminate_job("j", "enough")):
             with pytest.raises(HTTPClientError) as caught:
