@@ -237,6 +237,31 @@ async def test_which_jobs_share_calls(server: BatchServer, monkeypatch: pytest.M
     assert [reason.split(", ")[1].split()[1] for reason in ended] == ["run", "run", "other", "other", "other"]
 
 
+async def test_when_airflow_is_asked(
+    server: BatchServer, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, and once for all instances of a mapped task that are killed before it answers."""
+    tasks.state = "failed"
+    asked: list[float] = []
+    clock = asyncio.get_running_loop().time
+
+    async def look_up(read: Any, task: object) -> Any:
+        asked.append(clock())
+        await asyncio.sleep(4)
+        return await tasks.look_up(read, task)
+
+    monkeypatch.setattr(_kills, "look_up", look_up)
+    begun = clock()
+    job_ids = [server.add_job(life_cycle=LONG) for _ in range(20)]
+    kills = []
+    for job_id in job_ids:
+        kills.append(asyncio.create_task(make_trigger(job_id).on_kill()))
+        await asyncio.sleep(0.1)
+    await asyncio.gather(*kills)
+    assert {server.status_of(job_id) for job_id in job_ids} == {"FAILED"}
+    assert asked == [begun]
+
+
 async def test_jobs_that_come_while_others_are_being_ended(server: BatchServer) -> None:
     """They go by the next call."""
     job_ids = [server.add_job(life_cycle=LONG) for _ in range(20)]

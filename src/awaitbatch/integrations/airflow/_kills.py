@@ -152,7 +152,7 @@ async def _together(
     Args:
         key: Equal if it is the same.
         item: What it is to be done with.
-        do: Does it with a list of items, which may grow until it calls the function that it is given, too.
+        do: Does it with a list of items, which may grow until it ends, or calls the function that it is given, too.
     """
     groups = _groups.setdefault(asyncio.get_running_loop(), {})
     if key not in groups:
@@ -218,10 +218,11 @@ def _state_in_database(task: Any) -> str | None:  # noqa: ANN401
     return state
 
 
-async def _count_deferred(task: Any, _: list[Any], close: Callable[[], object]) -> int:  # noqa: ANN401
-    """How many instances of a task in a run are deferred."""
-    await asyncio.sleep(_MOMENT)
-    close()
+async def _count_deferred(task: Any, *_: object) -> int:  # noqa: ANN401
+    """How many instances of a task in a run are deferred.
+
+    The answer is for those, too, that are cancelled while it is on its way: they were deferred long before.
+    """
     return int(await look_up(_deferred_by_api, task))
 
 
