@@ -6,7 +6,7 @@ import logging
 import math
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypedDict
 
 import anyio
 
@@ -15,7 +15,6 @@ from awaitbatch._changes import Changes
 from awaitbatch._config import (
     DEFAULT_BACKOFF,
     ClientConfig,
-    delay_of,
     is_duration,
     max_retries_of,
     number,
@@ -27,6 +26,7 @@ from awaitbatch._config import (
 from awaitbatch._core import backoff as schedules
 from awaitbatch._core.backoff import Backoff, Window
 from awaitbatch._core.text import quantity
+from awaitbatch._first_checks import Pauses, drawn_pause
 from awaitbatch._job_ids import parse_job_id
 from awaitbatch._jobs import JobStatus, parse_statuses
 from awaitbatch._listing import JobSummaries, ListRequest
@@ -1102,7 +1102,7 @@ class BatchClient:
             delay: Seconds, give or take one; None for a pause drawn between `DEFAULT_DELAY_MIN` and
                 `DEFAULT_DELAY_MAX`.
         """
-        pause = _drawn_pause(delay, BatchClient.DEFAULT_DELAY_MIN, BatchClient.DEFAULT_DELAY_MAX)
+        pause = drawn_pause(delay, BatchClient.DEFAULT_DELAY_MIN, BatchClient.DEFAULT_DELAY_MAX)
         await anyio.sleep(pause.latest)
 
     @staticmethod
@@ -1202,7 +1202,7 @@ class BatchClient:
             host=self._supervisor,
             rules=self._rules(self._terminal_states, limits),
             # Not a method of this client: see `_Handle`.
-            first_window=partial(_window_of_first_check, self._supervisor, self._pauses),
+            first_window=partial(self._pauses.window_of_first_check, self._supervisor),
             pause=self.exponential_delay,
             close_timeout=self._config.close_timeout,
         )
@@ -1218,12 +1218,12 @@ class BatchClient:
         stuck: StuckJobs | None,
     ) -> Coroutine[Any, Any, WaitResult]:
         self._supervisor.check_open(job_id)
-        window = _window_of_first_check(self._supervisor, self._pauses, delay)
+        window = self._pauses.window_of_first_check(self._supervisor, delay)
         return self._wait(job_id, window, match_status, limits, on_change, stuck=stuck)
 
     @property
-    def _pauses(self) -> _Pauses:
-        return _Pauses(self._config.delay, self.DEFAULT_DELAY_MIN, self.DEFAULT_DELAY_MAX)
+    def _pauses(self) -> Pauses:
+        return Pauses(self._config.delay, self.DEFAULT_DELAY_MIN, self.DEFAULT_DELAY_MAX)
 
     async def _describe(
         self, job_id: str, status_retries: float | None, absent_windows: Sequence[Window] | None
@@ -1273,40 +1273,3 @@ def _stuck_after(seconds: float | None) -> float | None:
     if seconds is None:
         return None
     return number(is_duration, "stuck_after", seconds, "a number of seconds, or None")
-
-
-class _Pauses(NamedTuple):
-    """What a client's first checks wait for, in seconds.
-
-    Attributes:
-        delay: What the client was given; None if nothing.
-        least: The earliest moment that a client without a delay draws.
-        most: The latest.
-    """
-
-    delay: float | None
-    least: float
-    most: float
-
-    def asked_for(self, delay: float | None = None) -> Window | None:
-        """The pause before a first check, as a window so that jobs can share calls; None if none was asked for."""
-        delay = self.delay if delay is None else delay
-        return None if delay is None else _drawn_pause(delay, math.nan, math.nan)
-
-
-def _window_of_first_check(host: Supervisor | Lease, pauses: _Pauses, delay: float | None = None) -> Window:
-    """The window of the first check of a wait."""
-    window = pauses.asked_for(delay)
-    if window is not None:
-        return window
-    drawn = _drawn_pause(None, pauses.least, pauses.most)
-    return host.coalescer.window_of_first_check(drawn.latest)
-
-
-def _drawn_pause(delay: float | None, least: float, most: float) -> Window:
-    """From the least possible moment to the one drawn."""
-    if delay is None:
-        earliest, latest = min(least, most), max(least, most)
-    else:
-        earliest, latest = schedules.jitter_bounds(delay_of(delay))
-    return Window(earliest, shared_random.uniform(earliest, latest))
