@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from awaitbatch import threads as threads
     from awaitbatch._arrays import JobProgress
     from awaitbatch._bulk import BulkResult
-    from awaitbatch._client import BatchClient, WaitLimits
+    from awaitbatch._client import BatchClient
     from awaitbatch._config import ClientArguments
     from awaitbatch._core.backoff import Backoff, ExponentialBackoff, FixedInterval, Window
     from awaitbatch._failure_causes import FailureCause
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from awaitbatch._stream_handles import JobChanges, JobOutcomes, JobSubmissions, ReturnWhen
     from awaitbatch._submission_stream import Submission
     from awaitbatch._transport import BatchTransport
+    from awaitbatch._wait_limits import WaitLimits
     from awaitbatch._waiters import JobWaiter, WaiterConfig
     from awaitbatch.errors import (
         AwaitBatchError,
@@ -127,7 +128,7 @@ _MODULES = {
     "ReturnWhen": "_stream_handles",
     "Statistics": "_statistics",
     "Submission": "_submission_stream",
-    "WaitLimits": "_client",
+    "WaitLimits": "_wait_limits",
     "WaiterConfig": "_waiters",
     "WatchItem": "_job_results",
     "Window": "_core.backoff",

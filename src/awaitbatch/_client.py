@@ -6,7 +6,7 @@ import logging
 import math
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import anyio
 
@@ -16,16 +16,13 @@ from awaitbatch._config import (
     DEFAULT_BACKOFF,
     ClientConfig,
     is_duration,
-    max_retries_of,
     number,
-    require_backoff,
     require_on_change,
     shared_random,
-    status_retries_of,
 )
 from awaitbatch._core import backoff as schedules
-from awaitbatch._core.backoff import Backoff, Window
 from awaitbatch._core.text import quantity
+from awaitbatch._exit_terminations import parse_reason_on_exit
 from awaitbatch._first_checks import Pauses, drawn_pause
 from awaitbatch._job_ids import parse_job_id
 from awaitbatch._jobs import JobStatus, parse_statuses
@@ -57,6 +54,7 @@ from awaitbatch._submission import copy_of
 from awaitbatch._submission_stream import SubmissionStream
 from awaitbatch._supervisor import Supervisor
 from awaitbatch._termination import parse_reason
+from awaitbatch._wait_limits import WHILE_ABSENT, WaitLimits, rules_of, stuck_after_of
 from awaitbatch._waiters import WAITERS, JobWaiter, find_waiter
 from awaitbatch._waits import describe_all, list_of_ids, parse_job_ids, wait_for
 from awaitbatch.errors import JobNotFoundError
@@ -80,6 +78,7 @@ if TYPE_CHECKING:
     from awaitbatch._bulk import BulkResult
     from awaitbatch._changes import OnChange
     from awaitbatch._config import ClientArguments
+    from awaitbatch._core.backoff import Backoff, Window
     from awaitbatch._core.watch import Rules
     from awaitbatch._factory_transport import Factory
     from awaitbatch._job_results import JobResults
@@ -93,27 +92,6 @@ if TYPE_CHECKING:
     from awaitbatch._submission_stream import Requests
     from awaitbatch._transport import BatchTransport
     from awaitbatch.instrumentation import Observer
-
-
-_WHILE_ABSENT: Final = (Window(0.2, 0.4), Window(0.5, 0.8), Window(1.0, 1.4))
-"""When a describe asks again for a job that an answer lacks, in seconds after it; a wait for a job queue, too.
-
-A job that was just submitted can be absent for a moment, but who mistyped an id wants to know within three seconds.
-"""
-
-
-class WaitLimits(TypedDict, total=False):
-    """Limits that each wait may set for itself; without one, or with None, the client's value applies.
-
-    Attributes:
-        backoff: When to check again.
-        max_retries: Checks allowed after the first.
-        status_retries: How many answers in a row may lack the job; ``max_retries`` does not count these checks.
-    """
-
-    backoff: Backoff | None
-    max_retries: float | None
-    status_retries: float | None
 
 
 class BatchClient:
@@ -385,7 +363,7 @@ class BatchClient:
             ClientClosedError: The client is not open.
         """
         given = self._config.status_retries if status_retries is None else status_retries
-        return await self._describe(job_id, status_retries, _WHILE_ABSENT if given is None else None)
+        return await self._describe(job_id, status_retries, WHILE_ABSENT if given is None else None)
 
     async def get_job_description(
         self, job_id: str, *, status_retries: float | None = None
@@ -691,13 +669,13 @@ class BatchClient:
             ValueError: ``terminate_on_exit`` is too long, or another argument makes no sense.
         """
         require_job_ids(job_ids)
-        reason = _reason_on_exit(terminate_on_exit)
+        reason = parse_reason_on_exit(terminate_on_exit)
         settings = self._stream_settings(limits)
         stream = ChangeStream(
             settings,
             job_ids,
             children=children,
-            stuck_after=_stuck_after(stuck_after),
+            stuck_after=stuck_after_of(stuck_after),
             keep_open=keep_open,
             terminate_on_exit=reason,
         )
@@ -750,7 +728,7 @@ class BatchClient:
             self._stream_settings(limits),
             QueueJobs(self._supervisor, queue, since, every, self.exponential_delay),
             children=children,
-            stuck_after=_stuck_after(stuck_after),
+            stuck_after=stuck_after_of(stuck_after),
             keep_open=True,
         )
         return JobChanges(stream, self)
@@ -792,7 +770,7 @@ class BatchClient:
         require_return_when(return_when)
         if timeout is not None:
             timeout = number(is_duration, "timeout", timeout, "a number of seconds, or None")
-        outcomes = self._outcomes(job_ids, _reason_on_exit(terminate_on_exit), limits)
+        outcomes = self._outcomes(job_ids, parse_reason_on_exit(terminate_on_exit), limits)
         return await wait_for_outcomes(outcomes, self, return_when, timeout)
 
     async def child_job_ids(self, job_id: str) -> list[str]:
@@ -1150,22 +1128,13 @@ class BatchClient:
         return (self.RUNNING_STATE, *self._terminal_states)
 
     def _rules(self, match_status: Collection[str] | None, limits: WaitLimits) -> Rules:
-        unknown = limits.keys() - WaitLimits.__annotations__
-        if unknown:
-            names = ", ".join(WaitLimits.__annotations__)
-            message = f"unexpected keyword argument {min(unknown)!r}: a wait takes {names}"
-            raise TypeError(message)
-        backoff = limits.get("backoff")
-        if backoff is not None:
-            require_backoff(backoff)
-        max_retries = max_retries_of(limits.get("max_retries"))
-        status_retries = status_retries_of(limits.get("status_retries"))
-        return {
-            "match_status": match_status,
-            "max_retries": self.max_retries if max_retries is None else max_retries,
-            "status_retries": self.status_retries if status_retries is None else status_retries,
-            "backoff": self._config.backoff if backoff is None else backoff,
-        }
+        return rules_of(
+            match_status,
+            limits,
+            max_retries=self.max_retries,
+            status_retries=self.status_retries,
+            backoff=self._config.backoff,
+        )
 
     async def _end(self, operation: str, job_id: str, reason: str) -> dict[str, Any]:
         self._supervisor.check_open(job_id)
@@ -1188,7 +1157,7 @@ class BatchClient:
         if until == "DELETED":
             rules["absent_windows"] = ()
         elif limits.get("status_retries") is None:
-            rules["absent_windows"] = _WHILE_ABSENT
+            rules["absent_windows"] = WHILE_ABSENT
         self._supervisor.check_open()
         window = self._config.window_of_describes()
         return await wait_for_resource(self._supervisor, kind, name, until, window, **rules)
@@ -1261,15 +1230,5 @@ class BatchClient:
 
     def _stuck_jobs(self, stuck_after: float | None) -> StuckJobs | None:
         """What reports the job of a wait if it is stuck, if that is asked for."""
-        seconds = _stuck_after(stuck_after)
+        seconds = stuck_after_of(stuck_after)
         return None if seconds is None else StuckJobs(seconds, self._supervisor.notify, self._supervisor)
-
-
-def _reason_on_exit(reason: str | None) -> str | None:
-    return None if reason is None else parse_reason(reason, "terminate_on_exit")
-
-
-def _stuck_after(seconds: float | None) -> float | None:
-    if seconds is None:
-        return None
-    return number(is_duration, "stuck_after", seconds, "a number of seconds, or None")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from awaitbatch._core.outcomes import FailureKind, Reason
 from awaitbatch._core.text import quantity
 from awaitbatch._job_results import named, not_terminated_text
+from awaitbatch._termination import parse_reason
 from awaitbatch.errors import CallError, ClientClosedError, DescribeError
 from awaitbatch.instrumentation._log import write_log
 
@@ -143,3 +144,8 @@ def is_untrustworthy(error: BaseException | None) -> bool:
     return isinstance(error, CallError | DescribeError) or (
         isinstance(error, ClientClosedError) and error.__cause__ is not None
     )
+
+
+def parse_reason_on_exit(reason: object) -> str | None:
+    """``terminate_on_exit``: a reason as `parse_reason` takes it, or None."""
+    return None if reason is None else parse_reason(reason, "terminate_on_exit")

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from awaitbatch._arrays import JobProgress
     from awaitbatch._bulk import BulkResult
     from awaitbatch._changes import OnChange
-    from awaitbatch._client import WaitLimits
     from awaitbatch._job_results import JobOutcome, JobResults
     from awaitbatch._jobs import JobDescriptions, MatchStatus
     from awaitbatch._log_fetchers import GetBatchLogFetcher
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from awaitbatch._stream_handles import JobChanges, ReturnWhen
     from awaitbatch._streams import JobIds
     from awaitbatch._submission_stream import Requests, Submission
+    from awaitbatch._wait_limits import WaitLimits
 
 
 @runtime_checkable

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     )
 
     from awaitbatch._changes import OnChange
-    from awaitbatch._client import WaitLimits
     from awaitbatch._config import ClientArguments
     from awaitbatch._factory_transport import Factory
     from awaitbatch._jobs import MatchStatus
     from awaitbatch._log_fetchers import GetBatchLogFetcher
     from awaitbatch._resources import ResourceStatus
     from awaitbatch._statistics import Statistics
+    from awaitbatch._wait_limits import WaitLimits
 
 P = ParamSpec("P")
 T = TypeVar("T")
