@@ -108,6 +108,7 @@ NOT_FOR_USERS: Final = {
     ("BatchService.call: return", "Response"),
     ("CallEnded.of: how", "Failure"),
     ("CallError.of: failure", "Failure"),
+    ("Face.__init__: loop_thread", "LoopThread"),
     ("InProcessTransport.__init__: service", "BatchService"),
     ("JobSummaries.__init__: host", "Host"),
     ("JobSummaries.__init__: request", "ListRequest"),
@@ -116,7 +117,6 @@ NOT_FOR_USERS: Final = {
     ("JobWaiter.__init__: rules", "Rules"),
     ("SubmitUncertainError.of: failure", "Failure"),
     ("TerminationError.of: failure", "Failure"),
-    ("_Face.__init__: loop_thread", "LoopThread"),
 }
 """What one room of the library gives to another."""
 

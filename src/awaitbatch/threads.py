@@ -9,6 +9,8 @@ For Celery's tasks, a pool of threads, notebooks, and frameworks in which each t
 tasks run on one event loop, use `BatchClient.shared`, which needs no further thread.
 """
 
-from awaitbatch._threads import AwaitableClient, BlockingClient, SharedClient, shared
+from awaitbatch._awaitable_client import AwaitableClient
+from awaitbatch._blocking_client import BlockingClient
+from awaitbatch._threads import SharedClient, shared
 
 __all__ = ["AwaitableClient", "BlockingClient", "SharedClient", "shared"]
