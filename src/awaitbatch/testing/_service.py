@@ -7,14 +7,12 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Concatenate, Final, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 import msgspec
 
 from awaitbatch.testing._model.faults import (
-    BULK_ERRORS,
-    JOB_FAULTS,
     THROTTLES,
     TRANSIT_FAULTS,
     Fault,
@@ -32,7 +30,7 @@ from awaitbatch.testing._model.requests import (
     SubmitJob,
     decode,
 )
-from awaitbatch.testing._model.response_faults import corrupt_body, corrupt_jobs
+from awaitbatch.testing._model.response_faults import corrupt
 from awaitbatch.testing._model.service_error import (
     ServiceError,
     lacks_operation,
@@ -49,9 +47,7 @@ if TYPE_CHECKING:
     from awaitbatch._jobs import JobStatus
     from awaitbatch.testing._model.batch import BatchModel
     from awaitbatch.testing._model.life_cycle import LifeCycle
-    from awaitbatch.testing._model.requests import Call
     from awaitbatch.testing._model.resources import ResourceStatus
-    from awaitbatch.testing._model.service_error import JobError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -179,7 +175,8 @@ class BatchService:
             raise error
         try:
             request = decode(operation, body)
-            good = self._model.perform(request, now, self._failing_jobs(request, rule))
+            jobs = request.jobs if isinstance(request, StopJobs) else ()
+            good = self._model.perform(request, now, self._faults.errors_of_jobs(rule, jobs))
         except ServiceError:
             self.statistics.failed[operation] += 1
             raise
@@ -189,33 +186,10 @@ class BatchService:
         if rule is None:
             return Response(good)
         self._record_hits(rule)
-        return self._faulty_response(good, rule, now)
-
-    def _failing_jobs(self, request: Call, rule: FaultRule | None) -> dict[str, JobError]:
-        """The jobs of a bulk call that a fault keeps from being ended."""
-        if (
-            rule is None
-            or rule.fault not in BULK_ERRORS
-            or not isinstance(request, StopJobs)
-            or not request.jobs
-        ):
-            return {}
-        chosen = rule.job_ids
-        if chosen is None:
-            drawn = self._faults.random.randint(1, len(request.jobs))
-            chosen = frozenset(self._faults.random.sample(request.jobs, drawn))
-        return dict.fromkeys(chosen & {*request.jobs}, BULK_ERRORS[rule.fault])
-
-    def _faulty_response(self, good: bytes, rule: FaultRule, now: float) -> Response:
         if rule.fault in TRANSIT_FAULTS:
             return Response(good, rule)
-        if rule.fault not in JOB_FAULTS:
-            return Response(corrupt_body(rule.fault, good))
-
-        def older(job_id: str) -> bytes:
-            return self._model.older_description(job_id, now)
-
-        return Response(corrupt_jobs(rule.fault, good, rule.job_ids, self._faults.random, older))
+        older = partial(self._model.older_description, now=now)
+        return Response(corrupt(rule, good, self._faults.random, older))
 
     def _record_hits(self, rule: FaultRule, calls: int = 1) -> None:
         rule.record_hits(calls)

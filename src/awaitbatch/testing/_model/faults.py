@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from awaitbatch.testing._model.service_error import JobError, ServiceError, too_many_requests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from random import Random
 
 
@@ -258,6 +258,15 @@ class FaultPlan:
             ):
                 return rule
         return None
+
+    def errors_of_jobs(self, rule: FaultRule | None, job_ids: Sequence[str]) -> dict[str, JobError]:
+        """The jobs of a bulk call that the rule for it keeps from being ended, and what is said of them."""
+        if rule is None or rule.fault not in BULK_ERRORS or not job_ids:
+            return {}
+        chosen = rule.job_ids
+        if chosen is None:
+            chosen = frozenset(self.random.sample(job_ids, self.random.randint(1, len(job_ids))))
+        return dict.fromkeys(chosen & {*job_ids}, BULK_ERRORS[rule.fault])
 
     def outage(self, now: float) -> FaultRule | None:
         """The rule by which connections are refused now, or None."""

@@ -8,11 +8,13 @@ from uuid import UUID
 import msgspec
 
 from awaitbatch._jobs import JobStatus
-from awaitbatch.testing._model.faults import Fault
+from awaitbatch.testing._model.faults import JOB_FAULTS, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from random import Random
+
+    from awaitbatch.testing._model.faults import FaultRule
 
     JobDetail: TypeAlias = dict[str, Any]
     Change: TypeAlias = Callable[[list[JobDetail], Collection[str], Random], list[JobDetail]]
@@ -20,42 +22,39 @@ if TYPE_CHECKING:
 UNKNOWN_STATUS: Final = "HIBERNATING"
 
 
-def corrupt_jobs(
-    fault: Fault, body: bytes, job_ids: Collection[str] | None, random: Random, older: Callable[[str], bytes]
-) -> bytes:
-    """Apply a fault of `faults.JOB_FAULTS` to the body of a response of DescribeJobs.
+def corrupt(rule: FaultRule, body: bytes, random: Random, older: Callable[[str], bytes]) -> bytes:
+    """Apply a fault to the body of a response; what does not concern the body leaves it as it is.
 
     Args:
-        fault: What is to be wrong.
+        rule: What is to be wrong, and with which jobs; if it names none, with some, at least one, drawn at random.
         body: The good body.
-        job_ids: With which jobs; None for some, at least one, drawn at random.
         random: Draws them.
         older: Gives an older description of a job.
     """
-    if fault is Fault.NULL_JOBS:
-        return b'{"jobs":null}'
-    jobs: list[JobDetail] = msgspec.json.decode(body)["jobs"]
-    if job_ids is None and jobs:
-        drawn = random.sample(jobs, random.randint(1, len(jobs)))
-        job_ids = {job["jobId"] for job in drawn}
-    if fault is Fault.STALE_JOBS:
-        chosen = job_ids or ()
-        jobs = [msgspec.json.decode(older(job["jobId"])) if job["jobId"] in chosen else job for job in jobs]
-    else:
-        jobs = _CHANGES[fault](jobs, job_ids or (), random)
-    return msgspec.json.encode({"jobs": jobs})
-
-
-def corrupt_body(fault: Fault, body: bytes) -> bytes:
-    """Apply a fault to the body of a response of any operation; most leave it as it is."""
-    match fault:
+    match rule.fault:
         case Fault.TRUNCATED_JSON:
             return body[: len(body) // 2]
         case Fault.HTML:
             return b"<html><body>Please sign in to use this network.</body></html>"
         case Fault.EMPTY_BODY:
             return b""
-    return body
+        case Fault.NULL_JOBS:
+            return b'{"jobs":null}'
+    return _corrupt_jobs(rule, body, random, older) if rule.fault in JOB_FAULTS else body
+
+
+def _corrupt_jobs(rule: FaultRule, body: bytes, random: Random, older: Callable[[str], bytes]) -> bytes:
+    job_ids: Collection[str] | None = rule.job_ids
+    jobs: list[JobDetail] = msgspec.json.decode(body)["jobs"]
+    if job_ids is None and jobs:
+        drawn = random.sample(jobs, random.randint(1, len(jobs)))
+        job_ids = {job["jobId"] for job in drawn}
+    if rule.fault is Fault.STALE_JOBS:
+        chosen = job_ids or ()
+        jobs = [msgspec.json.decode(older(job["jobId"])) if job["jobId"] in chosen else job for job in jobs]
+    else:
+        jobs = _CHANGES[rule.fault](jobs, job_ids or (), random)
+    return msgspec.json.encode({"jobs": jobs})
 
 
 def _change_each(change: Callable[[JobDetail], JobDetail]) -> Change:
