@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 from functools import partial
@@ -85,8 +84,3 @@ async def run(server: BatchServer, screen: Screen | Terminal, *words: str, **set
 
     terminal = screen.terminal if isinstance(screen, Screen) else screen
     return await with_client(make, work, terminal, arguments.prog)
-
-
-async def pass_time(seconds: float) -> None:
-    """Let virtual time pass."""
-    await asyncio.sleep(seconds)
