@@ -26,6 +26,7 @@ from awaitbatch._exit_terminations import parse_reason_on_exit
 from awaitbatch._first_checks import Pauses, drawn_pause
 from awaitbatch._job_ids import parse_job_id
 from awaitbatch._jobs import JobStatus, parse_statuses
+from awaitbatch._lease import Lease
 from awaitbatch._listing import JobSummaries, ListRequest
 from awaitbatch._log_locations import find_log_locations
 from awaitbatch._queue_jobs import QueueJobs
@@ -38,7 +39,6 @@ from awaitbatch._resources import (
     wait_for_resource,
 )
 from awaitbatch._results import require_success
-from awaitbatch._shared import Lease
 from awaitbatch._stream_handles import (
     JobChanges,
     JobOutcomes,

@@ -21,7 +21,8 @@ from aiobotocore.session import AioSession
 
 from awaitbatch import BatchClient, ClientClosedError, DescribeError, FixedInterval, JobChange
 from awaitbatch._config import ClientArguments
-from awaitbatch._shared import _clients, _hashable
+from awaitbatch._shared import _clients
+from awaitbatch._shared_keys import hashable
 from awaitbatch._supervisor import State
 from awaitbatch.instrumentation import (
     CallEnded,
@@ -175,8 +176,8 @@ def test_options_without_a_hash_are_equal_to_themselves() -> None:
         __hash__ = None  # type: ignore[assignment]
 
     option = Option()
-    assert _hashable([{"a": {1, 2}}, option]) == _hashable(({"a": {2, 1}}, option))
-    assert _hashable([option]) != _hashable([Option()])
+    assert hashable([{"a": {1, 2}}, option]) == hashable(({"a": {2, 1}}, option))
+    assert hashable([option]) != hashable([Option()])
 
 
 async def test_each_user_keeps_his_own_defaults(server: BatchServer, transport: SlowTransport) -> None:

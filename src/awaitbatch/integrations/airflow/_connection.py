@@ -75,7 +75,7 @@ class Connection:
     @property
     def key(self) -> Hashable:
         """Equal if the clients are."""
-        from awaitbatch._shared import options_of
+        from awaitbatch._shared_keys import options_of
 
         return (__name__, self._conn_id, self._region_name, self._verify, options_of(self._config))
 
