@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiobotocore.config import AioConfig
 
@@ -35,7 +35,16 @@ def options_of(config: object) -> Hashable:
     options = getattr(config, "_user_provided_options", None)
     # Not all versions of AioConfig have its own ones among them.
     own = (getattr(config, "connector_args", None), getattr(config, "http_session_cls", None))
-    return hashable(config if options is None else (options, *own))
+    return hashable(config if options is None else (_as_botocore_leaves(options), *own))
+
+
+def _as_botocore_leaves(options: dict[str, Any]) -> dict[str, Any]:
+    """The same options, with the number of attempts as it stands in them once a client was created with them."""
+    retries = options.get("retries")
+    if not isinstance(retries, dict) or "max_attempts" not in retries:
+        return options
+    others = {name: value for name, value in retries.items() if name != "max_attempts"}
+    return {**options, "retries": {"total_max_attempts": retries["max_attempts"] + 1, **others}}
 
 
 def hashable(value: object) -> Hashable:

@@ -234,7 +234,7 @@ class AiobotocoreTransport:
             if self._client is None:
                 session = session or await asyncio.to_thread(self._own_session)
                 await asyncio.to_thread(load_models, session)
-                config = _with_large_pool(self._settings.get("config"), session)
+                config = _with_large_pool(with_own_retries(self._settings.get("config")), session)
                 creating = session.create_client("batch", **self._settings | {"config": config})
                 self._client = await self._resources.enter_async_context(creating)
         # A session of ours is kept no longer than it takes.
@@ -415,6 +415,17 @@ class AiobotocoreTransport:
             response_dict["body"] = _tidy_body(response_dict["body"], is_error=is_error, redact=redact)
             if is_error:
                 _redact_headers(response_dict["headers"], redact)
+
+
+def with_own_retries(config: Config | None) -> Config | None:
+    """A config that botocore may write into: it fills in the retries of one that a client is created with."""
+    options = getattr(config, "_user_provided_options", {})
+    if config is None or not isinstance(options.get("retries"), dict):
+        return config
+    own = copy.copy(config)
+    own.retries = dict(options["retries"])
+    own._user_provided_options = {**options, "retries": own.retries}  # noqa: SLF001
+    return own
 
 
 def _with_large_pool(config: Config | None, session: AioSession) -> Config | None:

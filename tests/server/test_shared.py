@@ -7,7 +7,11 @@ import contextlib
 import gc
 from typing import TYPE_CHECKING, Any
 
+import pytest
+from aiobotocore.config import AioConfig
+
 from awaitbatch import BatchClient, FixedInterval
+from awaitbatch._shared import close_shared_clients
 from awaitbatch.testing import BatchServer, LifeCycle
 
 if TYPE_CHECKING:
@@ -56,3 +60,21 @@ async def test_arguments_share_a_client_of_its_own(session: AioSession) -> None:
         assert len(set(clients)) == 1
         await asyncio.sleep(0.3)
         gc.collect()
+
+
+@pytest.mark.parametrize("more", [{}, {"max_pool_connections": 7}])
+async def test_a_config_is_the_same_after_its_first_use(more: dict[str, Any]) -> None:
+    """The retries of a config, which botocore fills in, stay as they were: their user has them for all tasks."""
+    retries = {"max_attempts": 3}
+    config = AioConfig(retries=retries, **more)
+    async with BatchServer() as server:
+        arguments: dict[str, Any] = {**server.client_arguments, "linger": 0}
+        async with (
+            BatchClient.shared(config=config, **arguments) as first,
+            BatchClient.shared(config=config, **arguments) as second,
+            BatchClient.shared(config=AioConfig(retries=retries, **more), **arguments) as third,
+        ):
+            assert first.client is second.client is third.client
+            assert first.client.meta.config.retries == {"total_max_attempts": 4, "mode": "legacy"}
+        await close_shared_clients()
+    assert retries == config.retries == {"max_attempts": 3}

@@ -149,6 +149,9 @@ async def test_the_keys_of_arguments() -> None:
     )
     assert key() == key(config=AioConfig(), max_retries=3, status_retries=2, max_calls_per_second=1)
     assert key(session=session) == key(session=session)
+    # botocore writes the second in place of the first.
+    tries = {"max_attempts": 3}, {"total_max_attempts": 4}
+    assert len({key(config=AioConfig(retries={"mode": "standard", **attempts})) for attempts in tries}) == 1
     others: list[dict[str, Any]] = [
         {"region_name": "eu-west-2"},
         {"endpoint_url": "https://other.example"},

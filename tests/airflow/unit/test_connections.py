@@ -99,6 +99,22 @@ async def test_triggers_and_hooks_share_a_client(real: BatchServer) -> None:
     assert len(_clients[asyncio.get_running_loop()]) == 1
 
 
+@pytest.mark.parametrize("more", [{}, {"something": "that needs the provider's hook"}])
+async def test_a_config_is_the_same_after_its_first_use(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+) -> None:
+    """The retries of a config, which botocore fills in, stay as they were: tasks may have them in common."""
+    values = {"conn_type": "aws", "extra": {"region_name": "us-east-1", **more}}
+    monkeypatch.setenv("AIRFLOW_CONN_SPECIAL", json.dumps(values))
+    config = {"retries": {"max_attempts": 3}}
+    hook = AwaitBatchHook("special", config=config)
+    key = hook._connection.key
+    async with hook._connection._open() as client:
+        assert client.meta.config.retries["total_max_attempts"] == 4
+    assert hook._connection.key == key == key_of(aws_conn_id="special", config=config)
+    assert config == {"retries": {"max_attempts": 3}}
+
+
 OPTION = "AIRFLOW__AWAITBATCH__MAX_CALLS_PER_SECOND"
 
 

@@ -142,6 +142,7 @@ def _plain_client(wrapper: AwsConnectionWrapper) -> Any:  # noqa: ANN401
     from aiobotocore.session import get_session
 
     from awaitbatch._models import load_models, use_lean_files
+    from awaitbatch._transport import with_own_retries
 
     session = get_session()
     given = wrapper.session_kwargs
@@ -153,7 +154,7 @@ def _plain_client(wrapper: AwsConnectionWrapper) -> Any:  # noqa: ANN401
         session.set_credentials(*keys)
     use_lean_files(session)
     load_models(session)
-    config = wrapper.botocore_config or Config()
+    config = with_own_retries(wrapper.botocore_config) or Config()
     agent = (
         f"Airflow/{airflow_version} AmPP/{provider_version} Caller/awaitbatch {config.user_agent_extra or ''}"
     )
