@@ -86,10 +86,17 @@ class LoopThread:
             Its future result; cancelling it cancels the call.
 
         Raises:
-            ClientClosedError: There is no such loop any more, or not in this process.
+            ClientClosedError: There is no such loop any more, or not in this process, or the process ends.
         """
         if not self.is_alive:
             raise _ended_error()
+        if self._is_ending and threading.current_thread() is threading.main_thread():
+            # Nobody would be told of its end, and an exit handler that waits for it would keep the process for ever.
+            message = (
+                "the process ends, and awaitbatch.threads has ended before: register an exit handler that needs it "
+                "after `import awaitbatch.threads`, so that it is called before"
+            )
+            raise ClientClosedError(message)
         future: Future[T] = Future()
         self._futures.add(future)
         future.add_done_callback(self._futures.discard)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from awaitbatch._awaitable_client import AwaitableClient
 from awaitbatch._blocking_client import BlockingClient, refuse_event_loop
 from awaitbatch._client import BatchClient
 from awaitbatch._loop_thread import LoopThread
+from awaitbatch.errors import ClientClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -116,6 +118,7 @@ class SharedClient:
 
     def _leave(self) -> Future[None] | None:
         """Begin to close it; None if its loop is gone, and with it all that there was to close."""
-        if self._loop_thread is None or not self._loop_thread.is_alive:
-            return None
-        return self._loop_thread.start(self._client.aclose)
+        if self._loop_thread is not None:
+            with suppress(ClientClosedError):
+                return self._loop_thread.start(self._client.aclose)
+        return None

@@ -6,6 +6,7 @@ The arguments are those of the client, as JSON.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import multiprocessing
 import sys
@@ -15,7 +16,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import awaitbatch.threads
-from awaitbatch._loop_thread import _lock
+from awaitbatch._loop_thread import LoopThread, _lock
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -54,6 +55,36 @@ def leave_daemon_threads(arguments: dict[str, Any], job_id: str) -> None:
         threading.Thread(target=target, daemon=True).start()
     while not clients or clients[0].statistics().pending < 3:
         time.sleep(0.01)
+
+
+def use_at_exit(arguments: dict[str, Any], job_id: str) -> None:
+    """End with exit handlers that use a client, one of which is called after those of awaitbatch."""
+
+    def describe() -> None:
+        try:
+            print(client.describe(job_id)["status"])  # noqa: T201
+        except awaitbatch.ClientClosedError as error:
+            print(error)  # noqa: T201
+
+    def open_another() -> None:
+        try:
+            with awaitbatch.threads.shared(**arguments):
+                pass
+        except awaitbatch.ClientClosedError as error:
+            print(error)  # noqa: T201
+
+    # Of the client that is left too late.
+    warnings.simplefilter("ignore", ResourceWarning)
+    # The last one that was registered is called first.
+    atexit.unregister(LoopThread.end_with_the_process)
+    context = awaitbatch.threads.shared(**arguments)
+    client = context.__enter__()
+    client.describe(job_id)
+    atexit.register(context.__exit__, None, None, None)
+    atexit.register(open_another)
+    atexit.register(describe)
+    atexit.register(LoopThread.end_with_the_process)
+    atexit.register(describe)
 
 
 def fork(arguments: dict[str, Any], job_id: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,6 +67,22 @@ async def test_waits_in_daemon_threads_do_not_outlive_the_process(server: BatchS
     process = await start(server, "leave_daemon_threads", server.add_job(life_cycle=LONG))
     out, err = await process.communicate()
     assert (process.returncode, out.decode(), err.decode()) == (0, "", "")
+
+
+async def test_exit_handlers(server: BatchServer) -> None:
+    """One that is called before the clients are closed can use them; one that comes later is told so, and not hung."""
+    process = await start(server, "use_at_exit", server.add_job(life_cycle=LONG))
+    try:
+        async with asyncio.timeout(10):
+            out, err = await process.communicate()
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+    assert (process.returncode, err.decode()) == (0, "")
+    status, *refusals = out.decode().splitlines()
+    assert status == "RUNNING"
+    assert len(refusals) == 2
+    assert all("after `import awaitbatch.threads`" in refusal for refusal in refusals)
 
 
 async def test_a_fork(server: BatchServer) -> None:
