@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
@@ -9,7 +10,12 @@ from unittest.mock import Mock
 import pytest
 from airflow.providers.amazon.aws.hooks.batch_client import BatchClientHook
 from airflow.providers.amazon.aws.triggers import batch as provider
-from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException, TaskDeferred
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowNotFoundException,
+    AirflowSkipException,
+    TaskDeferred,
+)
 
 from awaitbatch.integrations import airflow as ours
 from awaitbatch.integrations.airflow._brief import brief_of
@@ -80,6 +86,11 @@ def make_operator(**arguments: Any) -> ours.BatchOperator:
     return ours.BatchOperator(**given | arguments)
 
 
+def execute(task: Any) -> Any:
+    """Run a task as a worker of Airflow 2 does; one of Airflow 3 is content with less."""
+    return task.execute(context_of(), **{f"{type(task).__name__}__sentinel": object()})
+
+
 def deferred(function: Callable[..., Any], *arguments: Any) -> TaskDeferred:
     """What the task is deferred with."""
     with pytest.raises(TaskDeferred) as raised:
@@ -89,7 +100,7 @@ def deferred(function: Callable[..., Any], *arguments: Any) -> TaskDeferred:
 
 def test_the_operator_defers_to_our_trigger(client: Mock) -> None:
     """With all that the provider's trigger is given."""
-    how = deferred(make_operator(poll_interval=7, max_retries=9).execute, context_of())
+    how = deferred(execute, make_operator(poll_interval=7, max_retries=9))
     client.submit_job.assert_called_once()
     path, arguments = how.trigger.serialize()
     assert path == "awaitbatch.integrations.airflow.triggers.BatchJobTrigger"
@@ -99,7 +110,7 @@ def test_the_operator_defers_to_our_trigger(client: Mock) -> None:
 
 def test_an_operator_that_leaves_its_job_alone(client: Mock) -> None:
     """Its trigger does, too."""
-    how = deferred(make_operator(cancel_on_kill=False).execute, context_of())
+    how = deferred(execute, make_operator(cancel_on_kill=False))
     assert how.trigger.cancel_on_kill is False
     assert client.terminate_job.call_count == 0
 
@@ -110,9 +121,9 @@ def test_without_its_connection_nothing_is_submitted(client: Mock, *, deferrable
     operator = make_operator(aws_conn_id="nowhere", deferrable=deferrable, wait_for_completion=False)
     if deferrable:
         with pytest.raises(AirflowNotFoundException, match="'nowhere' is not defined"):
-            operator.execute(context_of())
+            execute(operator)
     else:
-        operator.execute(context_of())
+        execute(operator)
     assert client.submit_job.call_count == (not deferrable)
 
 
@@ -240,7 +251,7 @@ def test_a_brief_of_what_makes_no_sense() -> None:
 def test_the_sensor_defers_with_all_of_its_connection() -> None:
     """The provider's leaves out ``verify`` and ``botocore_config``; its job is not its own."""
     sensor = ours.BatchSensor(task_id="task", job_id=JOB_ID, deferrable=True, poke_interval=7, **CONNECTION)
-    how = deferred(sensor.execute, context_of())
+    how = deferred(execute, sensor)
     path, arguments = how.trigger.serialize()
     assert path == "awaitbatch.integrations.airflow.triggers.BatchJobTrigger"
     assert arguments == {
@@ -264,7 +275,7 @@ def test_the_operator_of_compute_environments(client: Mock) -> None:
         deferrable=True,
         **CONNECTION,
     )
-    how = deferred(operator.execute, context_of())
+    how = deferred(execute, operator)
     theirs = provider.BatchCreateComputeEnvironmentTrigger(
         compute_env_arn="arn", waiter_max_attempts=120, **CONNECTION
     )
@@ -292,17 +303,47 @@ def test_sensors_of_resources_defer(
     getattr(client, operation).return_value = {member: [{"status": "CREATING"}]}
     arguments = {"task_id": "task", argument: "name", "poke_interval": 7, "timeout": 100, **CONNECTION}
     made = sensor(deferrable=True, **arguments)
-    how = deferred(made.execute, context_of())
+    how = deferred(execute, made)
     _, given = how.trigger.serialize()
     given.pop("treat_non_existing_as_deleted", None)
     assert given == {argument: "name", "waiter_delay": 7, "waiter_max_attempts": None, **CONNECTION}
     assert how.timeout is not None
     assert how.timeout.total_seconds() == 100
     getattr(client, operation).return_value = {member: [{"status": "VALID"}]}
-    assert made.execute(context_of()) is None
+    assert execute(made) is None
     getattr(client, operation).return_value = {member: [{"status": "INVALID"}]}
     with pytest.raises(AirflowException, match="INVALID"):
-        made.execute(context_of())
+        execute(made)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "execution_timeout", "expected"), [(100, None, 100), (100, 50, 50), (50, 100, 50), (0, None, 0)]
+)
+def test_for_how_long_sensors_of_resources_are_deferred(
+    client: Mock, timeout: int, execution_timeout: int | None, expected: int
+) -> None:
+    """As long as they would poke."""
+    client.describe_job_queues.return_value = {"jobQueues": [{"status": "CREATING"}]}
+    given = None if execution_timeout is None else timedelta(seconds=execution_timeout)
+    made = ours.BatchJobQueueSensor(
+        task_id="task",
+        job_queue="name",
+        deferrable=True,
+        timeout=timeout,
+        execution_timeout=given,
+        **CONNECTION,
+    )
+    assert deferred(execute, made).timeout == timedelta(seconds=expected)
+
+
+def test_a_first_poke_that_fails(client: Mock) -> None:
+    """A sensor does with it what it does with any other, whether it can be deferred or not."""
+    client.describe_job_queues.return_value = {"jobQueues": []}
+    made = ours.BatchJobQueueSensor(
+        task_id="task", job_queue="name", deferrable=True, never_fail=True, **CONNECTION
+    )
+    with pytest.raises(AirflowSkipException):
+        execute(made)
 
 
 @pytest.mark.parametrize(("sensor", "argument"), [row[:2] for row in RESOURCES])

@@ -32,15 +32,16 @@ class _Deferrable:
 
     deferrable: bool
 
-    def execute(self, context: Context) -> Any:  # noqa: ANN401
-        """Poke until it is as awaited; or once, and then wait in the triggerer."""
-        if not self.deferrable:
-            return super().execute(context)  # type: ignore[misc]
-        max_calls_per_second()
-        if not self.poke(context):  # type: ignore[attr-defined]
+    # Airflow 2 calls `execute` with an argument of its own, which it takes out in classes of operators only.
+    def poke(self, context: Context) -> Any:  # noqa: ANN401
+        """Poke; if it is not as awaited yet, wait in the triggerer."""
+        is_done = super().poke(context)  # type: ignore[misc]
+        if self.deferrable and not is_done:
+            max_calls_per_second()
+            limits = (timedelta(seconds=self.timeout), self.execution_timeout)  # type: ignore[attr-defined]
             self.defer(  # type: ignore[attr-defined]
                 # Within it, there is no limit on the checks.
-                timeout=timedelta(seconds=self.timeout),  # type: ignore[attr-defined]
+                timeout=min(limit for limit in limits if limit is not None),
                 trigger=self._trigger(
                     waiter_delay=self.poke_interval,  # type: ignore[attr-defined]
                     aws_conn_id=self.aws_conn_id,  # type: ignore[attr-defined]
@@ -50,7 +51,7 @@ class _Deferrable:
                 ),
                 method_name="execute_complete",
             )
-        return None
+        return is_done
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """End as the trigger says."""
