@@ -112,6 +112,22 @@ async def test_the_attempts_are_checks(server: BatchServer) -> None:
     assert "3 checks" in event["message"]
 
 
+async def test_the_attempts_last_as_long_as_the_providers(server: BatchServer) -> None:
+    """Also if calls for others come so often that each check is made as soon as it may be."""
+    clock = asyncio.get_running_loop().time
+    other = asyncio.create_task(fired(make_trigger(server.add_job(life_cycle=LONG))))
+    await asyncio.sleep(7)
+    began = clock()
+    job_id = server.add_job(life_cycle=LONG)
+    event = await fired(make_trigger(job_id, waiter_delay=60, waiter_max_attempts=20))
+    assert 18 * 60 <= clock() - began <= 20 * 60
+    text, _, checks = event["message"].partition(": ")
+    assert text == f"AWS Batch job ({job_id}) status checks exceed max_retries"
+    assert int(checks.split()[0]) > 20
+    assert checks.endswith(" checks, last seen as RUNNING; raise max_retries to wait longer")
+    other.cancel()
+
+
 @pytest.mark.parametrize(
     "fault",
     [

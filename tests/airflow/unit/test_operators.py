@@ -317,7 +317,8 @@ def test_sensors_of_resources_defer(
 
 
 @pytest.mark.parametrize(
-    ("timeout", "execution_timeout", "expected"), [(100, None, 100), (100, 50, 50), (50, 100, 50), (0, None, 0)]
+    ("timeout", "execution_timeout", "expected"),
+    [(100, None, 100), (100, 50, 50), (50, 100, 50), (0, None, 0)],
 )
 def test_for_how_long_sensors_of_resources_are_deferred(
     client: Mock, timeout: int, execution_timeout: int | None, expected: int

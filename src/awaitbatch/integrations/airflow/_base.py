@@ -41,7 +41,7 @@ class AwsTrigger(BaseTrigger):
 
     Args:
         waiter_delay: Seconds within which what is awaited is checked once.
-        waiter_max_attempts: Checks at most; None for no limit.
+        waiter_max_attempts: How many times ``waiter_delay`` it waits; None for no limit.
         aws_conn_id: The Airflow connection; None for boto3's own chain of credentials.
         region_name: The AWS region; None for the connection's.
         verify: Whether to verify TLS certificates, or the path of a CA bundle; None for what the connection says.
@@ -49,11 +49,13 @@ class AwsTrigger(BaseTrigger):
 
     Attributes:
         awaited: The argument that names what is awaited.
+        noun: What that is, for people.
         return_key: The member of events that has it.
         attempts: ``waiter_max_attempts``.
     """
 
     awaited: ClassVar[str]
+    noun: ClassVar[str]
     return_key: ClassVar[str] = "value"
 
     def __init__(

@@ -12,7 +12,7 @@ from airflow.triggers.base import TriggerEvent
 from botocore.exceptions import BotoCoreError, ClientError
 
 from awaitbatch._core.backoff import FixedInterval
-from awaitbatch._core.text import error_line
+from awaitbatch._core.text import error_line, quantity
 from awaitbatch._failure_causes import explain_failure
 from awaitbatch._jobs import JobStatus
 from awaitbatch.errors import (
@@ -91,19 +91,39 @@ class _Trigger(AwsTrigger):
             await asyncio.sleep(_PAUSE)
 
     async def _wait_with(self, client: BatchClient) -> Any:  # noqa: ANN401
-        """Wait for as many checks as there are attempts, but for those that failed by no fault of what is awaited."""
-        checks = self._checks
+        """Wait for as many checks as there are attempts, and for as long as these take the provider's trigger.
+
+        Checks that fail by no fault of what is awaited do not count. Those that calls for others have made early take
+        nothing from the time, which is what users mean by a number of attempts.
+        """
+        checks, made = self._checks, 0
         clock = asyncio.get_running_loop().time
-        patient_until = clock() + max(_PATIENCE, self._delay * checks)
+        began = clock()
+        patient_until = began + max(_PATIENCE, self._delay * checks)
         while True:
             try:
                 return await self._poll(client, backoff=_every(self._delay), max_retries=checks - 1)
             except MaxRetriesExceededError as error:
+                made += error.checks - error.failed_checks
                 # This round of checks may have seen nothing, but an earlier one may have.
                 is_seen = self._was_seen() or error.last_status is not None
-                if not error.failed_checks or (clock() > patient_until and not is_seen):
-                    raise
-                checks = error.failed_checks
+                missing = (self._checks - 1) - (clock() - began) / self._delay
+                # A round begins with a check at once.
+                checks = max(error.failed_checks, math.floor(missing) + 1 if missing >= 1 else 0)
+                if not checks or (error.failed_checks and clock() > patient_until and not is_seen):
+                    raise self._exceeded(error, made) from error.__cause__
+
+    def _exceeded(self, error: MaxRetriesExceededError, checks: int) -> MaxRetriesExceededError:
+        """The error of the last round, with the checks of all; it does not say that a job goes on, which may end."""
+        status, reason, cause = error.last_status, error.last_reason, error.__cause__
+        seen = "never seen" if status is None else f"last seen as {status}"
+        why = f" ({reason.rstrip('. ')})" if reason else ""
+        last = f", the last check failed ({error_line(cause)})" if cause is not None else ""
+        message = (
+            f"{self._shown} status checks exceed max_retries: {quantity(checks, 'check', 'checks')}, "
+            f"{seen}{why}{last}; raise max_retries to wait longer"
+        )
+        return MaxRetriesExceededError(message, checks=checks, last_status=status, last_reason=reason)
 
     @property
     def _delay(self) -> float:
@@ -112,6 +132,10 @@ class _Trigger(AwsTrigger):
     @property
     def _checks(self) -> float:
         return math.inf if self.attempts is None else max(self.attempts, 1)
+
+    @property
+    def _shown(self) -> str:
+        return f"AWS Batch {self.noun} ({self.return_value})"
 
     def _event(self, status: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401
         return {"status": status, self.return_key: self.return_value, **more}
@@ -129,7 +153,7 @@ class BatchJobTrigger(_Trigger):
     Args:
         job_id: The job.
         waiter_delay: Seconds within which a job is checked once.
-        waiter_max_attempts: Checks at most.
+        waiter_max_attempts: How many times ``waiter_delay`` it waits.
         cancel_on_kill: Whether to terminate the job if a user ends the deferred task: marks it failed or succeeded, or
             clears it. When it is cancelled it looks whether its task is still deferred, as other triggers of the
             provider do. Airflow 3.3 tells a trigger of kills, but may be wrong: see `on_kill`.
@@ -137,6 +161,7 @@ class BatchJobTrigger(_Trigger):
     """
 
     awaited = return_key = "job_id"
+    noun = "job"
     _task_log: TaskLog | None = None
     _termination: asyncio.Task[None] | None = None
 
@@ -250,10 +275,6 @@ class BatchJobTrigger(_Trigger):
         else:
             TaskLog(self.log.info).add(f"{self._shown} terminated, as its task was ended by a user")
 
-    @property
-    def _shown(self) -> str:
-        return f"AWS Batch job ({self.job_id})"
-
     def _reason(self) -> str:
         task = self.task_instance
         named = "" if task is None else f" {task.task_id} of DAG {task.dag_id}, run {task.run_id}"
@@ -300,11 +321,12 @@ class BatchCreateComputeEnvironmentTrigger(_ResourceTrigger):
     Args:
         compute_env_arn: Its ARN.
         waiter_delay: Seconds from check to check.
-        waiter_max_attempts: Checks at most.
+        waiter_max_attempts: How many times ``waiter_delay`` it waits.
         kwargs: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config``.
     """
 
     awaited = "compute_env_arn"
+    noun = "compute environment"
     _method = "wait_for_compute_environment"
     _may_be_deleted = False
 
@@ -332,11 +354,12 @@ class BatchComputeEnvironmentTrigger(_ResourceTrigger):
     Args:
         compute_environment: Its name or ARN.
         waiter_delay: Seconds from check to check.
-        waiter_max_attempts: Checks at most; None for no limit.
+        waiter_max_attempts: How many times ``waiter_delay`` it waits; None for no limit.
         kwargs: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config``.
     """
 
     awaited = "compute_environment"
+    noun = "compute environment"
     _method = "wait_for_compute_environment"
 
     def __init__(
@@ -360,11 +383,12 @@ class BatchJobQueueTrigger(_ResourceTrigger):
         job_queue: Its name or ARN.
         treat_non_existing_as_deleted: Whether a queue that AWS Batch does not know counts as DELETED.
         waiter_delay: Seconds from check to check.
-        waiter_max_attempts: Checks at most; None for no limit.
+        waiter_max_attempts: How many times ``waiter_delay`` it waits; None for no limit.
         kwargs: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config``.
     """
 
     awaited = "job_queue"
+    noun = "job queue"
     _method = "wait_for_job_queue"
 
     def __init__(
