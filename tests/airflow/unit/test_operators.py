@@ -86,6 +86,20 @@ def make_operator(**arguments: Any) -> ours.BatchOperator:
     return ours.BatchOperator(**given | arguments)
 
 
+def make_environment_operator(**arguments: Any) -> ours.BatchCreateComputeEnvironmentOperator:
+    """A deferrable operator that creates a compute environment."""
+    given = {
+        "task_id": "task",
+        "compute_environment_name": "name",
+        "environment_type": "MANAGED",
+        "state": "ENABLED",
+        "compute_resources": {},
+        "deferrable": True,
+        **CONNECTION,
+    }
+    return ours.BatchCreateComputeEnvironmentOperator(**given | arguments)
+
+
 def execute(task: Any) -> Any:
     """Run a task as a worker of Airflow 2 does; one of Airflow 3 is content with less."""
     return task.execute(context_of(), **{f"{type(task).__name__}__sentinel": object()})
@@ -125,6 +139,19 @@ def test_without_its_connection_nothing_is_submitted(client: Mock, *, deferrable
     else:
         execute(operator)
     assert client.submit_job.call_count == (not deferrable)
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_without_its_connection_nothing_is_created(client: Mock, *, deferrable: bool) -> None:
+    """The same holds for a compute environment."""
+    client.create_compute_environment.return_value = {"computeEnvironmentArn": "arn"}
+    operator = make_environment_operator(aws_conn_id="nowhere", deferrable=deferrable)
+    if deferrable:
+        with pytest.raises(AirflowNotFoundException, match="'nowhere' is not defined"):
+            execute(operator)
+    else:
+        execute(operator)
+    assert client.create_compute_environment.call_count == (not deferrable)
 
 
 def test_a_success_is_not_asked_for_again(client: Mock) -> None:
@@ -263,19 +290,20 @@ def test_the_sensor_defers_with_all_of_its_connection() -> None:
     }
 
 
+def test_the_sensor_of_a_job_that_fails() -> None:
+    """It says why, without the description."""
+    event = {"status": "error", "job_id": JOB_ID, "message": "it ran out of memory"}
+    sensor = ours.BatchSensor(task_id="task", job_id=JOB_ID, deferrable=True)
+    with pytest.raises(AirflowException, match="it ran out of memory") as raised:
+        sensor.execute_complete(context_of(), event | {"job": brief_of(description("FAILED"))})
+    assert "jobQueue" not in str(raised.value)
+    sensor.execute_complete(context_of(), {"status": "success", "job_id": JOB_ID, "job": {}})
+
+
 def test_the_operator_of_compute_environments(client: Mock) -> None:
     """It defers to our trigger."""
     client.create_compute_environment.return_value = {"computeEnvironmentArn": "arn"}
-    operator = ours.BatchCreateComputeEnvironmentOperator(
-        task_id="task",
-        compute_environment_name="name",
-        environment_type="MANAGED",
-        state="ENABLED",
-        compute_resources={},
-        deferrable=True,
-        **CONNECTION,
-    )
-    how = deferred(execute, operator)
+    how = deferred(execute, make_environment_operator())
     theirs = provider.BatchCreateComputeEnvironmentTrigger(
         compute_env_arn="arn", waiter_max_attempts=120, **CONNECTION
     )

@@ -11,7 +11,7 @@ from airflow.providers.amazon.aws.triggers.batch import (
 )
 
 from awaitbatch.integrations.airflow import triggers
-from awaitbatch.integrations.airflow._connection import max_calls_per_second
+from awaitbatch.integrations.airflow._connection import get_connection, max_calls_per_second
 
 # They do not extend them, since a triggerer would stand still for as long as the import takes.
 BatchJobTrigger.register(triggers.BatchJobTrigger)
@@ -20,6 +20,15 @@ BatchCreateComputeEnvironmentTrigger.register(triggers.BatchCreateComputeEnviron
 
 class DefersToOurs:
     """Swaps the provider's trigger for ours when a task is deferred."""
+
+    aws_conn_id: str | None
+    deferrable: bool
+
+    def require_what_triggers_need(self) -> None:
+        """Raise an error now if the trigger would, once there is something to wait for."""
+        if self.deferrable:
+            get_connection(self.aws_conn_id)
+            max_calls_per_second()
 
     def defer(self, *, trigger: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """As Airflow's; in the triggerer, nobody would be told of a slip in the configuration."""
@@ -40,6 +49,11 @@ class DefersToOurs:
         return trigger
 
 
+def without_job(event: dict[str, Any] | None) -> dict[str, Any] | None:
+    """An event as the provider's triggers send it, so that errors do not show the whole description of a job."""
+    return event and {name: value for name, value in event.items() if name != "job"}
+
+
 class KnowingHook(BatchClientHook):
     """The provider's hook, which does not ask for a job that it has been told of."""
 
@@ -48,15 +62,10 @@ class KnowingHook(BatchClientHook):
         self._known: dict[str, dict[str, Any]] = {}
 
     def learn(self, event: dict[str, Any] | None) -> dict[str, Any] | None:
-        """Take a job's description out of an event.
-
-        Returns:
-            The event as the provider knows it.
-        """
-        if not event or "job" not in event:
-            return event
-        self._known[event["job_id"]] = event["job"]
-        return {name: value for name, value in event.items() if name != "job"}
+        """Take a job's description out of an event, and return the rest."""
+        if event and "job" in event:
+            self._known[event["job_id"]] = event["job"]
+        return without_job(event)
 
     def get_job_description(self, job_id: str) -> dict[str, Any]:
         """The description that an event brought, or else what AWS Batch says now."""

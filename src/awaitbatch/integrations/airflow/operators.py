@@ -8,7 +8,6 @@ from airflow.providers.amazon.aws.links.batch import BatchJobDetailsLink
 from airflow.providers.amazon.aws.operators import batch as provider
 
 from awaitbatch._core.text import error_line
-from awaitbatch.integrations.airflow._connection import get_connection, max_calls_per_second
 from awaitbatch.integrations.airflow._deferral import DefersToOurs, KnowingHook
 
 if TYPE_CHECKING:
@@ -36,9 +35,7 @@ class BatchOperator(DefersToOurs, provider.BatchOperator):
 
     def execute(self, context: Context) -> str | None:
         """Submit the job and wait for it; without what the trigger will need, nothing is submitted."""
-        if self.deferrable:
-            get_connection(self.aws_conn_id)
-            max_calls_per_second()
+        self.require_what_triggers_need()
         job_id: str | None = super().execute(context)
         return job_id
 
@@ -81,3 +78,9 @@ class BatchOperator(DefersToOurs, provider.BatchOperator):
 
 class BatchCreateComputeEnvironmentOperator(DefersToOurs, provider.BatchCreateComputeEnvironmentOperator):
     """Creates a compute environment, as the provider's operator; when deferred, it waits by the shared client."""
+
+    def execute(self, context: Context) -> str:
+        """Create it and wait for it; without what the trigger will need, nothing is created."""
+        self.require_what_triggers_need()
+        arn: str = super().execute(context)
+        return arn

@@ -9,7 +9,7 @@ from airflow.providers.amazon.aws.sensors import batch as provider
 from airflow.providers.common.compat.sdk import AirflowException, conf
 
 from awaitbatch.integrations.airflow._connection import max_calls_per_second
-from awaitbatch.integrations.airflow._deferral import DefersToOurs
+from awaitbatch.integrations.airflow._deferral import DefersToOurs, without_job
 from awaitbatch.integrations.airflow.triggers import BatchComputeEnvironmentTrigger, BatchJobQueueTrigger
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ class BatchSensor(DefersToOurs, provider.BatchSensor):
     """
 
     cancel_on_kill = False
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> None:
+        """End as the trigger says."""
+        super().execute_complete(context, without_job(event))
 
 
 class _Deferrable:
