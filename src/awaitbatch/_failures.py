@@ -296,6 +296,10 @@ TABLE: Final = (
             *(botocore_errors.NoAuthTokenError, botocore_errors.RefreshWithMFAUnsupportedError),
             *(botocore_errors.SSOError, botocore_errors.LoginError),
         ),
+        # What AWS SSO said to a refresh is known to botocore alone; a connection that fails is another error.
+        texts=(
+            "TokenRetrievalError: Error when retrieving token from sso: Token has expired and refresh failed",
+        ),
         not_taken=True,
         needs_new_credentials=True,
     ),

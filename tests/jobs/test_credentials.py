@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import botocore.exceptions as botocore_errors
 import pytest
 
@@ -93,6 +95,10 @@ def test_a_call_of_our_own_is_not_one_for_credentials(operation: str) -> None:
     assert failure.can_be_taken
 
 
+SSO_EXPIRED: Final = botocore_errors.TokenRetrievalError(
+    provider="sso", error_msg="Token has expired and refresh failed"
+)
+
 ERRORS: list[tuple[Exception, FailureKind]] = [
     (botocore_errors.NoCredentialsError(), PERMANENT),
     (botocore_errors.UnauthorizedSSOTokenError(), PERMANENT),
@@ -101,7 +107,8 @@ ERRORS: list[tuple[Exception, FailureKind]] = [
     (botocore_errors.NoAuthTokenError(), PERMANENT),
     (botocore_errors.CredentialRetrievalError(provider="sso", error_msg="down"), TRANSIENT),
     (botocore_errors.MetadataRetrievalError(error_msg="slow"), TRANSIENT),
-    (botocore_errors.TokenRetrievalError(provider="sso", error_msg="refresh failed"), TRANSIENT),
+    (botocore_errors.TokenRetrievalError(provider="sso", error_msg="no answer"), TRANSIENT),
+    (SSO_EXPIRED, PERMANENT),
     (RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired."), TRANSIENT),
 ]
 
@@ -113,6 +120,13 @@ def test_errors_without_an_answer(error: Exception, kind: FailureKind) -> None:
     assert failure.kind is kind
     assert (failure.can_be_taken, failure.may_be_done) == (False, False)
     assert "credentials" in failure.advice
+
+
+def test_an_expired_login() -> None:
+    """Nobody but the user can renew it: AWS SSO was asked, and has refused."""
+    failure = classify(SSO_EXPIRED)
+    assert failure.advice == "configure credentials as for boto3, or log in again"
+    assert failure.needs_new_credentials
 
 
 def test_an_error_of_the_users_own_code() -> None:
