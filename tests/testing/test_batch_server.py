@@ -197,6 +197,16 @@ async def test_a_server_listens_only_inside_its_block() -> None:
             await BatchServer(port=int(url.rpartition(":")[2])).__aenter__()
 
 
+async def test_a_server_may_listen_on_ipv6() -> None:
+    """The address is in brackets in its URL, and a client finds it."""
+    try:
+        async with BatchServer(host="::1") as server, BatchClient(**server.client_arguments) as client:
+            assert server.endpoint_url.startswith("http://[::1]:")
+            assert (await client.submit_job(**SUBMISSION))["jobName"] == "one"
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+
+
 async def test_the_transport_answers_without_a_network() -> None:
     """The in-process transport gives DescribeJobs as bytes and the rest as boto3's dicts."""
     server = BatchServer(clock=lambda: 0.0, default_life_cycle=LONG, region_name="eu-west-1")

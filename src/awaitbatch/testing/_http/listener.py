@@ -46,7 +46,7 @@ async def listening(service: BatchService, host: str, port: int) -> AsyncIterato
         port = runner.addresses[0][1]
         task = asyncio.create_task(_follow_outages(service, runner, site, host, port), name="BatchServer")
         try:
-            yield f"http://{host}:{port}"
+            yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         finally:
             # Calls under way that hang would hold up the end.
             reset_all(runner)
