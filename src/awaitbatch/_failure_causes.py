@@ -69,8 +69,10 @@ class Explanation(NamedTuple):
     advice: str
 
 
-_GIVEN_UP: Final = re.compile(r"\b(?:CAPACITY|MISCONFIGURATION):")
-"""What the queue says of a job that it could not place; it may then cancel it by itself."""
+_GIVEN_UP: Final = re.compile(
+    r"(?:(?:Canceled|Terminated) by JobStateTimeLimit action.{0,60}?)?\b(?:CAPACITY|MISCONFIGURATION):"
+)
+"""What the queue says of a job that it could not place; it may then cancel or terminate it by itself."""
 
 # https://docs.aws.amazon.com/batch/latest/userguide/troubleshooting.html, and what users have seen: it is free text.
 _BY_STATUS_REASON: Final = (
@@ -96,8 +98,10 @@ _BY_ANY_REASON: Final = (
         re.compile(
             # That Docker does not tell what has become of a container says nothing about its image.
             r"\b(?:Cannot(?:Create|Inspect|Start)ContainerError|ContainerRuntime\w*Error|DockerTimeoutError"
-            r"|ResourceInitializationError|CreateContainer(?:Config)?Error|RunContainerError|ContainerCannotRun)\b"
-            r"|^Task failed to start"
+            r"|CannotCreateVolumeError|ResourceInitializationError|CreateContainer(?:Config)?Error"
+            r"|RunContainerError|ContainerCannotRun)\b"
+            r"|^(?:Task failed to start|Timeout waiting for \w[\w ]* provisioning to complete"
+            r"|Capacity is unavailable at this time|Unexpected EC2 error while attempting to)"
         ),
     ),
 )

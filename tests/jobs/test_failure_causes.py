@@ -614,6 +614,7 @@ def test_every_cause_has_a_case() -> None:
         ("CannotCreateContainerError: API error", C.NOT_STARTED),
         ("ResourceInitializationError: unable to pull secrets or registry auth", C.NOT_STARTED),
         ("DockerTimeoutError: Could not transition to created", C.NOT_STARTED),
+        ("CannotCreateVolumeError: Get efs timed out", C.NOT_STARTED),
         ("CreateContainerConfigError", C.NOT_STARTED),
         ("an OutOfMemoryish thing", C.OUT_OF_MEMORY),
         ("NoOOMKilledHere", C.UNKNOWN),
@@ -623,6 +624,28 @@ def test_reasons_of_containers(reason: str, cause: FailureCause) -> None:
     """What a container says of its end tells the cause, in a container's reason as in a statusReason."""
     assert explain_failure(ran(container={"reason": reason})).cause is cause
     assert explain_failure(ran(f"Task failed: {reason}")).cause is cause
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "Timeout waiting for network interface provisioning to complete.",
+        "Timeout waiting for EphemeralStorage provisioning to complete.",
+        "Capacity is unavailable at this time. Please try again later or in a different availability zone",
+        "Unexpected EC2 error while attempting to Create Network Interface in subnet 'subnet-1'",
+    ],
+)
+def test_reasons_of_tasks_that_got_no_place(reason: str) -> None:
+    """AWS Fargate had none, though AWS Batch has an attempt on record; a container that says so means its own work."""
+    assert explain_failure(ran(reason)).cause is C.NOT_STARTED
+    assert explain_failure(ran(container={"exitCode": 1, "reason": f"app: {reason}"})).cause is C.EXIT_CODE
+
+
+def test_a_job_that_its_queue_has_terminated_was_terminated_by_nobody() -> None:
+    """AWS Batch marks it as terminated all the same, and its text begins like this; others may end theirs so."""
+    text = "Terminated by JobStateTimeLimit action due to reason: CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
+    assert explain_failure(failed(text, isTerminated=True)).cause is C.NOT_STARTED
+    assert explain_failure(failed(f"alice: {text}", isTerminated=True)).cause is C.TERMINATED
 
 
 def test_hostile_texts_stay_in_their_line() -> None:
