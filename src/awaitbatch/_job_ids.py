@@ -38,6 +38,8 @@ def parse_job_id(job_id: object) -> str:
     bare = arn["job_id"] if arn else job_id
     if not _JOB_ID.fullmatch(bare):
         hint = "; pass one id, or a list of ids to describe_jobs" if "," in bare else ""
+        if ":service-job/" in bare:
+            hint = "; DescribeJobs knows no service jobs, so ask for one with DescribeServiceJob"
         message = (
             f"not an AWS Batch job id: {shown(job_id)} (expected at most 128 letters, digits, '-' and '_', "
             f"optionally followed by ':n' or '#n', or the ARN of a job{hint})"

@@ -147,6 +147,12 @@ def test_a_list_in_one_text_gets_a_hint() -> None:
     assert "describe_jobs" not in str(caught.value)
 
 
+def test_a_service_job_gets_a_hint() -> None:
+    """Its ARN is one of AWS Batch's, too, but of a job that SageMaker runs."""
+    with pytest.raises(InvalidJobIdError, match="DescribeServiceJob"):
+        parse_job_id(ARN.replace(":job/", ":service-job/") + UUID)
+
+
 @settings(deadline=None)
 @given(st.from_regex(r"\A[A-Za-z0-9_-]{1,128}([:#][0-9]{1,9})?\Z"))
 def test_every_id_of_the_grammar_passes(job_id: str) -> None:
