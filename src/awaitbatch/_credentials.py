@@ -11,6 +11,7 @@ from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
 
 from awaitbatch._core.text import error_line
+from awaitbatch._credential_processes import end_processes
 from awaitbatch._failures import FETCHING, CredentialsError
 from awaitbatch._short_tracebacks import ShortTracebacks
 
@@ -159,7 +160,11 @@ def _run(loading: Coroutine[Any, Any, AioCredentials | None]) -> AioCredentials 
 async def _fetch(credentials: Any) -> None:  # noqa: ANN401
     try:
         async with asyncio.timeout(_SECONDS) as bound:
-            await credentials.get_frozen_credentials()
+            try:
+                await credentials.get_frozen_credentials()
+            except asyncio.CancelledError as error:
+                await end_processes(error)
+                raise
     except Exception as error:
         provider = _provider_of(credentials)
         note = f"{FETCHING}{_owner_of(credentials)}"

@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final
 
 from awaitbatch._core.text import error_line
+from awaitbatch._credential_processes import end_processes
 from awaitbatch._transport import AiobotocoreTransport, require_batch_client, told_if_late
 from awaitbatch.instrumentation._log import write_log
 
@@ -231,13 +232,17 @@ class _Loan:
                 self._over.set()
 
     async def _own(self, factory: Factory) -> None:
-        async with await _called(factory) as client:
-            self._made.set_result(client)
-            try:
-                await self._over.wait()
-            finally:
-                if hasattr(self, "transport"):
-                    await self.transport.aclose()
+        try:
+            async with await _called(factory) as client:
+                self._made.set_result(client)
+                try:
+                    await self._over.wait()
+                finally:
+                    if hasattr(self, "transport"):
+                        await self.transport.aclose()
+        except asyncio.CancelledError as error:
+            await end_processes(error)
+            raise
 
     def _on_left(self, task: asyncio.Task[None]) -> None:
         if self._timer is not None:

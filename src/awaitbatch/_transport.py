@@ -26,6 +26,7 @@ from botocore.parsers import ResponseParserError
 from awaitbatch._call_time import not_in_queue
 from awaitbatch._core.redaction import Redactor
 from awaitbatch._core.text import error_line, first_line, one_line
+from awaitbatch._credential_processes import end_processes
 from awaitbatch._credentials import ClientCredentials
 from awaitbatch._failures import (
     EXPIRY_CODES,
@@ -236,7 +237,11 @@ class AiobotocoreTransport:
                 await asyncio.to_thread(load_models, session)
                 config = _with_large_pool(with_own_retries(self._settings.get("config")), session)
                 creating = session.create_client("batch", **self._settings | {"config": config})
-                self._client = await self._resources.enter_async_context(creating)
+                try:
+                    self._client = await self._resources.enter_async_context(creating)
+                except asyncio.CancelledError as error:
+                    await end_processes(error)
+                    raise
         # A session of ours is kept no longer than it takes.
         self._credentials = ClientCredentials(self._client, session)
         if session is not self._session:
