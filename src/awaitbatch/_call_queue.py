@@ -15,6 +15,7 @@ from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._core.throttle import AdaptiveThrottle
 from awaitbatch._failures import FETCHING, CutOffError, classify
 from awaitbatch._slices import for_each_whatever_comes
+from awaitbatch._tasks import create_task
 from awaitbatch.errors import ClientClosedError
 from awaitbatch.instrumentation._events import CallEnded, SignatureOutdated, Throttled
 
@@ -83,7 +84,7 @@ class QueuedCall:
             call_timeout=call_timeout,
         )
         name = f"awaitbatch {self.operation}"
-        return asyncio.get_running_loop().create_task(sending, name=name, context=self._context)
+        return create_task(sending, name=name, context=self._context)
 
 
 class _Sent(NamedTuple):

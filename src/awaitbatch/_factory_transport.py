@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from awaitbatch._core.text import error_line
 from awaitbatch._credential_processes import end_processes
+from awaitbatch._tasks import create_task
 from awaitbatch._transport import AiobotocoreTransport, require_batch_client, told_if_late
 from awaitbatch.instrumentation._log import write_log
 
@@ -191,9 +192,7 @@ class _Loan:
         self._calls = 0
         self._over = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self.task = self._loop.create_task(
-            self._own(factory), name="awaitbatch factory", context=contextvars.Context()
-        )
+        self.task = create_task(self._own(factory), name="awaitbatch factory", context=contextvars.Context())
         self.task.add_done_callback(self._on_left)
 
     def __enter__(self) -> AiobotocoreTransport:

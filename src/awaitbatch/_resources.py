@@ -16,6 +16,7 @@ from awaitbatch._core.text import quantity, shared_line, shown
 from awaitbatch._core.watch import Watch
 from awaitbatch._core.windows import Windows
 from awaitbatch._failures import CutOffError, UnreadableResponseError, classify, drop_tracebacks
+from awaitbatch._tasks import create_task
 from awaitbatch.errors import (
     CallError,
     ClientClosedError,
@@ -178,7 +179,7 @@ class ResourceWaits:
         if self._task is None:
             # In a context of its own, since the first who waits is anybody, and the task works for all.
             name = f"awaitbatch {self._kind.operation}"
-            self._task = self._loop.create_task(self._run(), name=name, context=contextvars.Context())
+            self._task = create_task(self._run(), name=name, context=contextvars.Context())
 
     def discard(self, watch: ResourceWatch) -> None:
         """Take back a watch; it is no error if it has ended."""

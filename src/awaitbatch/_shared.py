@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import anyio
 
 from awaitbatch._supervisor import OTHER_LOOP, State, Supervisor
+from awaitbatch._tasks import create_task
 from awaitbatch.instrumentation._log import shared_log
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class SharedClient:
         self._warned_of: set[tuple[str, frozenset[float]]] = set()
         # Callbacks and timers keep the context that they are made in, too, and with it whatever a request has.
         self._context = contextvars.Context()
-        self.task = loop.create_task(self._keep(), name="awaitbatch shared client", context=self._context)
+        self.task = create_task(self._keep(), name="awaitbatch shared client", context=self._context)
         # Also if it is cancelled before it has begun.
         self.task.add_done_callback(lambda _: self._settle(), context=self._context)
 

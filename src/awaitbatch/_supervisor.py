@@ -25,6 +25,7 @@ from awaitbatch._renewal import Renewal
 from awaitbatch._resources import Resources
 from awaitbatch._statistics import Statistics
 from awaitbatch._submission import Submissions
+from awaitbatch._tasks import create_task
 from awaitbatch._termination import Terminations
 from awaitbatch._transport import told_by
 from awaitbatch.errors import ClientClosedError
@@ -149,9 +150,7 @@ class Supervisor:
         self.log_fetchers = LogFetchers(self._config.close_timeout, self.write_log)
         self.streams = OpenStreams()
         self._begin_to_queue()
-        self._task = self._loop.create_task(
-            self._live(), name="awaitbatch client", context=contextvars.Context()
-        )
+        self._task = create_task(self._live(), name="awaitbatch client", context=contextvars.Context())
         # However it ends, nobody waits for its opening in vain.
         self._task.add_done_callback(lambda _: self._opened.set())
         try:

@@ -24,6 +24,8 @@ from .support import check_truth, inject_faults, wait_for_all
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from types_aiobotocore_batch.type_defs import SubmitJobRequestTypeDef
+
 JOBS = 200
 
 
@@ -137,6 +139,29 @@ class TestEagerTasks:
 
         with asyncio.Runner(loop_factory=self.make_loop) as runner:
             runner.run(cancel_some())
+
+
+@pytest.mark.skipif(
+    sys.version_info >= (3, 13), reason="asyncio itself wants more of a task factory since then"
+)
+async def test_a_task_factory_from_before_python_3_11() -> None:
+    """Though it accepts no ``context=``, clients open, shared or not, and submit, await and list what is there."""
+    loop = asyncio.get_running_loop()
+    server = make_server()
+    request: SubmitJobRequestTypeDef = {"jobName": "n", "jobQueue": "queue", "jobDefinition": "d"}
+    loop.set_task_factory(lambda loop, coroutine: asyncio.Task(coroutine, loop=loop))
+    try:
+        for client in (make_client(server), BatchClient.shared(transport=server.transport(), linger=0)):
+            async with client:
+                job_id = (await client.submit_job(**request))["jobId"]
+                assert (await client.wait_for_job(job_id, 0))["status"] == "SUCCEEDED"
+                assert [job["jobId"] async for job in client.list_jobs("queue")] != []
+                await client.wait_for_job_queue("queue")
+        # The shared client closes after its last user has gone.
+        await asyncio.sleep(1)
+    finally:
+        # pytest-asyncio's own tasks have a context.
+        loop.set_task_factory(None)
 
 
 async def leave_one_open() -> tuple[BatchClient, list[asyncio.Task[Any]]]:

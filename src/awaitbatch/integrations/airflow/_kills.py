@@ -14,6 +14,7 @@ from airflow.providers.amazon.version_compat import AIRFLOW_V_3_0_PLUS
 from airflow.triggers.base import BaseTrigger
 
 from awaitbatch._job_ids import parse_job_id
+from awaitbatch._tasks import create_task
 from awaitbatch.integrations.airflow._lookups import look_up
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ async def _together(
 
 def begin(work: Coroutine[Any, Any, T], context: contextvars.Context | None = None) -> asyncio.Task[T]:
     """Have something done that nobody has to wait for."""
-    task = asyncio.get_running_loop().create_task(work, name="awaitbatch termination", context=context)
+    task = create_task(work, name="awaitbatch termination", context=context or contextvars.copy_context())
     _under_way.add(task)
     task.add_done_callback(_under_way.discard)
     return task
