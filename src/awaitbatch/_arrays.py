@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from awaitbatch._core.members import text_in
 from awaitbatch._core.text import one_line
 from awaitbatch._jobs import JobStatus
 
@@ -41,7 +42,7 @@ class Children:
     @classmethod
     def of(cls, job: Mapping[str, Any]) -> Children | None:
         """Those of a job, from its description; None if it is no parent."""
-        job_id, status = job.get("jobId"), job.get("status")
+        job_id, status = job.get("jobId"), text_in(job.get("status"))
         if not isinstance(job_id, str) or is_child(job_id):
             return None
         if size := _size(job, "arrayProperties", "size"):
@@ -92,9 +93,10 @@ class JobProgress:
     def of(cls, job: Mapping[str, Any], seen_at: int | None = None) -> JobProgress:
         """The progress of a job that was described at that moment, in epoch milliseconds, or just now."""
         now = int(time.time() * 1000) if seen_at is None else seen_at
+        job_id, status = text_in(job.get("jobId")), text_in(job.get("status"))
         size = _size(job, "arrayProperties", "size")
         if not size:
-            return cls(job["jobId"], job["status"], 1, {job["status"]: 1}, now)
+            return cls(job_id, status, 1, {status: 1} if status else {}, now)
         properties = job["arrayProperties"]
         summary = properties.get("statusSummary")
         counts = {
@@ -103,7 +105,7 @@ class JobProgress:
             if type(count) is int and count > 0
         }
         updated_at = properties.get("statusSummaryLastUpdatedAt")
-        return cls(job["jobId"], job["status"], size, counts, updated_at if type(updated_at) is int else now)
+        return cls(job_id, status, size, counts, updated_at if type(updated_at) is int else now)
 
     @property
     def ended(self) -> int:

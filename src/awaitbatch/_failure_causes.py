@@ -6,17 +6,16 @@ in their place, nothing here raises: what cannot be read is taken for absent.
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from awaitbatch._core.members import items_in, mapping_in, number_in, text_in
 from awaitbatch._core.text import one_line, quantity
-from awaitbatch._log_locations import find_log_locations
+from awaitbatch._log_locations import containers_of, find_log_locations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     Json = Mapping[str, Any]
 
@@ -194,7 +193,7 @@ def explain_failure(job: Json) -> Explanation:
     last_attempt = next(iter(attempts_of(job)[-1:]), {})
     containers = _merged_containers(last_attempt, job)
     failed = max(containers, key=_blame, default=_Container())
-    said = [_text(job.get("statusReason")), _text(last_attempt.get("statusReason"))]
+    said = [text_in(job.get("statusReason")), text_in(last_attempt.get("statusReason"))]
     cause, reason = next(_causes(job, said, failed))
     part = _part(job, failed.name if len(containers) > 1 else "")
     return Explanation(
@@ -214,7 +213,7 @@ def cause_in_short(job: Json) -> str:
 
 def attempts_of(job: Json) -> list[dict[str, Any]]:
     """The attempts of a job, on whatever it runs, first to last."""
-    found = ([*_items(job.get(member))] for member in ("attempts", "eksAttempts"))
+    found = ([*items_in(job.get(member))] for member in ("attempts", "eksAttempts"))
     return next((attempts for attempts in found if attempts), [])
 
 
@@ -255,7 +254,7 @@ def _sentence(job: Json, cause: FailureCause, exit_code: int | None, reason: str
             text = f"exit code {exit_code}" + (f" of {part}" if part else "")
             shown = shown or _EXIT_CODES.get(exit_code or 0, "")
         case FailureCause.TIMEOUT:
-            seconds = _number(_mapping(job.get("timeout")).get("attemptDurationSeconds"))
+            seconds = number_in(mapping_in(job.get("timeout")).get("attemptDurationSeconds"))
             text = "it took longer than its timeout" + (f" of {seconds} s" if seconds else "")
         case FailureCause.UNKNOWN:
             text, shown = one_line(reason).rstrip(". ") or _NO_REASON, ""
@@ -276,10 +275,10 @@ def _history(job: Json) -> str:
 
 
 def _failed_children(job: Json) -> str:
-    properties = _mapping(job.get("arrayProperties"))
-    size = _number(properties.get("size"))
+    properties = mapping_in(job.get("arrayProperties"))
+    size = number_in(properties.get("size"))
     # The counts may be late.
-    failed = _number(_mapping(properties.get("statusSummary")).get("FAILED"))
+    failed = number_in(mapping_in(properties.get("statusSummary")).get("FAILED"))
     if not size:
         return "children of it failed"
     return f"{failed} of {size} children failed" if failed else f"some of its {size} children failed"
@@ -287,7 +286,7 @@ def _failed_children(job: Json) -> str:
 
 def _advice(job: Json, cause: FailureCause) -> str:
     if cause is FailureCause.DEPENDENCY:
-        ids = [_text(dependency.get("jobId")) for dependency in _items(job.get("dependsOn"))]
+        ids = [text_in(dependency.get("jobId")) for dependency in items_in(job.get("dependsOn"))]
         named = [one_line(job_id) for job_id in ids if job_id][:_MOST_DEPENDENCIES]
         return (
             f"find out why that one failed: {', '.join(named)}" if named else "find out why that one failed"
@@ -302,39 +301,26 @@ def _advice(job: Json, cause: FailureCause) -> str:
 
 def _log(job: Json) -> str:
     """Where the log of its latest attempt is; nothing if it has none."""
-    # It expects what AWS documents.
-    with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
-        for info in reversed(find_log_locations(job, None).infos):
-            return one_line(f"{info['awslogs_stream_name']} in {info['awslogs_group']}")
-    return ""
+    infos = find_log_locations(job, None).infos
+    return one_line(f"{infos[-1]['awslogs_stream_name']} in {infos[-1]['awslogs_group']}") if infos else ""
 
 
 def _merged_containers(*holders: Json) -> list[_Container]:
     """The containers of an attempt and of the job itself; what the first leaves open is taken from the next."""
     merged: dict[str, _Container] = {}
     for holder in holders:
-        for number, (name, container) in enumerate(_containers(holder)):
+        for number, (name, container) in enumerate(containers_of(holder)):
             # On Amazon EKS those of an attempt may have no names.
             key = name or f"#{number}"
             known = merged.get(key, _Container(name))
             merged[key] = known._replace(
-                exit_code=_number(container.get("exitCode")) if known.exit_code is None else known.exit_code,
-                reason=known.reason or _text(container.get("reason")),
+                exit_code=number_in(container.get("exitCode"))
+                if known.exit_code is None
+                else known.exit_code,
+                reason=known.reason or text_in(container.get("reason")),
                 is_essential=known.is_essential and container.get("essential") is not False,
             )
     return list(merged.values())
-
-
-def _containers(holder: Json) -> Iterator[tuple[str, Json]]:
-    """The containers of a job or an attempt, each with its name; the only one of a job on Amazon ECS has none."""
-    if container := _mapping(holder.get("container")):
-        yield "", container
-    ecs = _mapping(holder.get("ecsProperties")) or holder
-    lists = [task.get("containers") for task in _items(ecs.get("taskProperties"))]
-    pod = _mapping(_mapping(holder.get("eksProperties")).get("podProperties")) or holder
-    for several in (*lists, pod.get("initContainers"), pod.get("containers")):
-        for container in _items(several):
-            yield _text(container.get("name")), container
 
 
 def _blame(container: _Container) -> tuple[bool, ...]:
@@ -355,40 +341,16 @@ def _blame(container: _Container) -> tuple[bool, ...]:
 def _part(job: Json, container: str) -> str:
     """What of the job failed, if it has several parts."""
     named = f"container {one_line(repr(container))}" if container else ""
-    has_nodes = bool(_mapping(job.get("nodeProperties"))) and not _mapping(job.get("nodeDetails"))
+    has_nodes = bool(mapping_in(job.get("nodeProperties"))) and not mapping_in(job.get("nodeDetails"))
     # One of its nodes is a job of its own.
     return " of ".join(filter(None, (named, "the main node" if has_nodes else "")))
 
 
 def _is_array(job: Json) -> bool:
     """Whether it is the parent of an array; the children have an index instead."""
-    return _mapping(job.get("arrayProperties")).get("size") is not None
+    return mapping_in(job.get("arrayProperties")).get("size") is not None
 
 
 def _most_telling(texts: Iterable[str]) -> str:
     given = [text for text in texts if text]
     return next((text for text in given if not _BLAND.match(text)), next(iter(given), ""))
-
-
-def _mapping(value: object) -> Json:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _items(value: object) -> Iterator[dict[str, Any]]:
-    return (item for item in value if isinstance(item, dict)) if isinstance(value, list) else iter(())
-
-
-def _text(value: object) -> str:
-    return value.strip() if isinstance(value, str) else ""
-
-
-_MOST_DIGITS: Final = 18
-
-
-def _number(value: object) -> int | None:
-    """A whole number, or a text that is one; digits without end are none."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value if abs(value) < 10**_MOST_DIGITS else None
-    if isinstance(value, str) and re.fullmatch(rf"-?\d{{1,{_MOST_DIGITS}}}", value, re.ASCII):
-        return int(value)
-    return None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self
 import anyio.lowlevel
 
 from awaitbatch._arrays import is_child
+from awaitbatch._core.members import text_in
 from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._core.text import one_line, shown
 from awaitbatch._failures import CutOffError, UnreadableResponseError, classify
@@ -271,7 +272,7 @@ class JobSummaries:
             self._calls.popleft()
         for summary in answer["jobSummaryList"]:
             job_id = summary["jobId"]
-            is_wanted = self._statuses is None or summary.get("status") in self._statuses
+            is_wanted = self._statuses is None or text_in(summary.get("status")) in self._statuses
             if is_wanted and job_id not in self._seen:
                 self._seen.add(job_id)
                 self._page.append(summary)

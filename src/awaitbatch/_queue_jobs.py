@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from awaitbatch._config import number, shared_random
+from awaitbatch._core.members import number_in, text_in
 from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._core.suspicion import Patience
 from awaitbatch._core.text import shown
@@ -144,7 +145,7 @@ class QueueJobs:
         if job_id in self._seen:
             return False
         self._seen[job_id] = created
-        return created > self._began or summary.get("status") not in TERMINAL
+        return created > self._began or text_in(summary.get("status")) not in TERMINAL
 
     def _may_pass(self, error: CallError) -> bool:
         """Whether to go on after a failure."""
@@ -185,4 +186,4 @@ def _is_interval(seconds: float) -> bool:
 
 
 def _created_at(summary: JobSummaryTypeDef) -> int:
-    return summary.get("createdAt") or 0
+    return number_in(summary.get("createdAt")) or 0

@@ -380,6 +380,30 @@ async def test_an_answer_with_a_job_without_an_id(server: BatchServer, job: obje
         assert await ids(client.list_jobs("queue", statuses=["RUNNING"])) == job_ids
 
 
+class Odd(InProcessTransport):
+    """Lists begin with a job whose members are odd."""
+
+    async def call(self, operation: str, /, **parameters: object) -> dict[str, Any]:
+        """Put it there."""
+        answer = await super().call(operation, **parameters)
+        if operation == "ListJobs":
+            answer["jobSummaryList"].insert(0, {"jobId": "odd", "status": ["RUNNING"], "createdAt": "now"})
+        return answer
+
+
+async def test_a_job_with_odd_members(server: BatchServer) -> None:
+    """It is in none of the states that are asked for, and hides no other job, also of a queue that is watched."""
+    job_id = server.add_job(job_name="n", life_cycle=LONG)
+    filters: Any = [{"name": "JOB_NAME", "values": ["n"]}]
+    async with make_client(Odd(server, latency=0.02)) as client:
+        assert await ids(client.list_jobs("queue", filters=filters)) == ["odd", job_id]
+        assert await ids(client.list_jobs("queue", filters=filters, statuses=["RUNNING"])) == [job_id]
+        async with client.watch_queue("queue") as changes:
+            item = await anext(changes)
+            while item.job_id != job_id:
+                item = await anext(changes)
+
+
 def test_lists_of_the_request_stay_as_they_are() -> None:
     """What the user gave may change afterwards."""
     values = ["a"]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from awaitbatch import JobStatus
 from awaitbatch._arrays import Children, JobProgress
+from awaitbatch._core.members import items_in, mapping_in, text_in
 from awaitbatch._failure_causes import FailureCause, attempts_of, explain_failure
-from awaitbatch._log_locations import DEFAULT_GROUP, find_log_locations
+from awaitbatch._log_locations import DEFAULT_GROUP, containers_of, find_log_locations
 from awaitbatch.cli._job_book import counts_in_words
 from awaitbatch.cli._job_records import attempt_of, attempts_allowed, in_words, note_of, seconds_between
 from awaitbatch.cli._plain_progress import STATUS_STYLES
@@ -70,7 +71,7 @@ def _head(job: Json) -> Iterator[Cell]:
         yield Cell(f"queue {queue}")
     if definition := _last_part(job.get("jobDefinition")):
         yield Cell(f"definition {definition}")
-    node = job.get("nodeDetails") or {}
+    node = mapping_in(job.get("nodeDetails"))
     if "nodeIndex" in node:
         yield Cell(f"{'main node' if node.get('isMainNode') else 'node'} {clean(node['nodeIndex'])}")
 
@@ -125,7 +126,7 @@ def _children(job: Json) -> Iterator[tuple[Sequence[Cell], int]]:
     if children is None:
         return
     listing = f"awaitbatch list --children {clean(job.get('jobId'))}"
-    if nodes := job.get("nodeProperties"):
+    if nodes := mapping_in(job.get("nodeProperties")):
         main = nodes.get("mainNode")
         main_node = f"main node {clean(main)}" if main is not None else ""
         yield [Cell(f"{len(children)} nodes"), Cell(main_node), Cell(listing, "dim")], 4
@@ -139,7 +140,7 @@ def _children(job: Json) -> Iterator[tuple[Sequence[Cell], int]]:
 
 def _attempt(attempt: Json, number: int, logs: Mapping[str, str]) -> Iterator[Cell]:
     yield Cell(f"attempt {number}")
-    containers = [*_containers(attempt)]
+    containers = [*containers_of(attempt)]
     for name, container in containers:
         named = f"{clean(name)}: " if name and len(containers) > 1 else ""
         code = container.get("exitCode")
@@ -166,8 +167,8 @@ def _why(job: Json, *, has_attempts: bool) -> Iterator[tuple[Sequence[Cell], int
             yield [Cell(explained.sentence, STATUS_STYLES[status], is_prose=True)], 4
     elif note := note_of(job):
         yield [Cell(note, STATUS_STYLES[JobStatus.RUNNABLE], is_prose=True)], 4
-    if status == JobStatus.PENDING and (depends_on := job.get("dependsOn")):
-        ids = [clean(each.get("jobId")) for each in depends_on if each.get("jobId")]
+    if status == JobStatus.PENDING:
+        ids = [clean(each["jobId"]) for each in items_in(job.get("dependsOn")) if each.get("jobId")]
         more = [f"{len(ids) - _MOST_DEPENDENCIES:,} more"] if len(ids) > _MOST_DEPENDENCIES else []
         if ids:
             yield [Cell("waits for"), *(Cell(text) for text in [*ids[:_MOST_DEPENDENCIES], *more])], 4
@@ -185,20 +186,9 @@ def _logs(job: Json, region_name: str | None) -> dict[str, str]:
 
 
 def _streams(holder: Json, logs: Mapping[str, str]) -> Iterator[Cell]:
-    for _, container in _containers(holder):
-        if (log := logs.get(container.get("logStreamName") or "")) is not None:
+    for _, container in containers_of(holder):
+        if (log := logs.get(text_in(container.get("logStreamName")))) is not None:
             yield Cell(log, "dim")
-
-
-def _containers(holder: Json) -> Iterator[tuple[str, Json]]:
-    """The containers of a job or an attempt, each with its name; the only one of a job on Amazon ECS has none."""
-    if container := holder.get("container"):
-        yield "", container
-    ecs = holder.get("ecsProperties") or holder
-    tasks = [task.get("containers") for task in ecs.get("taskProperties") or ()]
-    for several in (*tasks, holder.get("initContainers"), holder.get("containers")):
-        for container in several or ():
-            yield container.get("name") or "", container
 
 
 def _status(job: Json) -> Cell:

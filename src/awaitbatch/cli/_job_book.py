@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from awaitbatch import JobNotFoundError, JobStatus
 from awaitbatch._core.text import message_of
 from awaitbatch.cli._errors import why_missing
-from awaitbatch.cli._job_records import attempts_allowed, note_of
+from awaitbatch.cli._job_records import attempts_allowed, note_of, seconds_in
 from awaitbatch.cli._terminal import clean
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class JobBook:
         row.attempt, row.attempts = change.attempt, attempts_allowed(job)
         row.note = note_of(job)
         created, started, stopped = (
-            _seconds(job.get(f"{what}At")) for what in ("created", "started", "stopped")
+            seconds_in(job.get(f"{what}At")) for what in ("created", "started", "stopped")
         )
         seen = change.seen_at / 1000
         row.seconds, row.is_stuck = None, False
@@ -179,7 +179,3 @@ def first(rows: Iterable[Row], number: int) -> list[Row]:
 def counts_in_words(counts: Mapping[str, int]) -> str:
     """Counts such as ``188 RUNNING, 12 FAILED``."""
     return ", ".join(f"{count:,} {state}" for state, count in counts.items())
-
-
-def _seconds(moment: object) -> float | None:
-    return moment / 1000 if isinstance(moment, int | float) else None

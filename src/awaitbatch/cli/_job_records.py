@@ -6,6 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from awaitbatch._core.members import mapping_in, number_in, text_in
 from awaitbatch._core.text import one_line
 from awaitbatch._failure_causes import attempts_of, explain_failure
 from awaitbatch._log_locations import find_log_locations
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     Json = Mapping[str, Any]
+
+_END_OF_TIME: Final = 1 << 53
+"""In epoch milliseconds."""
 
 SHORT_ID: Final = 8
 """Characters of an id that tell jobs apart for the eye."""
@@ -31,16 +35,14 @@ def record_of(job: Json, region_name: str | None = None) -> dict[str, Any]:
     logs = find_log_locations(job, region_name).infos
     log = {"group": logs[-1]["awslogs_group"], "stream": logs[-1]["awslogs_stream_name"]} if logs else None
     return {
-        "jobId": job.get("jobId"),
-        "jobName": job.get("jobName"),
-        "status": job.get("status"),
-        "exitCode": explained.exit_code if explained else (job.get("container") or {}).get("exitCode"),
+        **{member: text_in(job.get(member)) or None for member in ("jobId", "jobName", "status")},
+        "exitCode": explained.exit_code
+        if explained
+        else number_in(mapping_in(job.get("container")).get("exitCode")),
         "reason": explained.reason if explained else note_of(job) or None,
         "attempt": attempt_of(job),
         "attempts": attempts_allowed(job),
-        "createdAt": job.get("createdAt"),
-        "startedAt": job.get("startedAt"),
-        "stoppedAt": job.get("stoppedAt"),
+        **{member: number_in(job.get(member)) for member in ("createdAt", "startedAt", "stoppedAt")},
         "log": log,
     }
 
@@ -57,13 +59,12 @@ def json_line(record: Json) -> str:
 
 def attempt_of(job: Json) -> int:
     """The number of the attempt that the job is in or ended with, from 1; 0 if it ended before the first."""
-    return len(attempts_of(job)) + (job.get("status") not in {"SUCCEEDED", "FAILED"})
+    return len(attempts_of(job)) + (text_in(job.get("status")) not in {"SUCCEEDED", "FAILED"})
 
 
 def attempts_allowed(job: Json) -> int:
     """How many attempts it may have."""
-    allowed = (job.get("retryStrategy") or {}).get("attempts")
-    return allowed if isinstance(allowed, int) else 1
+    return number_in(mapping_in(job.get("retryStrategy")).get("attempts")) or 1
 
 
 def note_of(job: Json) -> str:
@@ -90,7 +91,10 @@ def in_words(seconds: float) -> str:
 
 def seconds_between(earlier: object, later: object = None) -> float | None:
     """Seconds between two moments in epoch milliseconds, the second being now if it is None; None if one is unknown."""
-    if not isinstance(earlier, int | float):
-        return None
-    end = time.time() * 1000 if later is None else later
-    return (end - earlier) / 1000 if isinstance(end, int | float) else None
+    begin, end = seconds_in(earlier), time.time() if later is None else seconds_in(later)
+    return None if begin is None or end is None else end - begin
+
+
+def seconds_in(moment: object) -> float | None:
+    """A moment in epoch seconds, given in milliseconds; None if it is none that can be reckoned with."""
+    return moment / 1000 if isinstance(moment, int | float) and abs(moment) < _END_OF_TIME else None

@@ -15,6 +15,7 @@ from awaitbatch import (
     JobStatus,
     JobStuck,
 )
+from awaitbatch._core.members import mapping_in
 from awaitbatch._failure_causes import explain_failure
 from awaitbatch.cli._errors import explain
 from awaitbatch.cli._exit_codes import ExitCode
@@ -215,4 +216,4 @@ class _Wait:
 
 
 def _is_array(job: Mapping[str, Any]) -> bool:
-    return (job.get("arrayProperties") or {}).get("size") is not None
+    return mapping_in(job.get("arrayProperties")).get("size") is not None
