@@ -803,6 +803,23 @@ def test_a_window_that_never_opens(windows: Windows[Probe]) -> None:
     assert isinstance(other.held_by, int)
 
 
+@pytest.mark.parametrize("otherwise", [None, MATCHED])
+def test_a_schedule_that_makes_another_leave(windows: Windows[Probe], otherwise: Decision) -> None:
+    """The user's own code may take back another request for the job before that one is asked."""
+
+    class Selfish(Probe):
+        def on_seen(self, observation: Observation) -> Decision:
+            windows.discard(other)
+            return super().on_seen(observation)
+
+    selfish = added(windows, Selfish("a", reply=MATCHED))
+    other = added(windows, Probe("a", otherwise=otherwise))
+    call = departs(windows, 0)
+    assert windows.answer(call, everybody(call), 1).deliveries == [(selfish, MATCHED)]
+    assert not other.heard
+    assert len(windows) == 0
+
+
 class TestCrowd:
     """Very many requests for one job are decided on in slices, between which others have their turn."""
 
@@ -838,6 +855,18 @@ class TestCrowd:
         assert [delivery.request for one in following.rest for delivery in one] == [late]
         assert {probe.held_by for probe in probes[-1:]} == {None}
         assert all(probe.heard == ["RUNNING", "(RUNNING)"] for probe in probes[:-1])
+
+    def test_some_leave_between_two_slices(self, windows: Windows[Probe]) -> None:
+        """Whoever leaves before it is his turn hears of nothing, and takes nothing of others along."""
+        probes = self.crowd(windows, reply=MATCHED, otherwise=MATCHED)
+        call = departs(windows, 0)
+        windows.answer(call, everybody(call), 1)
+        assert len(next(call.rest)) == MOST_AT_ONCE
+        for probe in probes[-10:]:
+            windows.discard(probe)
+        assert [len(one) for one in call.rest] == [MOST_AT_ONCE - 5, 0]
+        assert not any(probe.heard for probe in probes[-10:])
+        assert len(windows) == 0
 
     @pytest.mark.parametrize(("failure", "ends"), [(TRANSIENT, False), (THROTTLED, False), (PERMANENT, True)])
     def test_a_failure(self, windows: Windows[Probe], failure: Failure, ends: bool) -> None:

@@ -421,6 +421,9 @@ class Windows(Generic[R]):
                 decisions[request] = (
                     request.on_absent() if observation is None else request.on_seen(observation)
                 )
+            elif request.held_by is None:
+                # It has left since: between two slices, or because of another's schedule.
+                pass
             elif observation is not None and request.added_after < number:
                 decision = request.on_seen_early(observation)
                 if isinstance(decision, Deliver) and decision.window is None:
