@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter, deque
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +52,31 @@ def test_the_kept_ones() -> None:
         assert taken(connections, greedy) <= 50
         assert greedy is Use.DESCRIBE or taken(connections, Use.DESCRIBE) >= DESCRIBES_KEEP
         assert greedy is Use.OTHER or taken(connections, Use.OTHER) >= OTHERS_KEEP
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 10])
+def test_all_take_turns(size: int) -> None:
+    """However few there are, and however much every kind of call has to do, none waits for ever."""
+    connections = Connections(size)
+    under_way = deque[Use]()
+
+    def begin(use: Use) -> None:
+        while connections.has_room(use):
+            connections.take(use)
+            under_way.append(use)
+
+    for use in Use:
+        connections.listen(use, partial(begin, use))
+    for use in Use:
+        begin(use)
+    ended = Counter[Use]()
+    for _ in range(100 * size):
+        use = under_way.popleft()
+        ended[use] += 1
+        connections.give_back(use)
+        # Others were told first.
+        begin(use)
+    assert min(ended[use] for use in Use) >= 20
 
 
 def test_who_waits_is_told() -> None:

@@ -357,6 +357,26 @@ async def test_a_describe_gets_through_whatever_the_size_of_the_pool(
         await asyncio.wait(herd)
 
 
+async def test_a_termination_gets_through_beside_all_others() -> None:
+    """Describes and submissions without end leave it the only connection in its turn."""
+    server = make_server(default_life_cycle=LONG)
+    job_ids = [server.add_job(life_cycle=LONG) for _ in range(1000)]
+    async with make_client(
+        server.transport(latency=0.2, max_connections=1), backoff=FixedInterval(1), close_timeout=1
+    ) as client:
+        herd: list[asyncio.Task[Any]] = [
+            *(asyncio.create_task(client.wait_for_job(job_id)) for job_id in job_ids),
+            *(asyncio.create_task(client.submit_job(**JOB)) for _ in range(300)),
+        ]
+        await asyncio.sleep(3)
+        async with asyncio.timeout(1):
+            await client.terminate_job(job_ids[0], "enough")
+        assert sum(not task.done() for task in herd[1000:]) > 200
+        for task in herd:
+            task.cancel()
+        await asyncio.wait(herd)
+
+
 @pytest.mark.parametrize("method", ["submit", "terminate"])
 async def test_what_breaks_while_a_call_ends_strands_nobody(method: str) -> None:
     """A transport of one's own may have a property that raises; the caller gets the error of his call."""

@@ -27,7 +27,8 @@ class Use(IntEnum):
 class Connections:
     """The connections of a pool, of which each kind of call can always have some, and may take what others leave.
 
-    Submissions come by the thousand, and take at most half; lists, and describes of what is no job, a quarter each.
+    Submissions come by the thousand, and take at most half; lists, and describes of what is no job, a quarter each. Who
+    has taken none for longest is the first to be told when one becomes free.
 
     Args:
         size: How many connections there are.
@@ -71,7 +72,7 @@ class Connections:
         """Let them be taken again, and tell all who wait for one."""
         if self._is_paused:
             self._is_paused = False
-            for _, hear in self._listeners:
+            for _, hear in tuple(self._listeners):
                 hear()
 
     def hold(self, use: Use) -> None:
@@ -88,6 +89,8 @@ class Connections:
         """A call of this kind takes one."""
         self._taken[use] += 1
         self._held[use] = 0
+        # The others are told before it of the next that becomes free; of a small pool some would never get one.
+        self._listeners.sort(key=lambda listener: listener[0] == use)
 
     def give_back(self, use: Use) -> None:
         """A call of this kind has ended; those who wait for a connection for another kind are told."""
@@ -99,6 +102,7 @@ class Connections:
         self._listeners.append((use, hear))
 
     def _tell_others(self, use: Use) -> None:
-        for other, hear in self._listeners:
+        # Who takes it changes the order.
+        for other, hear in tuple(self._listeners):
             if other != use:
                 hear()
