@@ -128,8 +128,8 @@ class ExitTerminations:
             if source is not None:
                 await asyncio.wait({source}, timeout=self._patience)
             await terminations.end_many("TerminateJob", self.left, reason, pause=self._pause)
-            if source is not None and not source.done():
-                # It takes its time to end, and may still give what it has submitted last.
+            if source is not None:
+                # It may have taken its time to end, or still do so, and give what it has submitted last.
                 await asyncio.wait({source})
                 await terminations.end_many("TerminateJob", self.left, reason, pause=self._pause)
         finally:

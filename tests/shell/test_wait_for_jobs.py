@@ -360,6 +360,26 @@ class TestTerminating:
         assert (statuses(server, [last]) == {JobStatus.FAILED}) is not is_named
         assert is_named is (seconds > 2 * 5)
 
+    async def test_a_source_that_ends_while_others_are_terminated(
+        self, server: BatchServer, client: BatchClient
+    ) -> None:
+        """What it gives last, while the jobs that it gave before are being terminated, is terminated after them."""
+        server.lacking.add("TerminateJobs")
+        job_ids = [server.add_job(life_cycle=LONG) for _ in range(50)]
+
+        async def submit() -> AsyncIterator[str]:
+            try:
+                for job_id in job_ids[:-1]:
+                    yield job_id
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(5.5)
+                yield job_ids[-1]
+
+        async with client.watch(submit(), terminate_on_exit="enough") as changes:
+            await anext(changes)
+        assert statuses(server, job_ids) == {JobStatus.FAILED}
+
     async def test_an_ill_client_terminates_nothing(
         self, server: BatchServer, caplog: pytest.LogCaptureFixture
     ) -> None:
