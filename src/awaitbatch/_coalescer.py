@@ -306,14 +306,13 @@ class DescribeCoalescer:
         self._ids += len(call.job_ids)
         return call
 
-    async def _send(self, call: Call[Watch]) -> None:
+    async def _send(self, call: Call[Watch] | None) -> None:
         """Send a call, then whatever is due by then: to wake `run` for it and begin a task would take longer."""
-        following: Call[Watch] | None = call
-        while following is not None:
-            await self._describe(following)
+        while call is not None:
+            await self._describe(call)
             # A transport may answer from a cache, and others on the event loop must have their turns even then.
             await asyncio.sleep(0)
-            following = self._take_due()
+            call = self._take_due()
             self._wake_if_due_sooner()
 
     async def _describe(self, call: Call[Watch]) -> None:

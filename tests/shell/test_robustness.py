@@ -19,6 +19,7 @@ from awaitbatch import (
     MaxRetriesExceededError,
     Statistics,
 )
+from awaitbatch._core.requests import Call
 from awaitbatch._results import WaitResult
 from awaitbatch.testing import Fault
 from tests.support import ENDED, LONG, Fetcher, make_client, make_server, until
@@ -244,6 +245,22 @@ async def test_a_wait_keeps_no_description() -> None:
         dicts = [thing for thing in gc.get_objects() if isinstance(thing, dict)]
         kept = [thing for thing in dicts if thing.get("jobId") in job_ids]
         assert not kept
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+
+async def test_a_call_that_has_ended_is_let_go() -> None:
+    """However long calls follow each other without a pause, none but the last is kept, with those who waited for it."""
+    server = make_server(default_life_cycle=LONG)
+    job_ids = [server.add_job() for _ in range(300)]
+    transport = server.transport(latency=0.5, max_connections=1)
+    async with make_client(transport, backoff=FixedInterval(1)) as client:
+        waits = [asyncio.create_task(client.wait_for_job(job_id)) for job_id in job_ids]
+        await asyncio.sleep(20.25)
+        assert client.statistics().in_flight == 1
+        numbers = [thing.number for thing in gc.get_objects() if isinstance(thing, Call)]
+        assert numbers == [client.statistics().calls]
         for wait in waits:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
