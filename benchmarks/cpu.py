@@ -35,11 +35,11 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
 from awaitbatch import BatchClient, FixedInterval
+from awaitbatch._aiobotocore_transport import AiobotocoreTransport
 from awaitbatch._core.backoff import Window
 from awaitbatch._core.watch import Watch
 from awaitbatch._core.windows import Windows
 from awaitbatch._responses import DescribeJobsResponse
-from awaitbatch._transport import AiobotocoreTransport
 from awaitbatch.testing import ServerProcess
 from benchmarks.report import Figure, Result
 from benchmarks.servers import add_running_jobs, arguments_for

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
+from awaitbatch._aiobotocore_transport import AiobotocoreTransport
 from awaitbatch._core.backoff import Backoff, ExponentialBackoff, Window
 from awaitbatch._core.text import shown
 from awaitbatch._factory_transport import FactoryTransport
-from awaitbatch._transport import AiobotocoreTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final
 
+from awaitbatch._aiobotocore_transport import AiobotocoreTransport, require_batch_client
 from awaitbatch._core.text import error_line
 from awaitbatch._credential_processes import end_processes
 from awaitbatch._tasks import create_task
-from awaitbatch._transport import AiobotocoreTransport, require_batch_client, told_if_late
+from awaitbatch._transport import told_if_late
 from awaitbatch.instrumentation._log import write_log
 
 if TYPE_CHECKING:

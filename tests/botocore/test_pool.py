@@ -9,7 +9,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore.config import Config
 
-from awaitbatch._transport import MAX_POOL_CONNECTIONS, AiobotocoreTransport
+from awaitbatch._aiobotocore_transport import MAX_POOL_CONNECTIONS, AiobotocoreTransport
 
 KEYS: dict[str, Any] = {"region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "y"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from awaitbatch._transport import AiobotocoreTransport
+from awaitbatch._aiobotocore_transport import AiobotocoreTransport
 
 if TYPE_CHECKING:
     from aiobotocore.session import AioSession

@@ -18,7 +18,7 @@ from aiobotocore.credentials import (
 from botocore.credentials import Credentials
 
 from awaitbatch import ClientClosedError, DescribeError, FixedInterval
-from awaitbatch._transport import AiobotocoreTransport
+from awaitbatch._aiobotocore_transport import AiobotocoreTransport
 from awaitbatch.testing import Fault, LifeCycle
 from tests.support import LONG, make_client, make_server
 

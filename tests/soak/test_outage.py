@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from awaitbatch import BatchClient, FixedInterval
-from awaitbatch._transport import AiobotocoreTransport
+from awaitbatch._aiobotocore_transport import AiobotocoreTransport
 from awaitbatch.testing import Fault, LifeCycle, ServerProcess
 from tests.support import Log
 from tests.survival.support import waiting

@@ -12,8 +12,8 @@ import pytest
 from aiobotocore.config import AioConfig
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from awaitbatch._aiobotocore_transport import AiobotocoreTransport
 from awaitbatch._failures import classify
-from awaitbatch._transport import AiobotocoreTransport
 from awaitbatch.testing import BatchServer, Fault, ServerProcess
 from awaitbatch.testing._model.faults import BULK_ERRORS, JOB_FAULTS
 from tests.support import LONG, lasting, until

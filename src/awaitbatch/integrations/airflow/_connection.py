@@ -141,8 +141,8 @@ def _plain_client(wrapper: AwsConnectionWrapper) -> Any:  # noqa: ANN401
     """
     from aiobotocore.session import get_session
 
+    from awaitbatch._aiobotocore_transport import with_own_retries
     from awaitbatch._models import load_models, use_lean_files
-    from awaitbatch._transport import with_own_retries
 
     session = get_session()
     given = wrapper.session_kwargs
