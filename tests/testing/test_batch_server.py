@@ -19,7 +19,7 @@ from tests.support import ENDED, LONG
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-SUBMISSION = {"jobName": "one", "jobQueue": "queue", "jobDefinition": "definition"}
+SUBMISSION: dict[str, Any] = {"jobName": "one", "jobQueue": "queue", "jobDefinition": "definition"}
 
 
 @asynccontextmanager
