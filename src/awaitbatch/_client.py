@@ -48,7 +48,8 @@ from awaitbatch._stream_handles import (
     require_return_when,
     wait_for_outcomes,
 )
-from awaitbatch._streams import ChangeStream, OutcomeStream, Settings
+from awaitbatch._stream_kinds import ChangeStream, OutcomeStream
+from awaitbatch._streams import Settings
 from awaitbatch._stuck_jobs import StuckJobs
 from awaitbatch._submission import copy_of
 from awaitbatch._submission_stream import SubmissionStream

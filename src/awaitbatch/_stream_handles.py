@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sized
     from types import TracebackType
 
-    from awaitbatch._streams import ChangeStream, OutcomeStream
+    from awaitbatch._stream_kinds import ChangeStream, OutcomeStream
 
 ReturnWhen = Literal["ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_FAILED"]
 """When a wait for many jobs is over."""
