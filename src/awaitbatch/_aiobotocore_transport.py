@@ -178,6 +178,12 @@ class AiobotocoreTransport:
         """Detach from the client, and close it if it is ours."""
         await self._resources.aclose()
 
+    def forget(self) -> None:
+        """Let go of the client, and so of its sockets: its event loop was closed, and nothing can be awaited on it."""
+        self._client = self._session = None
+        self._resources = AsyncExitStack()
+        self.__dict__.pop("_credentials", None)
+
     async def describe_jobs(self, job_ids: Sequence[str]) -> bytes:
         """Send DescribeJobs once; the body of the answer comes back unparsed."""
         answer = await self._send(self.client.describe_jobs, {"jobs": list(job_ids)})

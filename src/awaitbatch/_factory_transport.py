@@ -149,6 +149,11 @@ class FactoryTransport:
                 task.cancel()
             raise
 
+    def forget(self) -> None:
+        """Let go of what the factory gave: its event loop was closed, and nothing can be awaited on it."""
+        self._loan = None
+        self._loans = set()
+
     async def describe_jobs(self, job_ids: Sequence[str]) -> bytes:
         """Send DescribeJobs once; the body of the answer comes back unparsed."""
         with self._present as transport:

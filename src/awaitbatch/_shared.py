@@ -209,10 +209,24 @@ def client_for(loop: asyncio.AbstractEventLoop, key: Hashable, config: ClientCon
     found = clients.get(key)
     if found is not None and found.is_usable:
         return found
+    _forget_closed_loops()
     # A transport of the user's is one thing, which a client that still closes it would close under the next one.
     before = found.closing if found is not None and config.transport is not None else None
     clients[key] = client = SharedClient(loop, config, before)
     return client
+
+
+def _forget_closed_loops() -> None:
+    """Let go of the connections of clients whose event loops were closed with their tasks pending.
+
+    Such tasks never end, and anyio keeps them, with all that they refer to. A host may have a loop for each of its
+    tasks, and would run out of sockets.
+    """
+    # Other threads have event loops, too.
+    for loop in [each() for each in _clients.keyrefs()]:
+        if loop is not None and loop.is_closed():
+            for client in list(_clients.pop(loop, {}).values()):
+                client.supervisor.forget_transport()
 
 
 async def close_shared_clients() -> None:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from awaitbatch._aiobotocore_transport import AiobotocoreTransport
 from awaitbatch._call_queue import CallQueue
 from awaitbatch._coalescer import DescribeCoalescer
 from awaitbatch._config import require
 from awaitbatch._core.connections import Connections, Use
 from awaitbatch._core.text import error_line, one_line
+from awaitbatch._factory_transport import FactoryTransport
 from awaitbatch._first_answer import FirstAnswer
 from awaitbatch._log_fetchers import LogFetchers, wait_despite_cancellation
 from awaitbatch._open_streams import OpenStreams
@@ -218,6 +220,11 @@ class Supervisor:
     async def wait_closed(self) -> None:
         """Wait until it is closed, whatever closes it."""
         await asyncio.wait({self._task})
+
+    def forget_transport(self) -> None:
+        """Let go of the connections, since the event loop was closed before this was; one of the user's is his."""
+        if isinstance(self.transport, AiobotocoreTransport | FactoryTransport):
+            self.transport.forget()
 
     def check_open(self, job_id: object = None) -> None:
         """Raise unless it is open, and on this event loop.

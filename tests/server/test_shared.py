@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
 
 from awaitbatch import BatchClient, FixedInterval
 from awaitbatch._shared import close_shared_clients
@@ -16,8 +18,6 @@ from awaitbatch.testing import BatchServer, LifeCycle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from aiobotocore.session import AioSession
 
 
 async def test_tasks_that_come_and_go_share_what_a_factory_gives(session: AioSession) -> None:
@@ -78,3 +78,29 @@ async def test_a_config_is_the_same_after_its_first_use(more: dict[str, Any]) ->
             assert first.client.meta.config.retries == {"total_max_attempts": 4, "mode": "legacy"}
         await close_shared_clients()
     assert retries == config.retries == {"max_attempts": 3}
+
+
+def test_a_loop_that_is_closed_with_its_tasks_pending_keeps_no_connections() -> None:
+    """A host may have such a loop for each task: what lingers on them is let go of when the next client opens."""
+
+    async def use(server_arguments: dict[str, Any]) -> weakref.ref[Any]:
+        async with BatchClient.shared(**server_arguments) as client:
+            return weakref.ref(client.client)
+
+    def run(**arguments: Any) -> weakref.ref[Any]:
+        loop = asyncio.new_event_loop()
+        try:
+            return loop.run_until_complete(use(arguments))
+        finally:
+            loop.close()
+
+    place: dict[str, Any] = {
+        "region_name": "eu-west-1",
+        "aws_access_key_id": "a",
+        "aws_secret_access_key": "b",
+    }
+    own = run(**place)
+    made = run(key="conn", factory=lambda: AioSession().create_client("batch", **place))
+    asyncio.run(use(place))
+    gc.collect()
+    assert own() is made() is None

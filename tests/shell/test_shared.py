@@ -615,7 +615,7 @@ def test_a_loop_that_is_closed_in_the_midst_harms_no_other() -> None:
 
     asyncio.run(main())
     assert transport.opened == 2
-    assert loop in _clients
+    assert loop not in _clients
     assert [kind for kind in map(type, gc.get_referrers(broken_off)) if "Dictionary" in kind.__name__] == []
 
 
