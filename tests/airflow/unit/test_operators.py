@@ -161,6 +161,23 @@ def test_a_success_is_not_asked_for_again(client: Mock) -> None:
     assert client.describe_jobs.call_count == 0
 
 
+def test_a_hook_of_ones_own(client: Mock) -> None:
+    """A subclass may have it, as of the provider's operator; it is told of the job, too."""
+
+    class Operator(ours.BatchOperator):
+        aws_hook_class: Any = type("Hook", (BatchClientHook,), {})
+
+    operator = Operator(
+        task_id="task", job_name="job", job_queue="queue", job_definition="definition", **CONNECTION
+    )
+    assert type(operator.hook) is Operator.aws_hook_class
+    event = {"status": "success", "job_id": JOB_ID, "job": brief_of(description("SUCCEEDED"))}
+    assert operator.execute_complete(context_of(), event) == JOB_ID
+    assert client.describe_jobs.call_count == 0
+    client.describe_jobs.return_value = {"jobs": [{"jobId": "other", "status": "RUNNING"}]}
+    assert operator.hook.get_job_description("other")["status"] == "RUNNING"
+
+
 def test_a_failure_is_not_asked_for_again(client: Mock) -> None:
     """The error has what the trigger says, and not the description."""
     event = {

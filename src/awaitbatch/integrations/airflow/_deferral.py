@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.providers.amazon.aws.hooks.batch_client import BatchClientHook
 from airflow.providers.amazon.aws.triggers.batch import (
     BatchCreateComputeEnvironmentTrigger,
     BatchJobTrigger,
@@ -54,20 +53,13 @@ def without_job(event: dict[str, Any] | None) -> dict[str, Any] | None:
     return event and {name: value for name, value in event.items() if name != "job"}
 
 
-class KnowingHook(BatchClientHook):
-    """The provider's hook, which does not ask for a job that it has been told of."""
+def tell(hook: Any, event: dict[str, Any] | None) -> None:  # noqa: ANN401
+    """Let the provider's hook know the job of an event, so that it does not ask AWS Batch for it."""
+    if not event or "job" not in event:
+        return
+    ask = hook.get_job_description
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(*args, **kwargs)
-        self._known: dict[str, dict[str, Any]] = {}
+    def get_job_description(job_id: str) -> Any:  # noqa: ANN401
+        return event["job"] if job_id == event["job_id"] else ask(job_id=job_id)
 
-    def learn(self, event: dict[str, Any] | None) -> dict[str, Any] | None:
-        """Take a job's description out of an event, and return the rest."""
-        if event and "job" in event:
-            self._known[event["job_id"]] = event["job"]
-        return without_job(event)
-
-    def get_job_description(self, job_id: str) -> dict[str, Any]:
-        """The description that an event brought, or else what AWS Batch says now."""
-        known = self._known.get(job_id)
-        return super().get_job_description(job_id=job_id) if known is None else known
+    hook.get_job_description = get_job_description

@@ -8,7 +8,7 @@ from airflow.providers.amazon.aws.links.batch import BatchJobDetailsLink
 from airflow.providers.amazon.aws.operators import batch as provider
 
 from awaitbatch._core.text import error_line
-from awaitbatch.integrations.airflow._deferral import DefersToOurs, KnowingHook
+from awaitbatch.integrations.airflow._deferral import DefersToOurs, tell, without_job
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -27,8 +27,6 @@ class BatchOperator(DefersToOurs, provider.BatchOperator):
         kwargs: As for the provider's.
     """
 
-    aws_hook_class = KnowingHook
-
     def __init__(self, *, cancel_on_kill: bool = True, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(**kwargs)
         self.cancel_on_kill = cancel_on_kill
@@ -41,11 +39,11 @@ class BatchOperator(DefersToOurs, provider.BatchOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Go on with what the event tells of the job, without asking for it again."""
-        known = self.hook.learn(event)
+        tell(self.hook, event)
         # Only a wait that has not seen the job's end tells of the last state that it has seen.
-        if known and "job_status" in known:
-            self._end_job(known["job_id"], f"The Airflow task gave up waiting: {known['message']}")
-        job_id: str = super().execute_complete(context, known)
+        if event and "job_status" in event:
+            self._end_job(event["job_id"], f"The Airflow task gave up waiting: {event['message']}")
+        job_id: str = super().execute_complete(context, without_job(event))
         return job_id
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:  # noqa: ANN401
