@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from awaitbatch.integrations import airflow as ours
+from awaitbatch.integrations.airflow import operators
 from awaitbatch.integrations.airflow._brief import brief_of
 
 if TYPE_CHECKING:
@@ -259,6 +260,35 @@ def test_a_time_out_without_a_known_job(client: Mock, xcom: Any) -> None:
         context["ti"].xcom_pull.side_effect = xcom
     with pytest.raises(Exception, match="Trigger timeout"):
         make_operator().resume_execution("__fail__", {"error": "Trigger timeout"}, context)
+    assert client.terminate_job.call_count == 0
+
+
+def test_a_task_that_is_killed_before_it_has_submitted(client: Mock) -> None:
+    """The provider's operator asks for the end of no job, and the error of that hides why the task fails."""
+    operator = make_operator()
+    operator.on_kill()
+    assert client.terminate_job.call_count == 0
+    deferred(execute, operator)
+    operator.on_kill()
+    client.terminate_job.assert_called_once_with(jobId=JOB_ID, reason="Task killed by the user")
+
+
+@pytest.mark.parametrize("is_airflow_3", [True, False])
+@pytest.mark.parametrize("cancel_on_kill", [True, False])
+def test_a_time_out_in_airflow_2(
+    client: Mock, monkeypatch: pytest.MonkeyPatch, *, cancel_on_kill: bool, is_airflow_3: bool
+) -> None:
+    """It does not resume the task, but kills it."""
+    monkeypatch.setattr(operators, "AIRFLOW_V_3_0_PLUS", is_airflow_3)
+    monkeypatch.setattr(operators, "get_current_context", lambda: context_of({"job_id": JOB_ID}))
+    make_operator(cancel_on_kill=cancel_on_kill).on_kill()
+    assert client.terminate_job.call_count == (cancel_on_kill and not is_airflow_3)
+
+
+def test_a_time_out_in_airflow_2_outside_of_a_task(client: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is known of a job."""
+    monkeypatch.setattr(operators, "AIRFLOW_V_3_0_PLUS", False)
+    make_operator().on_kill()
     assert client.terminate_job.call_count == 0
 
 

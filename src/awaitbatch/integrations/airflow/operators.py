@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.amazon.aws.links.batch import BatchJobDetailsLink
 from airflow.providers.amazon.aws.operators import batch as provider
+from airflow.providers.amazon.version_compat import AIRFLOW_V_3_0_PLUS
+from airflow.providers.common.compat.sdk import get_current_context
 
 from awaitbatch._core.text import error_line
 from awaitbatch.integrations.airflow._deferral import DefersToOurs, tell, without_job
@@ -53,10 +55,21 @@ class BatchOperator(DefersToOurs, provider.BatchOperator):
             self._end_job(job_id, f"The Airflow task ended before it: {why}")
         return super().resume_execution(next_method, next_kwargs, context)
 
-    def _submitted(self, context: Context) -> str | None:
+    def on_kill(self) -> None:
+        """As the provider's, if there is a job.
+
+        Airflow 2 calls this for a deferred task whose ``execution_timeout`` has passed, and does not resume it.
+        """
+        if self.job_id:
+            super().on_kill()
+        elif not AIRFLOW_V_3_0_PLUS and (job_id := self._submitted()):
+            self._end_job(job_id, "The Airflow task was killed, or its execution_timeout has passed")
+
+    def _submitted(self, context: Context | None = None) -> str | None:
         """The job that this try of the task has submitted, if that is known: the provider keeps it for a link."""
-        task, key = context["ti"], BatchJobDetailsLink.key
+        key = BatchJobDetailsLink.key
         try:
+            task = (context or get_current_context())["ti"]
             details = task.xcom_pull(task_ids=self.task_id, key=key, map_indexes=task.map_index)
         except Exception as error:  # noqa: BLE001
             self.log.warning("The AWS Batch job of this task is not known: %s", error_line(error))
