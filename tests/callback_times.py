@@ -124,9 +124,8 @@ def _watch_collections(times: CallbackTimes, patches: ExitStack) -> None:
         else:
             times.collections.append(time.thread_time() - begin)
 
-    # What is there before is not walked again and again.
+    # What is there before is not walked again and again. It stays frozen: what conftest.py froze would thaw with it.
     gc.collect()
     gc.freeze()
-    patches.callback(gc.unfreeze)
     gc.callbacks.append(note)
     patches.callback(gc.callbacks.remove, note)

@@ -7,7 +7,7 @@ import ctypes
 import gc
 import sys
 from collections import deque
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from awaitbatch.testing import LifeCycle
 from tests.support import LONG, make_server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from awaitbatch._transport import BatchTransport
 
@@ -97,7 +97,7 @@ async def watch_jobs(jobs: int, checks: int) -> AsyncIterator[Sample]:
     ):
         # What is remembered of jobs that nobody awaits any more is to be full before the first sample.
         stack.enter_context(mock.patch.object(windows, "REMEMBERED", REMEMBERED))
-        stack.enter_context(_only_new_objects())
+        _hide_old_objects()
 
         def begin(job_id: str) -> asyncio.Task[Any]:
             return group.create_task(client.poll_for_job_complete(job_id, 0))
@@ -121,15 +121,13 @@ async def watch_jobs(jobs: int, checks: int) -> AsyncIterator[Sample]:
             wait.cancel()
 
 
-@contextmanager
-def _only_new_objects() -> Iterator[None]:
-    """Hide what is there already from the garbage collector, which then takes less time."""
+def _hide_old_objects() -> None:
+    """Hide what is there already from the garbage collector, which then takes less time.
+
+    It stays hidden, as all that conftest.py froze would come back with it.
+    """
     gc.collect()
     gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def _resident() -> int:
