@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -170,6 +171,33 @@ def prose(text: str) -> Iterator[tuple[int, str]]:
             if not is_code and not line.startswith("|") and not UNBREAKABLE.fullmatch(line):
                 yield number, line
         before = line
+
+
+def test_texts_that_are_explained_are_those_of_the_code() -> None:
+    """The page that explains errors and lines of the log quotes texts that the code has."""
+    nodes = [
+        node
+        for path in (ROOT / "src" / "awaitbatch").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    docstrings = {node.value for node in nodes if isinstance(node, ast.Expr)}
+    code = "\n".join(
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in docstrings
+    )
+    page = (ROOT / "docs" / "howto" / "troubleshooting.md").read_text(encoding="utf-8")
+    tables = re.findall(r"^\| (?:text|line) \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", page, re.MULTILINE)
+    texts = re.findall(r"^\| `([^`]+)`", "".join(tables), re.MULTILINE)
+    unknown = {text for text in texts if not all(part in code for part in text.split("…"))}
+    # Those of Python, asyncio, aiohttp and botocore.
+    assert unknown == {
+        "coroutine '…' was never awaited",
+        "Executing <Task …> took … seconds",
+        "Unclosed client session",
+        "You must specify a region",
+    }
+    assert len(texts) > 25
 
 
 def test_links_of_the_readme_work_on_pypi() -> None:

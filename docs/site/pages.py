@@ -32,28 +32,34 @@ ELSEWHERE: Final = {
 
 CONTENTS: Final = {
     "Begin": ("tutorial",),
-    "How to": (
-        *(
-            f"howto/{page}"
-            for page in ("many-jobs", "choose-an-interval", "bound-and-terminate", "react-to-changes")
-        ),
-        *(f"howto/{page}" for page in ("bulk", "arrays", "lists", "resources")),
-        *(
-            f"howto/{page}"
-            for page in ("web-service", "embedding", "restarts", "threads", "notebooks", "airflow")
-        ),
-        *("howto/testing", "howto/load-test", "howto/*", "examples/README"),
+    "Submit and wait": tuple(
+        f"howto/{page}"
+        for page in (
+            *("many-jobs", "choose-an-interval", "bulk", "bound-and-terminate", "react-to-changes"),
+            *("arrays", "lists", "job-logs", "resources"),
+        )
+    ),
+    "Where your code runs": tuple(
+        f"howto/{page}"
+        for page in ("web-service", "embedding", "airflow", "threads", "notebooks", "restarts")
+    ),
+    "Move to awaitbatch": ("howto/from-boto3", "howto/from-batch-client-hook", "howto/waiters"),
+    "Test": ("howto/testing", "howto/load-test", "howto/types"),
+    "Operate": (
+        *(f"howto/{page}" for page in ("troubleshooting", "sizing", "iam", "logs", "metrics-and-alerts")),
+        *("howto/*", "examples/README"),
     ),
     "Reference": ("reference/api", "reference/configuration", "reference/events", "reference/*"),
     "Explanation": (
         "explanation/how-it-works",
+        "explanation/alternatives",
         "explanation/decisions",
         "explanation/benchmarks",
         "explanation/*",
     ),
     "Project": ("changelog", "contributing", "releasing*"),
 }
-"""The pages in their order: those of a folder that are not named come where the asterisk is."""
+"""The pages in their order: those of a folder that are named nowhere come where the asterisk is."""
 
 _LINK: Final = re.compile(r"(\]\()(?![a-z]+:|#)([^)\s]*)")
 
@@ -84,10 +90,11 @@ def read(_: Sphinx, docname: str, content: list[str]) -> None:
 
 
 def _toctree(caption: str, pages: tuple[str, ...]) -> str:
-    entries = [entry for page in pages for entry in _entries(page, pages)]
+    entries = [entry for page in pages for entry in _entries(page)]
     return "\n".join(["", "```{toctree}", ":hidden:", f":caption: {caption}", "", *entries, "```", ""])
 
 
-def _entries(page: str, named: tuple[str, ...]) -> list[str]:
+def _entries(page: str) -> list[str]:
+    named = {name for pages in CONTENTS.values() for name in pages}
     found = sorted(path.relative_to(DOCS).with_suffix("").as_posix() for path in DOCS.glob(f"{page}.md"))
     return [name for name in found if name == page or name not in named]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -152,3 +154,20 @@ def test_a_contestant_needs_nothing_but_its_library_and_python() -> None:
     named = {alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names}
     named |= {node.module or "" for node in imports if isinstance(node, ast.ImportFrom)}
     assert {name.partition(".")[0] for name in named} <= sys.stdlib_module_names
+
+
+def test_the_page_says_what_was_measured() -> None:
+    """The table of docs/explanation/alternatives.md has the figures of results/peers.json."""
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "explanation" / "alternatives.md").read_text(encoding="utf-8")
+    kept = json.loads((root / "benchmarks" / "results" / "peers.json").read_text(encoding="utf-8"))["rows"]
+    rows = {row["contestant"]: row for row in kept if (row["scenario"], row["pace"]) == ("1000", "5s")}
+    names = (
+        *("awaitbatch", "plain-100", "plain-1", "airflow-trigger", "airflow-hook"),
+        *("aio-aws", "miniwdl-aws", "redun"),
+    )
+    shown = re.findall(r"^\| [^|]+ \| ([\d,]+) \| (\S+) s / (\S+) s \| (\S+) s \|", page, re.MULTILINE)
+    assert shown == [
+        (f"{row['calls']:,}", *(f"{row[key]:.2g}" for key in ("delay_p50", "delay_p99", "cpu_seconds")))
+        for row in (rows[name] for name in names)
+    ]
