@@ -340,6 +340,11 @@ class BatchClient:
     def statistics(self) -> Statistics:
         """What the client has done and is doing; all zero before it is opened.
 
+        ::
+
+            statistics = client.statistics()
+            print(statistics.pending, "waits,", statistics.calls, "calls of", statistics.ids_per_call, "ids")
+
         It goes through all pending waits, which takes about 10 ms for a hundred thousand. All times in it are in
         seconds.
         """
@@ -349,6 +354,11 @@ class BatchClient:
 
     async def describe(self, job_id: str, *, status_retries: float | None = None) -> JobDetailTypeDef:
         """The job's description, as botocore returns it.
+
+        ::
+
+            job = await client.describe(job_id)
+            print(job["jobName"], job["status"], job.get("statusReason"))
 
         AWS Batch may not know a job for a moment after it was submitted. So it is asked again, three times within three
         seconds. If ``status_retries`` is given, here or to the client, it is asked as by `get_job_description`.
@@ -387,6 +397,11 @@ class BatchClient:
     async def describe_jobs(self, jobs: Iterable[str]) -> JobDescriptions:
         """Describe any number of jobs, with as few calls as possible.
 
+        ::
+
+            answer = await client.describe_jobs(job_ids)
+            statuses = {job["jobId"]: job["status"] for job in answer["jobs"]}
+
         Args:
             jobs: Ids or ARNs of jobs.
 
@@ -418,6 +433,10 @@ class BatchClient:
         **limits: Unpack[WaitLimits],
     ) -> bool:
         """Wait until the job has one of the given states; the first check is made at once.
+
+        ::
+
+            await client.poll_job_status(job_id, ["STARTING", "RUNNING", "SUCCEEDED", "FAILED"])
 
         Args:
             job_id: A job's id or ARN.
@@ -520,6 +539,12 @@ class BatchClient:
     ) -> JobDetailTypeDef:
         """Wait until the job runs, then until it has ended.
 
+        ::
+
+            job = await client.wait_for_job(job_id)
+            if job["status"] == "FAILED":
+                raise JobFailedError.from_job(job)
+
         A failed job raises no error: read ``["status"]``, and if it is FAILED, `JobFailedError.from_job` says why.
 
         Args:
@@ -569,7 +594,12 @@ class BatchClient:
             return result.description()
 
     async def check_job_success(self, job_id: str, *, status_retries: float | None = None) -> bool:
-        """Check the job once.
+        """Check the job once, and raise an error that says why if it has failed.
+
+        ::
+
+            await client.wait_for_job(job_id)
+            await client.check_job_success(job_id)
 
         Args:
             job_id: A job's id or ARN.
@@ -777,6 +807,12 @@ class BatchClient:
     async def child_job_ids(self, job_id: str) -> list[str]:
         """The ids of an array job's children, or of a multi-node parallel job's nodes, from one description.
 
+        ::
+
+            await client.poll_for_job_running(job_id)
+            children = await client.child_job_ids(job_id)
+            results = await client.wait_for_jobs(children)
+
         Args:
             job_id: The id or ARN of the parent.
 
@@ -791,6 +827,11 @@ class BatchClient:
 
     async def job_progress(self, job_id: str) -> JobProgress:
         """How many children of an array job are in which state, from the one description of their parent.
+
+        ::
+
+            progress = await client.job_progress(job_id)
+            print(progress.ended, "of", progress.size, "have ended:", progress.counts)
 
         Args:
             job_id: The id or ARN of the parent.
@@ -913,6 +954,11 @@ class BatchClient:
     async def submit_job(self, **kwargs: Unpack[SubmitJobRequestTypeDef]) -> SubmitJobResponseTypeDef:
         """Submit a job, at most once.
 
+        ::
+
+            job = await client.submit_job(jobName="hello", jobQueue="queue", jobDefinition="definition")
+            job_id = job["jobId"]
+
         SubmitJob has no idempotency token. So it is sent again only if AWS has certainly not accepted the job. That is
         as often as it takes if it was throttled or its signature was too old, and ``status_retries`` times if no
         connection was made.
@@ -1008,6 +1054,12 @@ class BatchClient:
     async def cancel_jobs(self, job_ids: Iterable[str], reason: str) -> BulkResult:
         """Cancel many jobs that have not started; those that have started go on, which is no error.
 
+        ::
+
+            result = await client.cancel_jobs(job_ids, "not needed any more")
+            for job_id, error in result.errors.items():
+                print(job_id, "was not cancelled:", error)
+
         One CancelJobs call cancels up to 50 jobs, and is paced together with single calls. If botocore or the server
         lacks that operation, which the client finds out once, it makes a call for each job. As with `cancel_job`, all
         calls reach AWS even if the caller is cancelled.
@@ -1040,6 +1092,13 @@ class BatchClient:
 
     async def get_job_awslogs_info(self, job_id: str) -> dict[str, str] | None:
         """Where the CloudWatch log of the job's latest attempt is.
+
+        ::
+
+            await client.poll_for_job_running(job_id)
+            where = await client.get_job_awslogs_info(job_id)
+            if where is not None:
+                print(where["awslogs_group"], where["awslogs_stream_name"])
 
         Returns:
             ``{"awslogs_stream_name": ..., "awslogs_group": ..., "awslogs_region": ...}``, or None with a warning in the

@@ -51,7 +51,14 @@ class Window(_Span):
 
 @runtime_checkable
 class Backoff(Protocol):
-    """A schedule of checks of a job."""
+    """A schedule of checks of a job.
+
+    Any object with this method is one::
+
+        class QuickThenSlow:
+            def window(self, tries: int) -> tuple[float, float]:
+                return (1, 2) if tries <= 40 else (150, 300)
+    """
 
     def window(self, tries: int) -> Window | tuple[float, float]:
         """The window of the next check, in seconds from now, after ``tries`` checks (from 1)."""
@@ -129,6 +136,10 @@ class ExponentialBackoff:
 @dataclass(frozen=True, slots=True)
 class FixedInterval:
     """Check the job at least every ``seconds`` seconds.
+
+    ::
+
+        client = BatchClient(region_name="eu-west-1", backoff=FixedInterval(5))
 
     The window is [s/2, s], so that jobs can share calls.
 
