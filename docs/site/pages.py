@@ -41,7 +41,7 @@ CONTENTS: Final = {
     ),
     "Where your code runs": tuple(
         f"howto/{page}"
-        for page in ("web-service", "embedding", "airflow", "threads", "notebooks", "restarts")
+        for page in ("shell", "web-service", "embedding", "airflow", "threads", "notebooks", "restarts")
     ),
     "Move to awaitbatch": ("howto/from-boto3", "howto/from-batch-client-hook", "howto/waiters"),
     "Test": ("howto/testing", "howto/load-test", "howto/types"),

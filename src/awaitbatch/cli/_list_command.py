@@ -60,7 +60,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--since",
         type=values.duration,
         metavar="TIME",
-        help="only jobs of the queue that were created in this time, such as 2h or 1d; also those that have ended, "
+        help="only jobs of the queue that were created within this time, such as 2h or 1d; also those that have ended, "
         "unless --status says otherwise",
     )
     parser.add_argument(

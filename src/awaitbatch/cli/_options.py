@@ -160,7 +160,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         "--since",
         type=values.duration,
         metavar="TIME",
-        help="of the queue, all jobs that were created in this time, such as 2h, also those that have ended",
+        help="of the queue, all jobs that were created within this time, such as 2h; also those that have ended",
     )
 
 
@@ -170,8 +170,8 @@ def add_following(parser: argparse.ArgumentParser) -> None:
         "--interval",
         type=values.duration,
         metavar="TIME",
-        help="check each job at least so often (10s; 30s for more than 1,000 jobs). Checks come in shorter intervals "
-        "after a change, and up to 100 jobs share a call",
+        help="check each job at least this often (10s; 30s for more than 1,000 jobs). Soon after a change, checks come "
+        "in shorter intervals; up to 100 jobs share a call",
     )
 
 

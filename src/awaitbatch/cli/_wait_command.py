@@ -41,10 +41,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         dest="goal",
         choices=("ended", "running", "succeeded"),
         default="ended",
-        help="wait until each job has ended, or runs (or has ended before), or has succeeded, which is over at the "
-        "first one that fails (%(default)s)",
+        help="what to wait for: until each job has ended; until it runs or has ended already; or until it has "
+        "succeeded, which is over at the first one that fails (%(default)s)",
     )
-    parser.add_argument("--any", action="store_true", help="one job that is as asked is enough")
+    parser.add_argument("--any", action="store_true", help="stop once one job is as --for says")
     parser.add_argument(
         "--fail-fast",
         action="store_true",
@@ -60,7 +60,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--start-timeout",
         type=values.duration,
         metavar="TIME",
-        help="stop if a job has not begun to run by then; the jobs go on",
+        help="stop if a job does not start within this time; the jobs go on",
     )
     parser.add_argument(
         "--exit-code",
@@ -73,7 +73,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         parser,
         progress="how to show progress on standard error: auto draws a live picture in a terminal and prints plain "
         "lines elsewhere, none says only what is wrong (auto). If it is given, and is not none, --json prints a line "
-        "for each change of a job, and not only one for each job that is as asked",
+        "for each change of a job, and not only one for each job once it is as asked",
     )
 
 
