@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from awaitbatch._core.bisection import Bisection
 from awaitbatch._core.outcomes import FailureKind
-from awaitbatch._failures import CutOffError, drop_tracebacks, is_unknown_operation
+from awaitbatch._failures import DENIAL_CODES, CutOffError, drop_tracebacks, is_unknown_operation
 from awaitbatch.errors import BulkError, ClientClosedError, TerminationError
 
 if TYPE_CHECKING:
@@ -135,7 +135,8 @@ class _Part(NamedTuple):
 class BulkEnding:
     """Ends many jobs, and lets none suffer for another one.
 
-    A call that AWS refuses is split until the bad id is alone. A call that fails otherwise is tried again, and then
+    A call that AWS refuses is split until the bad id is alone, and so is one that AWS does not allow, since a policy
+    may allow some jobs and not others. A call that fails otherwise is tried again, and then
     split, too, since a single job may be the cause; but not if no call is answered at all. What is alone goes by the
     single operation, and so does a job for which AWS had an error that may pass. Ids that it throttles are sent again,
     as often as it takes.
@@ -273,7 +274,8 @@ class BulkEnding:
             return
         failure = self._queue.failure_of(error, self._operation)
         self._note(failure, part.job_ids)
-        if failure.kind is FailureKind.REFUSED and not self._support.is_lacking(self._bulk_operation):
+        is_refused = failure.kind is FailureKind.REFUSED or _is_denial(failure)
+        if is_refused and not self._support.is_lacking(self._bulk_operation):
             self._on_refused(part, failure)
         elif failure.kind is FailureKind.TRANSIENT and len(part.job_ids) > 1:
             await self._try_again(part, failure)
@@ -294,7 +296,9 @@ class BulkEnding:
                 self._left[job_id] = ClientClosedError.not_done(self._operation, request)
 
     def _on_refused(self, part: _Part, failure: Failure) -> None:
-        self._bisection.refused(part.job_ids, failure.message)
+        # A denial names the job even if no other is allowed either.
+        text = failure.code if _is_denial(failure) else failure.message
+        self._bisection.refused(part.job_ids, text)
         self._is_doubtful = not self._bisection.has_answer
         if self._bisection.is_general:
             # Nothing is wrong with the ids.
@@ -332,6 +336,11 @@ class BulkEnding:
 
 def _parts_of(job_ids: Sequence[str]) -> list[_Part]:
     return [_Part(job_ids[first : first + MAX_IDS]) for first in range(0, len(job_ids), MAX_IDS)]
+
+
+def _is_denial(failure: Failure) -> bool:
+    """Whether these credentials, which are good ones, do not allow the call."""
+    return failure.code in DENIAL_CODES and not failure.needs_new_credentials
 
 
 def _list_in(answer: object, member: str) -> Sequence[Any]:

@@ -155,6 +155,9 @@ UNKNOWN_KEY_CODES: Final = (
 )
 """What it says of those that it does not know, as after a rotation."""
 
+DENIAL_CODES: Final = ("AccessDeniedException", "AccessDenied")
+"""What it says of a call that the credentials do not allow."""
+
 TABLE: Final = (
     Row(
         what="The client is closed while a call is on its way, and the answer does not come in time",
@@ -285,7 +288,7 @@ TABLE: Final = (
         kind=FailureKind.PERMANENT,
         advice="allow batch:{operation} in the IAM policy of these credentials",
         statuses=(401, 403),
-        codes=("AccessDeniedException", "AccessDenied"),
+        codes=DENIAL_CODES,
     ),
     Row(
         what="There are no credentials, or they need a new login",

@@ -243,19 +243,23 @@ async def test_single_calls_do_not_wait_behind_thousands() -> None:
         assert len((await many).accepted) == 1500
 
 
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [(Fault.CLIENT_EXCEPTION, "ClientException"), (Fault.ACCESS_DENIED, "AccessDeniedException")],
+)
 @pytest.mark.parametrize("bad", [1, 2, 5])
-async def test_a_refused_call_is_split_until_the_bad_ids_are_alone(bad: int) -> None:
+async def test_a_refused_call_is_split_until_the_bad_ids_are_alone(bad: int, fault: Fault, code: str) -> None:
     """Up to five bad ids among fifty harm nobody else, and 250 jobs take not many more calls than 5."""
     server = make_server()
     job_ids = add_jobs(server, 250)
     chosen = Random(bad).sample(job_ids[:50], bad)
-    server.inject(Fault.CLIENT_EXCEPTION, job_ids=chosen)
+    server.inject(fault, job_ids=chosen)
     async with make_client(server) as client:
         result = await client.terminate_jobs(job_ids, "enough")
     assert result.errors.keys() == {*chosen}
     assert ended(server, job_ids) == {*job_ids} - {*chosen}
     error = result.errors[chosen[0]]
-    assert "(ClientException) when calling the TerminateJob operation" in str(error)
+    assert f"({code}) when calling the TerminateJob operation" in str(error)
     assert server.statistics.calls.total() <= 5 + 14 * bad
 
 
@@ -269,11 +273,12 @@ async def test_bulk_calls_that_are_refused_whatever_they_carry() -> None:
     assert result.accepted == tuple(job_ids)
 
 
-async def test_calls_that_are_all_refused() -> None:
+@pytest.mark.parametrize("fault", [Fault.CLIENT_EXCEPTION, Fault.ACCESS_DENIED])
+async def test_calls_that_are_all_refused(fault: Fault) -> None:
     """A few dozen calls show that nothing is wrong with the ids, and thousands are not sent."""
     server = make_server()
     job_ids = add_jobs(server, 2000)
-    server.inject(Fault.CLIENT_EXCEPTION)
+    server.inject(fault)
     async with make_client(server) as client:
         result = await client.terminate_jobs(job_ids, "enough")
     assert result.errors.keys() == {*job_ids}
