@@ -206,7 +206,8 @@ class AiobotocoreTransport:
         return await self._send(send, parameters)
 
     async def _send(self, send: Callable[..., Any], parameters: dict[str, Any]) -> dict[str, Any]:
-        await self._credentials.fetch()
+        with self._masking_secrets():
+            await self._credentials.fetch()
         try:
             with self._sending():
                 return dict(await send(**parameters))

@@ -24,6 +24,13 @@ from awaitbatch._core.redaction import Redactor, mask, passwords_in
         "Proxy-Authorization: Basic SECRET==",
         "{'Authorization': 'Bearer SECRET'}",
         "http://me:pa/SECRET@host",
+        '{"SecretAccessKey": "SECRET", "SessionToken": "SECRET"}',
+        "export AWS_secret_ACCESS_KEY=SECRET AWS_SESSION_TOKEN=SECRET",
+        "aws_secret_access_key = SECRET",
+        "secretAccessKey: 'SECRET'",
+        "{'secret_key': 'SECRET', 'token': 'SECRET-SECRET-SECRET', 'id_token': 'SECRET'}",
+        '{"refreshToken":"SECRET","clientSecret":"SECRET","password":"SECRET"}',
+        "the token eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJTRUNSRVQiSECRET.c2lnbmF0dXJlSECRET is expired",
     ],
 )
 def test_what_looks_like_a_secret(text: str) -> None:
@@ -38,6 +45,10 @@ def test_what_looks_like_a_secret(text: str) -> None:
         "Signature expired: 20261123T000000Z is now earlier than 20261123T000500Z",
         "The security token included in the request is invalid.",
         "User: arn:aws:iam::123456789012:user/me is not authorized to perform: batch:DescribeJobs",
+        "Check your AWS Secret Access Key and signing method.",
+        "Error when retrieving token from sso: Token has expired and refresh failed",
+        "invalid token: the service account token has expired",
+        "Unable to refresh SSO token: missing keys: ['refreshToken']",
         "Basic authentication is required; see https://host:8080/a@b",
     ],
 )
@@ -63,7 +74,18 @@ def test_passwords() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["//a:" * 500_000, "//" * 1_000_000, "authorization" * 100_000, "Credential=" * 100_000, "x" * 1_000_000],
+    [
+        "//a:" * 500_000,
+        "//" * 1_000_000,
+        "authorization" * 100_000,
+        "Credential=" * 100_000,
+        "x" * 1_000_000,
+        "eyJ" * 300_000,
+        "eyJ.eyJ-" * 100_000,
+        "secret_key" * 100_000,
+        "token: " * 100_000,
+        "password=" * 100_000,
+    ],
 )
 def test_hostile_texts_take_no_time(text: str) -> None:
     """A text made to be slow to search is not."""

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiobotocore.config import AioConfig
-from aiobotocore.credentials import AioCredentials, AioDeferredRefreshableCredentials
+from aiobotocore.credentials import (
+    AioCachedCredentialFetcher,
+    AioCredentials,
+    AioDeferredRefreshableCredentials,
+)
 from aiobotocore.session import AioSession
 from botocore import UNSIGNED
 from botocore.exceptions import ClientError, CredentialRetrievalError, EndpointConnectionError
 
-from awaitbatch import BatchClient, ClientClosedError
+from awaitbatch import BatchClient, ClientClosedError, DescribeError
 from awaitbatch._credentials import ClientCredentials
 from awaitbatch._failures import CredentialsError, classify
 from awaitbatch.instrumentation import Event, SubmissionUnclaimed
@@ -279,3 +283,17 @@ async def test_closing_while_credentials_are_fetched(session: AioSession) -> Non
     assert "AWS Batch job named 'n' was not submitted: the BatchClient was closed first" in str(ends[0])
     assert "AWS Batch job (a-job) was not terminated: the BatchClient was closed first" in str(ends[1])
     assert of_kind(SubmissionUnclaimed, events) == []
+
+
+async def test_errors_of_fetching_tell_no_secret(session: AioSession) -> None:
+    """What a provider raises may tell what it was given; it is masked also in the cause of what is raised."""
+    arguments = {"region_name": "us-east-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"}
+    async with session.create_client("batch", **arguments) as lent:
+        own = RuntimeError("vault: {'secret_key': 'planted-secret'}")
+        lent._request_signer._credentials = Slow(0, own)
+        async with BatchClient(client=lent) as client:
+            with pytest.raises(DescribeError) as caught:
+                await client.describe("a-job")
+    assert "vault: {'secret_key': '***'}" in str(caught.value)
+    assert caught.value.__cause__ is own
+    assert "planted" not in repr(own)

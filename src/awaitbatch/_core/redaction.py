@@ -25,12 +25,24 @@ _PATTERNS: Final = (
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{8,}"), MASK),
     (re.compile(r"((?:Credential|Signature)=)[^\s,;&\"'<>]+", re.IGNORECASE), rf"\1{MASK}"),
     (re.compile(r"(x-amz-security-token\W{1,6})[^\s,;&\"'<>]+", re.IGNORECASE), rf"\1{MASK}"),
+    # What is named as a secret in JSON, an environment or settings. Of any other token only what looks like one.
+    (
+        re.compile(
+            r"((?:secret[_-]?(?:access[_-]?)?key|(?:session|access|refresh|id)[_-]?token|client[_-]?secret|password)"
+            r"[\"']?\s{0,3}[=:]\s{0,3}[\"']?)[^\s,;&\"'<>\[\]{}]{4,}",
+            re.IGNORECASE,
+        ),
+        rf"\1{MASK}",
+    ),
+    (re.compile(r"(token[\"']?\s{0,3}[=:]\s{0,3}[\"']?)[\w+/=.-]{16,}", re.IGNORECASE), rf"\1{MASK}"),
+    # A JSON web token, as pods have them.
+    (re.compile(r"(?<![\w-])eyJ[\w-]{6,}\.[\w-]{6,}(?:\.[\w-]*)?"), MASK),
     (re.compile(r"(authorization\W{1,6}(?:basic|bearer)\s{1,4})[^\s,;\"'<>]+", re.IGNORECASE), rf"\1{MASK}"),
 )
 
 
 def mask(text: str) -> str:
-    """Mask what looks like a secret: passwords in URLs, access keys, signatures and tokens that are named as such."""
+    """Mask what looks like a secret: passwords in URLs, access keys, JSON web tokens, and what is named as a secret."""
     text = text[:_MOST_CHARACTERS]
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
