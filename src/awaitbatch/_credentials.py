@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import botocore
@@ -177,6 +178,7 @@ async def _fetch(credentials: Any) -> None:  # noqa: ANN401
             error.add_note(note)
         if isinstance(error, BotoCoreError | ClientError):
             raise
+        _forget_answer(credentials)
         message = f"the credentials ({provider}) could not be fetched: {error_line(error)}"
         raise CredentialsError(message) from error
 
@@ -200,9 +202,22 @@ def _provider_of(credentials: Any) -> str:  # noqa: ANN401
 
 def _role_of(credentials: Any) -> str | None:  # noqa: ANN401
     """The role that is assumed, as botocore's fetchers keep it, or None."""
-    fetcher = getattr(getattr(credentials, "_refresh_using", None), "__self__", None)
+    fetcher = _fetcher_of(credentials)
     role = getattr(fetcher, "_role_arn", None) or getattr(fetcher, "_role_name", None)
     return role and f"role {role}"
+
+
+def _forget_answer(credentials: Any) -> None:  # noqa: ANN401
+    """Have it asked for anew: botocore keeps an answer before it reads it, and may fail over it again and again."""
+    fetcher = _fetcher_of(credentials)
+    # It may be anything.
+    with suppress(Exception):
+        del fetcher._cache[fetcher._cache_key]  # noqa: SLF001
+
+
+def _fetcher_of(credentials: Any) -> Any:  # noqa: ANN401
+    """What botocore fetches credentials with, or None."""
+    return getattr(getattr(credentials, "_refresh_using", None), "__self__", None)
 
 
 def _take_over(credentials: AioCredentials, fresh: AioCredentials) -> bool:

@@ -100,6 +100,34 @@ async def test_the_error_names_the_role(error: Exception) -> None:
     assert not failure.can_be_taken
 
 
+class OddlyAnswered(AioCachedCredentialFetcher):  # type: ignore[misc]
+    """A fetcher of botocore's, whose first answer lacks something."""
+
+    def __init__(self, odd: dict[str, Any]) -> None:
+        super().__init__()
+        self.answers = [odd, KEYS]
+
+    def _create_cache_key(self) -> str:
+        return "role"
+
+    async def _get_credentials(self) -> dict[str, Any]:
+        return {"Credentials": self.answers.pop(0)}
+
+
+KEYS = {"AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "t", "Expiration": "2100-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize("missing", [*KEYS])
+async def test_an_answer_that_lacks_something_is_not_kept(missing: str) -> None:
+    """What STS has answered is kept by botocore before it reads it, and it would fail over it until it expires."""
+    fetcher = OddlyAnswered({name: value for name, value in KEYS.items() if name != missing})
+    credentials = credentials_of(AioDeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role"))
+    with pytest.raises(CredentialsError, match=missing):
+        await credentials.fetch()
+    await credentials.fetch()
+    assert fetcher.answers == []
+
+
 async def test_a_call_that_is_given_up_cuts_nothing_off() -> None:
     """The time-out of a call ends no fetching: the next call waits for the same."""
     slow = Slow(40)
