@@ -70,6 +70,24 @@ def test_a_deadlock_is_an_error_that_names_who_waits() -> None:
         runner.run(wait_for_ever())
 
 
+async def test_real_io_ends_a_test_as_a_deadlock_does() -> None:
+    """The error comes out of the test itself, at what it waits for, and the task that ran it goes on unharmed."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    task = asyncio.current_task()
+    assert task is not None
+
+    async def connect() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.setblocking(False)  # noqa: FBT003
+            await loop.sock_accept(server)
+
+    with pytest.raises(RealIOError, match="its socket at 127") as caught:
+        await loop.run_test(connect())
+    assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+    assert task.cancelling() == 0
+
+
 def test_a_timer_that_comes_again_and_again_keeps_no_test_alive() -> None:
     """A run that jumps too often ends as in a deadlock, and cleans up; the one before it does not count."""
     left: list[float] = []

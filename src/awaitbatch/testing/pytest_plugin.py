@@ -147,9 +147,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> None:
-    """Refuse to run a test in real time that has the mark."""
-    is_marked = item.get_closest_marker(_MARK) is not None
-    if is_marked and isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+    """Refuse to run a test in real time that has the mark, and end one that hangs in virtual time."""
+    if not isinstance(item, pytest.Function) or not inspect.iscoroutinefunction(item.obj):
+        return
+    if item.get_closest_marker(_MARK) is not None or _is_virtual(item.funcargs.get(_ANYIO)):
         item.obj = _in_virtual_time_only(item.obj)
 
 
@@ -203,7 +204,8 @@ def _client_fixture_for(request: pytest.FixtureRequest) -> str:
             chosen = mark.kwargs.get("loop_scope") if mark is not None else None
             return _CLIENT_IN_LOOP.format(chosen or request.config.getini("asyncio_default_test_loop_scope"))
     if _ANYIO in request.fixturenames:
-        library, _ = _anyio_backend(request)
+        backend = request.getfixturevalue(_ANYIO)
+        library = backend if isinstance(backend, str) else backend[0]
         if library == "asyncio":
             return _CLIENT_ON_ANYIO
         pytest.fail(
@@ -224,18 +226,18 @@ def _client_fixture_for(request: pytest.FixtureRequest) -> str:
 def _is_in_virtual_time(request: pytest.FixtureRequest) -> bool:
     if request.node.get_closest_marker(_MARK) is not None:
         return True
-    if _ANYIO not in request.fixturenames:
+    return _ANYIO in request.fixturenames and _is_virtual(request.getfixturevalue(_ANYIO))
+
+
+def _is_virtual(backend: object) -> bool:
+    """Whether it is one of anyio's with our loop."""
+    if not isinstance(backend, tuple):
         return False
     from awaitbatch.testing.virtual_time import VirtualTimeLoop
 
-    _, options = _anyio_backend(request)
+    _, options = backend
     factory = options.get("loop_factory")
     return inspect.isclass(factory) and issubclass(factory, VirtualTimeLoop)
-
-
-def _anyio_backend(request: pytest.FixtureRequest) -> tuple[str, Mapping[str, Any]]:
-    backend = request.getfixturevalue(_ANYIO)
-    return (backend, {}) if isinstance(backend, str) else backend
 
 
 def _is_parametrized(definition: pytest.Function, name: str) -> bool:
@@ -286,6 +288,6 @@ def _in_virtual_time_only(
                 "anyio_backend of its own; anywhere else, a synchronous test may call virtual_time.run()",
                 pytrace=False,
             )
-        await test(*args, **kwargs)
+        await loop.run_test(test(*args, **kwargs))
 
     return call

@@ -31,7 +31,7 @@ import socket
 import threading
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterator
@@ -80,6 +80,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._now = 0.0
         self._jumps = 0
         self._threads = 0
+        self._test: asyncio.Task[Any] | None = None
+        self._error: Exception | None = None
         selector = _JumpingSelector(self)
         super().__init__(selector)
         # By which threads and signals wake the loop.
@@ -99,6 +101,38 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._jumps = 0
         super().run_forever()
 
+    async def run_test(self, test: Coroutine[Any, Any, None]) -> None:
+        """Await a test that is to end with the error of a loop that cannot go on.
+
+        Otherwise whoever runs the loop has it, and the test hangs on: anyio's plugin would then wait for it in vain to
+        tear down the fixtures, in the same task.
+
+        Raises:
+            DeadlockError: Nothing could ever happen any more.
+            RealIOError: It waits for the world outside.
+        """
+        outer, self._test = self._test, asyncio.current_task()
+        try:
+            await test
+        except BaseException as error:
+            if self._error is not None:
+                # It shows where the test hung.
+                raise self._error from error
+            raise
+        else:
+            if self._error is not None:
+                raise self._error
+        finally:
+            if self._error is not None and self._test is not None:
+                self._test.uncancel()
+            self._test, self._error = outer, None
+
+    def _fail(self, error: Exception) -> None:
+        if self._test is None or self._error is not None:
+            raise error
+        self._error = error
+        self._test.cancel()
+
     def jump(self) -> None:
         """Go to the next timer.
 
@@ -109,31 +143,36 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         timers: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
         if not timers:
             self._report_deadlock("nothing is ready and no timer is set")
+            return
         self._jumps += 1
         if self._jumps > self.most_jumps:
             self._report_deadlock(
                 f"the clock has jumped {self.most_jumps:,} times, and there is no end. What is awaited may never come, "
                 "while some timer comes again and again. If it does need so many, set most_jumps of the running loop"
             )
+            return
         self._now = max(self._now, timers[0].when())
 
-    def _report_deadlock(self, why: str) -> NoReturn:
+    def _report_deadlock(self, why: str) -> None:
         tasks = [f"\n  {task!r}" for task in islice(asyncio.all_tasks(self), _MOST_TASKS + 1)]
         more = "\n  …" if len(tasks) > _MOST_TASKS else ""
         message = f"deadlock at {self._now} s: {why}; these tasks wait:{''.join(tasks[:_MOST_TASKS])}{more}"
         # What cleans up after it may jump again.
         self._jumps = 0
-        raise DeadlockError(message)
+        self._fail(DeadlockError(message))
 
-    def refuse_real_io(self, files: Collection[int]) -> None:
+    def refuses_real_io(self, files: Collection[int]) -> bool:
         """Complain of file descriptors for which the loop waits, of each once, so that cleaning up can go on.
+
+        Returns:
+            Whether the test has just been told, and is to end.
 
         Raises:
             RealIOError: There is a new one.
         """
         if len(files) == len(self._known_files) and self._known_files.issuperset(files):
             # Nearly always, as each jump comes here.
-            return
+            return False
         new = [file for file in files if file not in self._known_files]
         # A number may come again, for another file.
         self._known_files.intersection_update(files)
@@ -145,7 +184,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
                 "BatchServer by `transport=server.transport()` and stand in for other services, or use an ordinary "
                 "event loop"
             )
-            raise RealIOError(message)
+            self._fail(RealIOError(message))
+        return bool(new)
 
     def has_threads(self) -> bool:
         """Whether a thread still works for a task of this loop."""
@@ -218,8 +258,8 @@ class _JumpingSelector(selectors.DefaultSelector):
             return events
         if self._loop.has_threads():
             return super().select(_GLANCE)
-        self._loop.refuse_real_io(self._fd_to_key)  # type: ignore[attr-defined]
-        self._loop.jump()
+        if not self._loop.refuses_real_io(self._fd_to_key):  # type: ignore[attr-defined]
+            self._loop.jump()
         return events
 
 
