@@ -62,7 +62,7 @@ def test_arguments_and_standard_input() -> None:
     ("text", "complaint"),
     [
         ("good b@d also/b@d", "not an AWS Batch job id: 'b@d' (expected"),
-        ("good b@d also/b@d", "; 1 more are none either"),
+        ("good b@d also/b@d", "; 1 more is none either"),
         ("", "standard input has no job id; did the command before it fail?"),
         (" \n", "standard input has no job id"),
         ('{"jobId": ', "standard input is neither job ids nor JSON: '{\"jobId\":'"),
@@ -106,6 +106,16 @@ def test_standard_input_that_cannot_be_read(error: Exception, complaint: str) ->
     """Who redirects a directory, or what is no text, is told so."""
     with pytest.raises(CommandError, match=f"^{complaint}"):
         read_job_ids(["-"], Unreadable(error))
+
+
+@pytest.mark.parametrize("content", [b"\x7fELF\x02\0", b"good \xff", "good".encode("utf-16")])
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_standard_input_of_another_kind(content: bytes, errors: str) -> None:
+    """In no locale are the bytes of another kind of file taken for malformed ids."""
+    stdin = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", errors=errors)
+    with pytest.raises(CommandError, match=r"^standard input is no text in utf-8") as refusal:
+        read_job_ids(["-"], stdin)
+    assert refusal.value.code == ExitCode.USAGE
 
 
 def test_no_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,8 @@ STDIN: Final = "-"
 _LISTS: Final = ("jobSummaryList", "jobs")
 """Where list-jobs and describe-jobs have their jobs."""
 _WORD: Final = re.compile(r"[^\s,]+")
+_NO_TEXT: Final = re.compile("[\0\udc80-\udcff]")
+"""What is in files of other kinds. In some locales Python makes half characters of bytes that are no text."""
 _ARN: Final = r"(arn:\S+:job/(\S+))"
 _SUBMITTED: Final = re.compile(rf"^{_ARN}\t\2\t.*$", re.MULTILINE)
 """What `aws batch submit-job` prints as text: the job's ARN, its id and its name."""
@@ -53,8 +55,9 @@ def read_job_ids(arguments: Sequence[str], stdin: TextIO | None = None) -> list[
             except InvalidJobIdError as error:
                 bad.append(str(error) + _hint(job_id if argument != STDIN else ""))
     if bad:
-        more = f"; {len(bad) - 1:,} more are none either" if len(bad) > 1 else ""
-        message = f"{bad[0]}{more}"
+        more = len(bad) - 1
+        also = f"; {more:,} more {'is' if more == 1 else 'are'} none either" if more else ""
+        message = f"{bad[0]}{also}"
         raise CommandError(message)
     return list(ids)
 
@@ -71,15 +74,18 @@ def _text_of(stdin: TextIO | None) -> str:
         message = "standard input is closed, so it has no job ids"
         raise CommandError(message)
     try:
-        # Programs of Windows begin a file with this character.
-        return stdin.read().removeprefix("\ufeff")
+        text = stdin.read()
     except OSError as error:
         message = f"standard input cannot be read: {error.strerror}"
+        raise CommandError(message) from error
     except UnicodeDecodeError:
-        message = (
-            f"standard input is no text in {stdin.encoding}, as ids would be; is it another kind of file?"
-        )
-    raise CommandError(message)
+        text = "\0"
+    if _NO_TEXT.search(text):
+        encoding = stdin.encoding or "UTF-8"
+        message = f"standard input is no text in {encoding}, as ids would be; is it another kind of file?"
+        raise CommandError(message)
+    # Programs of Windows begin a file with this character.
+    return text.removeprefix("\ufeff")
 
 
 def _ids_of_text(text: str) -> list[str]:
