@@ -13,13 +13,14 @@ import sys
 import warnings
 from typing import TYPE_CHECKING
 
-from awaitbatch import BatchClient, FixedInterval
-from awaitbatch._config import shared_random
+from awaitbatch import BatchClient, ExponentialBackoff, FixedInterval
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 CHILDREN = 2
+# One that was made before the fork draws from what all schedules do, those of clients that are given none as well.
+BACKOFF = ExponentialBackoff()
 
 
 def make_client(arguments: str) -> BatchClient:
@@ -36,7 +37,7 @@ async def work_in_child(arguments: str, job_id: str, inherited: BatchClient) -> 
         error = str(refusal)
     async with make_client(arguments) as client:
         status = (await client.wait_for_job(job_id, 0))["status"]
-    return {"status": status, "error": error, "draws": [shared_random.random() for _ in range(3)]}
+    return {"status": status, "error": error, "draws": [BACKOFF.window(9) for _ in range(3)]}
 
 
 def live_as_child(arguments: str, job_id: str, inherited: BatchClient, results: Connection) -> None:

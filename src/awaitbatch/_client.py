@@ -18,9 +18,9 @@ from awaitbatch._config import (
     is_duration,
     number,
     require_on_change,
-    shared_random,
 )
 from awaitbatch._core import backoff as schedules
+from awaitbatch._core.backoff import shared_random
 from awaitbatch._core.text import quantity
 from awaitbatch._exit_terminations import parse_reason_on_exit
 from awaitbatch._first_checks import Pauses, drawn_pause

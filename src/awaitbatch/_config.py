@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-import os
 from dataclasses import dataclass, field
-from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from awaitbatch._aiobotocore_transport import AiobotocoreTransport
@@ -25,13 +23,7 @@ if TYPE_CHECKING:
     from awaitbatch._transport import BatchTransport
     from awaitbatch.instrumentation import Observer
 
-shared_random: Final = Random()  # noqa: S311
-"""Draws the pauses of all clients."""
-if hasattr(os, "register_at_fork"):
-    # Or the processes of a prefork server would all draw the same pauses.
-    os.register_at_fork(after_in_child=shared_random.seed)
-
-DEFAULT_BACKOFF: Final = ExponentialBackoff(random=shared_random)
+DEFAULT_BACKOFF: Final = ExponentialBackoff()
 """The schedule of all clients that are given none."""
 
 _CLIENT_SETTINGS: Final = (

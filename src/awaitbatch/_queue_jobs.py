@@ -8,7 +8,8 @@ import math
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from awaitbatch._config import number, shared_random
+from awaitbatch._config import number
+from awaitbatch._core.backoff import shared_random
 from awaitbatch._core.members import number_in, text_in
 from awaitbatch._core.outcomes import FailureKind
 from awaitbatch._core.suspicion import Patience

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import pickle
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -115,6 +116,14 @@ def test_a_ceiling_that_is_none(interval: float) -> None:
         ValueError, match="ExponentialBackoff needs a max_interval of a positive number of seconds"
     ):
         ExponentialBackoff(interval)
+
+
+def test_copies_draw_pauses_of_their_own() -> None:
+    """A schedule that is sent to other processes takes no chance along that all of them would have."""
+    backoff = ExponentialBackoff()
+    copies = [pickle.loads(pickle.dumps(backoff)) for _ in range(2)]  # noqa: S301
+    first, second = ([copy.window(9) for _ in range(3)] for copy in copies)
+    assert first != second
 
 
 def test_exponential_backoffs_are_equal() -> None:

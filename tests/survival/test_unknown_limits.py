@@ -14,8 +14,8 @@ import pytest
 
 from awaitbatch import BatchClient, DescribeError, FixedInterval, _coalescer
 from awaitbatch._coalescer import DescribeCoalescer
-from awaitbatch._config import shared_random
 from awaitbatch._core import windows
+from awaitbatch._core.backoff import shared_random
 from awaitbatch._core.suspicion import Suspicion
 from awaitbatch._core.throttle import ThrottleParameters
 from awaitbatch.testing import Fault, LifeCycle, TokenBucket

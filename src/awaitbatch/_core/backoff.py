@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+shared_random: Final = Random()  # noqa: S311
+"""Draws the pauses of a process, of all schedules that are given nothing else."""
+if hasattr(os, "register_at_fork"):
+    # Or the processes of a prefork server would all draw the same pauses.
+    os.register_at_fork(after_in_child=shared_random.seed)
 
 
 class _Span(NamedTuple):
@@ -121,7 +129,8 @@ class ExponentialBackoff:
     """
 
     max_interval: float = DEFAULT_MAX_INTERVAL
-    random: Random = field(default_factory=Random, repr=False, compare=False, kw_only=True)
+    # None for that of the process: one of its own would be copied, state and all, to each process that it goes to.
+    random: Random | None = field(default=None, repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         _require_seconds("ExponentialBackoff needs a max_interval of", self.max_interval)
@@ -130,7 +139,7 @@ class ExponentialBackoff:
     def window(self, tries: int) -> Window:
         """The window of the next check, in seconds from now, after ``tries`` checks (from 1)."""
         longest = _longest_delay(tries, self.max_interval)
-        return Window(longest / 6, self.random.uniform(longest / 3, longest))
+        return Window(longest / 6, (self.random or shared_random).uniform(longest / 3, longest))
 
 
 @dataclass(frozen=True, slots=True)
