@@ -442,7 +442,7 @@ class BatchClient:
             job_id: A job's id or ARN.
             match_status: The states, such as ``["RUNNING", "FAILED"]``, or a single one. For type checkers it has to be
                 a literal or a `JobStatus`; convert any other str by ``JobStatus(text)``. The parent of an array job
-                counts as RUNNING, too, once a child runs or has run.
+                counts as RUNNING, too, once a child runs or has ended.
             on_change: Called with a `JobChanged` for each change of the job that this wait sees: its first state, each
                 further state or reason, and for an array job each change of its counts (``event.progress``). They come
                 in order, and before the wait ends. A state that begins and ends between two checks is not reported.
@@ -485,7 +485,7 @@ class BatchClient:
         """Wait until the job runs or has already ended.
 
         The parent of an array job, which AWS Batch shows as PENDING for as long as its children run, counts as running
-        once a child runs or has run.
+        once a child runs or has ended, even if that one FAILED before it ran: AWS Batch does not tell the two apart.
 
         Args:
             job_id: A job's id or ARN.

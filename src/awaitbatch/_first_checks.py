@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple, Protocol
 
-from awaitbatch._config import delay_of, shared_random
-from awaitbatch._core.backoff import Window, jitter_bounds
+from awaitbatch._config import delay_of
+from awaitbatch._core.backoff import Window, jitter_bounds, shared_random
 
 
 class _Coalescer(Protocol):

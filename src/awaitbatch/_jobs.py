@@ -115,15 +115,16 @@ class JobHead(msgspec.Struct, gc=False, rename="camel"):
     def counts_as_any_of(self, states: Collection[str]) -> bool:
         """Whether it may be taken for a job in one of these states, whatever its status.
 
-        The parent of an array job counts as RUNNING once a child runs or has run. AWS Batch itself shows it as PENDING
-        until all of its children have ended.
+        The parent of an array job counts as RUNNING once a child runs or has ended. AWS Batch itself shows it as
+        PENDING until all of its children have ended. Of a child that FAILED it does not say whether it ever ran; most
+        did, and short ones are seen in no other state.
         https://docs.aws.amazon.com/batch/latest/userguide/array_jobs.html
         """
         # In this order, for it is asked at every check, and decoding takes longest.
         return (
             bool(self.array_properties)
             and JobStatus.RUNNING in states
-            and _have_children_run(self.array_properties)
+            and _have_children_begun(self.array_properties)
         )
 
     @property
@@ -153,12 +154,12 @@ class _ArrayProperties(msgspec.Struct, gc=False, rename="camel"):
 
 _decode_array_properties = msgspec.json.Decoder(_ArrayProperties).decode
 
-_HAVE_RUN: Final = (JobStatus.RUNNING, *TERMINAL)
+_HAVE_BEGUN: Final = (JobStatus.RUNNING, *TERMINAL)
 
 
-def _have_children_run(array_properties: msgspec.Raw) -> bool:
+def _have_children_begun(array_properties: msgspec.Raw) -> bool:
     children = _counts_of_children(array_properties)
-    counts = (children.get(status) for status in _HAVE_RUN)
+    counts = (children.get(status) for status in _HAVE_BEGUN)
     return any(type(count) is int and count > 0 for count in counts)
 
 

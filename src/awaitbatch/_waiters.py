@@ -64,8 +64,8 @@ class WaiterModel:
     def is_done(self, job: JobDetailTypeDef) -> bool:
         """Whether a job, given its description, is as awaited.
 
-        The parent of an array, which is PENDING while its children run, counts as RUNNING once a child runs or has run,
-        as for `BatchClient.poll_for_job_running`.
+        The parent of an array, which is PENDING while its children run, counts as RUNNING once a child runs or has
+        ended, as for `BatchClient.poll_for_job_running`.
         """
         return job["status"] in self.done or (
             JobStatus.RUNNING in self.done and not self.done.isdisjoint(JobProgress.of(job).counts)

@@ -22,7 +22,7 @@ def counts_as_running(array_properties: Any) -> bool:
 
 
 @pytest.mark.parametrize("status", ["RUNNING", "SUCCEEDED", "FAILED"])
-def test_a_child_that_runs_or_has_run(status: str) -> None:
+def test_a_child_that_runs_or_has_ended(status: str) -> None:
     """One of ten thousand is enough."""
     assert counts_as_running({"size": 10_000, "statusSummary": {"PENDING": 9_999, status: 1}})
 
