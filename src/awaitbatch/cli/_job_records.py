@@ -35,7 +35,7 @@ def record_of(job: Json, region_name: str | None = None) -> dict[str, Any]:
     logs = find_log_locations(job, region_name).infos
     log = {"group": logs[-1]["awslogs_group"], "stream": logs[-1]["awslogs_stream_name"]} if logs else None
     return {
-        **{member: text_in(job.get(member)) or None for member in ("jobId", "jobName", "status")},
+        **{member: _as_given(job.get(member)) for member in ("jobId", "jobName", "status")},
         "exitCode": explained.exit_code
         if explained
         else number_in(mapping_in(job.get("container")).get("exitCode")),
@@ -45,6 +45,10 @@ def record_of(job: Json, region_name: str | None = None) -> dict[str, Any]:
         **{member: number_in(job.get(member)) for member in ("createdAt", "startedAt", "stoppedAt")},
         "log": log,
     }
+
+
+def _as_given(text: object) -> str | None:
+    return text if isinstance(text, str) else None
 
 
 def record_of_summary(summary: Json) -> dict[str, Any]:
