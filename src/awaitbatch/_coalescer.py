@@ -10,13 +10,13 @@ import time
 from collections import deque
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import anyio
 import anyio.lowlevel
 
 from awaitbatch._call_time import call_time
-from awaitbatch._changes import job_changed, milliseconds
+from awaitbatch._changes import milliseconds
 from awaitbatch._core.backoff import Window
 from awaitbatch._core.connections import Use
 from awaitbatch._core.histogram import Histogram
@@ -26,20 +26,16 @@ from awaitbatch._core.text import error_line, message_of, one_line
 from awaitbatch._core.throttle import AdaptiveThrottle, ThrottleParameters
 from awaitbatch._core.watch import Watch
 from awaitbatch._core.windows import Windows
+from awaitbatch._describe_events import DescribeEvents
 from awaitbatch._failures import FETCHING, classify, drop_tracebacks
 from awaitbatch._jobs import TERMINAL
-from awaitbatch._late_checks import LateChecks
 from awaitbatch._responses import DescribeJobsResponse
 from awaitbatch._slices import SLICE, for_each_whatever_comes
 from awaitbatch._statistics import Statistics
 from awaitbatch._transport import told_by
 from awaitbatch.instrumentation._events import (
-    CallEnded,
     JobChanged,
-    JobMissing,
     Throttled,
-    WaitBegan,
-    WaitEnded,
 )
 
 if TYPE_CHECKING:
@@ -109,7 +105,7 @@ class DescribeCoalescer:
         random = Random()  # noqa: S311
         self._throttle = AdaptiveThrottle(max_calls_per_second, random, self.throttle_parameters)
         self._windows = Windows[Watch](call_timeout)
-        self._late = LateChecks(self._windows, observers)
+        self._events = DescribeEvents(self._windows, self._throttle, observers, first_answer)
         self._loop = asyncio.get_running_loop()
         self._closed: Outcome | None = None
         # What `run` sleeps on, and until when; -inf while it could not send anyway.
@@ -165,7 +161,7 @@ class DescribeCoalescer:
             return
         self._windows.add(watch, window, now, continues=watch.last_status is not None)
         if self._observers.hear_of_waits:
-            self._notify_wait_began(watch)
+            self._events.wait_began(watch)
         soonest = watch.latest
         if len(self._windows) % MAX_IDS_PER_CALL == 0:
             # A call more may have to be fitted in.
@@ -187,7 +183,7 @@ class DescribeCoalescer:
         if watch.held_by is not None:
             self._windows.discard(watch)
             if self._observers.hear_of_waits:
-                self._notify_wait_ended(watch, Reason.CANCELLED)
+                self._events.wait_ended(watch, Reason.CANCELLED)
 
     def refuse(self, watch: Watch) -> None:
         """End a watch that is not added, since its owner has closed."""
@@ -229,7 +225,7 @@ class DescribeCoalescer:
         `run` must have ended. If it is cancelled, all have ended nevertheless.
         """
         self._closed = _CLOSED
-        self._late.close()
+        self._events.close()
         if error is not None:
             failure = Failure(FailureKind.PERMANENT, type(error).__name__, None, message_of(error), error)
             self._closed = Outcome(Reason.CLOSED, failure)
@@ -323,7 +319,7 @@ class DescribeCoalescer:
             response = DescribeJobsResponse(body, call.job_ids)
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
-                self._notify_call_ended(call, "cancelled", sent_at)
+                self._events.call_ended(call, "cancelled", sent_at)
                 raise
             if isinstance(error, TimeoutError) and not str(error):
                 error = self._timed_out()
@@ -358,23 +354,11 @@ class DescribeCoalescer:
         seen_at = int(time.time() * 1000)
         try:
             await _decide_rest(call, deliveries)
-            self._notify_call_ended(call, "answered", sent_at, deliveries)
-            if changes and self._observers.want(JobChanged):
-                # The log has no use for descriptions.
-                has_readers = bool(self._observers.others)
-                for job_id, previous, status, reason, seconds in changes:
-                    try:
-                        item = response.description(job_id) if has_readers else None
-                        event = job_changed(
-                            heads[job_id], previous, status, reason, seen_at, item=item, seconds=seconds
-                        )
-                        self._observers.notify(event)
-                    except Exception as error:  # noqa: BLE001
-                        text = "AWS Batch job (%s) has changed, but observers cannot be notified: %s"
-                        self._observers.write_log(logging.ERROR, text, one_line(job_id), error_line(error))
-            if absent and self._observers.want(JobMissing):
-                for job_id in absent:
-                    self._observers.notify(JobMissing(job_id=job_id))
+            self._events.call_ended(call, "answered", sent_at, deliveries)
+            if changes:
+                self._events.jobs_changed(response, changes, seen_at)
+            if absent:
+                self._events.jobs_missing(absent)
         finally:
             # The requests have left the windows, so nobody else would end their waits.
             await self._deliver_all(deliveries, response, seen_at)
@@ -392,7 +376,7 @@ class DescribeCoalescer:
         deliveries = settle(call, failure, now)
         try:
             await _decide_rest(call, deliveries)
-            self._notify_call_ended(call, failure, sent_at, deliveries)
+            self._events.call_ended(call, failure, sent_at, deliveries)
             if failure.kind is FailureKind.THROTTLED:
                 after = self._throttle.rate
                 event = Throttled(operation="DescribeJobs", previous_rate=before, rate=after)
@@ -444,9 +428,9 @@ class DescribeCoalescer:
                 if self._observers.hear_of_waits:
                     # A job that has not ended has nothing to tell.
                     item = None if lag is None else item or response.description(watch.job_id)
-                    self._notify_wait_ended(watch, outcome.reason, lag, item)
+                    self._events.wait_ended(watch, outcome.reason, lag, item)
             elif outcome is not None and self._observers.hear_of_waits:
-                self._notify_wait_ended(watch, outcome.reason)
+                self._events.wait_ended(watch, outcome.reason)
         except BaseException as error:
             # Not even a CancelledError is ours: nothing is awaited here.
             self._break_off(watch, error)
@@ -459,43 +443,10 @@ class DescribeCoalescer:
         try:
             watch.deliver(watch, _unreadable(error), None)
             if self._observers.hear_of_waits:
-                self._notify_wait_ended(watch, Reason.FAILED)
+                self._events.wait_ended(watch, Reason.FAILED)
         except BaseException as another:  # noqa: BLE001
             text = "AWS Batch job (%s): a wait could not be ended: %s"
             self._observers.write_log(logging.ERROR, text, one_line(watch.job_id), error_line(another))
-
-    def _notify_call_ended(
-        self,
-        call: Call[Watch],
-        how: Failure | str,
-        sent_at: float,
-        deliveries: Sequence[Delivery[Watch]] = (),
-    ) -> None:
-        self._first_answer.note(how, is_logged=True)
-        observers = self._observers
-        # The log has no use for these.
-        for_others: dict[str, Any] = {}
-        if observers.others:
-            # Some may have come after the waits had begun.
-            self._late.watch()
-            for_others = {
-                "describes": self._windows.describes,
-                "overdue": self._late.seconds(),
-                "pending_by_status": self._windows.by_status(),
-            }
-        event = CallEnded.of(
-            "DescribeJobs",
-            how,
-            ids=len(call.job_ids),
-            seconds=self._loop.time() - sent_at,
-            rate=self._throttle.rate,
-            pending=len(self._windows),
-            ended=sum(outcome is not None for _, outcome in deliveries),
-            region_name=observers.region_name,
-            client=observers.client,
-            **for_others,
-        )
-        observers.notify(event)
 
     def _lag(self, watch: Watch, head: JobHead | None, seen_at: int) -> float | None:
         """Seconds from the end of a job to the answer that showed it; noted if a poll waited for it."""
@@ -509,34 +460,6 @@ class DescribeCoalescer:
         if not watch.one_shot and lag <= 1000 * (self._loop.time() - watch.began):
             self._lags.add(lag)
         return lag / 1000
-
-    def _notify_wait_began(self, watch: Watch) -> None:
-        self._late.watch()
-        event = WaitBegan(
-            job_id=watch.job_id,
-            kind="describe" if watch.one_shot else "poll",
-            wait=id(watch),
-            client=self._observers.client,
-        )
-        self._observers.notify(event)
-
-    def _notify_wait_ended(
-        self, watch: Watch, reason: Reason, lag: float | None = None, item: bytes | None = None
-    ) -> None:
-        event = WaitEnded.of(
-            item,
-            job_id=watch.job_id,
-            kind="describe" if watch.one_shot else "poll",
-            outcome=reason.value,
-            seconds=self._loop.time() - watch.began,
-            checks=watch.checks,
-            status=watch.last_status,
-            lag=lag,
-            pending=len(self._windows),
-            wait=id(watch),
-            client=self._observers.client,
-        )
-        self._observers.notify(event)
 
 
 async def _decide_rest(call: Call[Watch], deliveries: list[Delivery[Watch]]) -> None:

@@ -145,7 +145,7 @@ async def test_a_change_of_which_nobody_can_be_notified(
     def broken(*_: object) -> None:
         raise RecursionError
 
-    monkeypatch.setattr("awaitbatch._coalescer.job_changed", broken)
+    monkeypatch.setattr("awaitbatch._describe_events.job_changed", broken)
     async with make_client(FaultyTransport(make_server(), ended), observers=[lambda _: None]) as client:
         results = await asyncio.gather(*(outcome(client.poll_for_job_complete(job_id, 0)) for job_id in "ab"))
     assert [result["jobId"] for result in results] == ["a", "b"]

@@ -401,7 +401,11 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         counted = msgspec.defstruct(
             kind.__name__, [], bases=(kind,), namespace=count, frozen=True, kw_only=True
         )
-        for module in ("awaitbatch._coalescer", "awaitbatch._changes", "awaitbatch.instrumentation._log"):
+        for module in (
+            "awaitbatch._describe_events",
+            "awaitbatch._changes",
+            "awaitbatch.instrumentation._log",
+        ):
             monkeypatch.setattr(f"{module}.{kind.__name__}", counted, raising=False)
     return names
 
