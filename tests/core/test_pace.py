@@ -19,7 +19,7 @@ from .probes import PERMANENT, THROTTLED, TRANSIENT, Probe, added, departs, ever
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from awaitbatch._core.pace import Group
+    from awaitbatch._core.queue import Group
     from awaitbatch._core.requests import Call
 
 

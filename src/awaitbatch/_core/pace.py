@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from awaitbatch._core.requests import MAX_IDS_PER_CALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from awaitbatch._core.queue import WindowQueue
+    from awaitbatch._core.queue import Group, WindowQueue
 
 LEAST_PACE: Final = 2.5
 """Calls a second up to which calls leave as late as they may: one that leaves early takes jobs with short intervals
@@ -20,9 +20,6 @@ SMALL_SHARE: Final = 16
 """A plan is followed for a sixteenth of the calls that it is about, and until as many of its requests have changed."""
 LARGE_SHARE: Final = 4
 """It is followed for up to a fourth if one pace is right for so many; so many jobs do not make planning dear."""
-
-Group: TypeAlias = tuple[float, float, int]
-"""Requests with much the same window: when it closes, when it opens, and how many they are."""
 
 _opens_of = itemgetter(1)
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from heapq import heapify, heappop, heappush, heapreplace
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from awaitbatch._core.requests import MAX_IDS_PER_CALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from awaitbatch._core.pace import Group
+Group: TypeAlias = tuple[float, float, int]
+"""Requests with much the same window: when it closes, when it opens, and how many they are."""
 
 _SLACK: Final = 100
 """So much that is outdated is not worth tidying up."""
