@@ -164,6 +164,8 @@ async def test_an_outage_from_the_first_check_on(server: BatchServer) -> None:
     began = asyncio.get_running_loop().time()
     event = await fired(trigger)
     assert (event["status"], event["job_status"]) == ("error", None)
+    assert "never seen, the last one failed (EndpointConnectionError: Could not connect" in event["message"]
+    assert "reach AWS Batch" in event["message"]
     assert 3600 < asyncio.get_running_loop().time() - began < 3800
 
 

@@ -62,12 +62,16 @@ async def test_the_job_of_a_killed_task_is_terminated(server: BatchServer, betwe
     assert server.statistics.calls["TerminateJob"] == 1
 
 
-async def test_the_job_says_who_ended_it(server: BatchServer) -> None:
-    """Its statusReason names the task."""
+@pytest.mark.parametrize(("tells", "why"), [(True, "by a user"), (False, "by a user, or timed out")])
+async def test_the_job_says_who_ended_it(
+    server: BatchServer, monkeypatch: pytest.MonkeyPatch, *, tells: bool, why: str
+) -> None:
+    """Its statusReason names the task; of a time-out, Airflow tells no trigger before 3.3."""
+    monkeypatch.setattr(triggers, "TELLS_OF_KILLS", tells)
     job_id = server.add_job(life_cycle=LONG)
     await make_trigger(job_id).on_kill()
     event = await fired(make_trigger(job_id))
-    assert event["reason"] == "The Airflow task task of DAG dag, run run was ended by a user"
+    assert event["reason"] == f"The Airflow task task of DAG dag, run run was ended {why}"
 
 
 async def test_a_trigger_that_has_just_come(server: BatchServer) -> None:

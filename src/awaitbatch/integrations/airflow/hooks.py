@@ -58,7 +58,7 @@ class AwaitBatchHook(AsyncHook):
             arguments: As for `BatchClient.shared`, such as ``backoff``, for this user alone.
 
         Returns:
-            The client. Opening it raises AirflowNotFoundException if there is no such connection, and what botocore and
-            Airflow raise if there are no credentials; trouble that may pass is sat out for up to an hour.
+            The client. Opening it raises AirflowNotFoundException if there is no such connection for a minute, and what
+            botocore and Airflow raise if there are no credentials; trouble that may pass is sat out for up to an hour.
         """
         return self._connection.client(**arguments)

@@ -104,7 +104,7 @@ class _Trigger(AwsTrigger):
             try:
                 return await self._poll(client, backoff=_every(self._delay), max_retries=checks - 1)
             except MaxRetriesExceededError as error:
-                made += error.checks - error.failed_checks
+                made += error.checks
                 # This round of checks may have seen nothing, but an earlier one may have.
                 is_seen = self._was_seen() or error.last_status is not None
                 missing = (self._checks - 1) - (clock() - began) / self._delay
@@ -117,12 +117,14 @@ class _Trigger(AwsTrigger):
         """The error of the last round, with the checks of all; it does not say that a job goes on, which may end."""
         status, reason, cause = error.last_status, error.last_reason, error.__cause__
         seen = "never seen" if status is None else f"last seen as {status}"
-        why = f" ({reason.rstrip('. ')})" if reason else ""
-        last = f", the last check failed ({error_line(cause)})" if cause is not None else ""
-        message = (
-            f"{self._shown} status checks exceed max_retries: {quantity(checks, 'check', 'checks')}, "
-            f"{seen}{why}{last}; raise max_retries to wait longer"
-        )
+        if status and reason:
+            seen = f"{seen} ({reason.rstrip('. ')})"
+        advice = "raise max_retries to wait longer"
+        if cause is not None:
+            seen = f"{seen}, the last one failed ({error_line(cause)})"
+            advice = "see to it that triggerers reach AWS Batch"
+        many = quantity(checks, "check", "checks")
+        message = f"{self._shown} status checks exceed max_retries: {many}, {seen}; {advice}"
         return MaxRetriesExceededError(message, checks=checks, last_status=status, last_reason=reason)
 
     @property
@@ -273,12 +275,17 @@ class BatchJobTrigger(_Trigger):
             text = f"{self._shown} could not be terminated and may go on: {error_line(error)}"
             TaskLog(self.log.error).add(text)
         else:
-            TaskLog(self.log.info).add(f"{self._shown} terminated, as its task was ended by a user")
+            TaskLog(self.log.info).add(f"{self._shown} terminated, as its task {self._was_ended}")
+
+    @property
+    def _was_ended(self) -> str:
+        # Before 3.3, Airflow does not say which.
+        return "was ended by a user" if TELLS_OF_KILLS else "was ended by a user, or timed out"
 
     def _reason(self) -> str:
         task = self.task_instance
         named = "" if task is None else f" {task.task_id} of DAG {task.dag_id}, run {task.run_id}"
-        return f"The Airflow task{named} was ended by a user"[:1024]
+        return f"The Airflow task{named} {self._was_ended}"[:1024]
 
 
 class _ResourceTrigger(_Trigger):
