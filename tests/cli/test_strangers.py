@@ -147,8 +147,11 @@ def test_nobody_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     assert line.endswith("; check the network, --region and --endpoint-url")
 
 
-def test_an_endpoint_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is no URL is a usage error."""
-    assert said([*COMMANDS["list"], "--endpoint-url", "localhost:1"], ExitCode.USAGE, capsys) == [
+def test_an_endpoint_that_is_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is no URL is a usage error, also where it is not an option."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_BATCH", "localhost:1")
+    assert said(COMMANDS["list"], ExitCode.USAGE, capsys) == [
         "awaitbatch list: Invalid endpoint: localhost:1; check --endpoint-url"
     ]

@@ -58,6 +58,18 @@ def test_refuses(words: list[str], complaint: str, capsys: pytest.CaptureFixture
         (["wait", "a", "--timeot", "1h"], "unrecognized arguments: --timeot"),
         (["wait", "a", "--fail"], "unrecognized arguments: --fail"),
         (["wait", "a", "--max-calls-per-second", "0"], "--max-calls-per-second: must be more than 0"),
+        (["wait", "-q", ""], "argument -q/--queue: must not be empty; is a variable not set?"),
+        (["list", "-q", " "], "argument -q/--queue: must not be empty"),
+        (["watch", "-q", "reads", "--name", ""], "argument --name: must not be empty"),
+        (["list", "-q", "reads", "--name", ""], "argument --name: must not be empty"),
+        *(
+            (
+                ["describe", "a", "--endpoint-url", url],
+                f"must be an address such as http://127.0.0.1:4566, not '{url}'",
+            )
+            for url in ("", "localhost:4566", "ftp://x", "http://", "http://x:99999", "http://x:y")
+        ),
+        (["describe", "a", "--endpoint-url", "ftp://me:secret@x"], "not 'ftp://***@x'"),
     ],
 )
 def test_refuses_options(words: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -205,7 +205,8 @@ async def test_a_queue() -> None:
     assert "1 of 1 ended: 1 SUCCEEDED" in screen.told[-1]
     assert await run(server, screen, "wait", "-q", "queue", "--name", "align-*") == ExitCode.NOT_FOUND
     assert screen.told[-1] == (
-        "awaitbatch wait: queue queue has no job that has not ended and is named align-*; --since also takes ended ones"
+        "awaitbatch wait: queue queue has no job that has not ended and is named 'align-*'; "
+        "--since also takes ended ones"
     )
 
 

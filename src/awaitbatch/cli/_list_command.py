@@ -43,7 +43,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         description=_DESCRIPTION,
         epilog=_EPILOG,
     )
-    parser.add_argument("-q", "--queue", metavar="QUEUE", help="the name or ARN of the job queue")
+    parser.add_argument(
+        "-q", "--queue", type=values.some_text, metavar="QUEUE", help="the name or ARN of the job queue"
+    )
     parser.add_argument(
         "--children",
         metavar="ID",
@@ -55,7 +57,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         metavar="STATUS,…",
         help="only jobs in these states, such as RUNNABLE,RUNNING; all for every state",
     )
-    parser.add_argument("--name", metavar="GLOB", help="only jobs with such a name; quote it: 'align-*'")
+    parser.add_argument(
+        "--name",
+        type=values.some_text,
+        metavar="GLOB",
+        help="only jobs with such a name; quote it: 'align-*'",
+    )
     parser.add_argument(
         "--since",
         type=values.duration,

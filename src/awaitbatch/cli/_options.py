@@ -106,6 +106,7 @@ def add_common(parser: argparse.ArgumentParser, *, progress: str | None = None) 
     )
     aws.add_argument(
         "--endpoint-url",
+        type=values.url,
         metavar="URL",
         help="where to send calls instead of AWS, as for aws; for test servers",
     )
@@ -150,11 +151,15 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-q",
         "--queue",
+        type=values.some_text,
         metavar="QUEUE",
         help="instead of ids: the jobs of this job queue that have not ended",
     )
     parser.add_argument(
-        "--name", metavar="GLOB", help="of the queue, only jobs with such a name; quote it: 'align-*'"
+        "--name",
+        type=values.some_text,
+        metavar="GLOB",
+        help="of the queue, only jobs with such a name; quote it: 'align-*'",
     )
     parser.add_argument(
         "--since",

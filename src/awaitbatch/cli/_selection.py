@@ -71,7 +71,7 @@ async def jobs_of_queue(client: BatchClient, arguments: argparse.Namespace, term
     if not ids and name is not None:
         which = "that has not ended" if since is None else "that is as young"
         advice = "; --since also takes ended ones" if since is None else ""
-        message = f"queue {arguments.queue} has no job {which} and is named {name}{advice}"
+        message = f"queue {arguments.queue} has no job {which} and is named {name!r}{advice}"
         raise CommandError(message, ExitCode.NOT_FOUND)
     return ids
 

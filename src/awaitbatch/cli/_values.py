@@ -6,6 +6,9 @@ import argparse
 import math
 import re
 from typing import Final
+from urllib.parse import urlsplit
+
+from awaitbatch._core.text import one_line
 
 STATUSES: Final = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
 """The members of `JobStatus`, which would take longer to import."""
@@ -25,6 +28,28 @@ def number(text: str) -> float:
         message = f"not a number: {text!r}"
         raise argparse.ArgumentTypeError(message)
     return value
+
+
+def some_text(text: str) -> str:
+    """What a variable that is not set would not give."""
+    if not text.strip():
+        message = "must not be empty; is a variable not set?"
+        raise argparse.ArgumentTypeError(message)
+    return text
+
+
+def url(text: str) -> str:
+    """Where calls can be sent."""
+    try:
+        address = urlsplit(text)
+        is_one = address.scheme in {"http", "https"} and bool(address.hostname) and address.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
+        # It may have a password.
+        message = f"must be an address such as http://127.0.0.1:4566, not '{one_line(text)}'"
+        raise argparse.ArgumentTypeError(message)
+    return text
 
 
 def count(text: str) -> int:
