@@ -155,9 +155,9 @@ class BatchClient:
     STATUS_RETRIES: ClassVar[float] = 10
     """How often to try to get a job's description."""
     DEFAULT_DELAY_MIN: ClassVar[float] = 1
-    """A poll without a ``delay`` draws a moment from here on, and makes its first check no later."""
+    """The least of the random time, in seconds, within which a poll without a ``delay`` makes its first check."""
     DEFAULT_DELAY_MAX: ClassVar[float] = 10
-    """The latest such moment, in seconds from the beginning of the poll."""
+    """The most of that time. Mostly the first check comes much sooner, with the next call."""
 
     FAILURE_STATE: ClassVar[JobStatus] = JobStatus.FAILED
     SUCCESS_STATE: ClassVar[JobStatus] = JobStatus.SUCCEEDED
