@@ -76,8 +76,15 @@ bears_closed_streams() {
     ends_with 2 awaitbatch wait - <&- && grep -qx "awaitbatch wait: standard input is closed, so it has no job ids" err
 }
 
+bears_full_disks() {
+  [[ ! -c /dev/full ]] && return
+  awaitbatch wait "$GOOD" 2>/dev/full || return
+  awaitbatch describe "$GOOD" 2>err >/dev/full
+  [[ $? == 4 && $(wc -l <err) -eq 1 ]] && grep -q "^awaitbatch describe: cannot write the results to standard output: " err
+}
+
 for name in succeeds fails is_not_found times_out stops_at_ctrl_c stops_at_sigterm \
-  stops_when_nobody_reads terminates is_used_wrongly bears_closed_streams; do
+  stops_when_nobody_reads terminates is_used_wrongly bears_closed_streams bears_full_disks; do
   check "$name" &
 done
 wait

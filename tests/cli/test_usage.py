@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import subprocess
@@ -78,6 +79,31 @@ def test_refuses_options(words: list[str], complaint: str, capsys: pytest.Captur
         main(words)
     assert refusal.value.code == 2
     assert complaint in capsys.readouterr().err
+
+
+class Full(io.StringIO):
+    """A file on a disk that is full."""
+
+    def write(self, _: str, /) -> int:
+        """Fail."""
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["wait"], ["demo", "--jobs", "1", "--server", "builtin", "--seconds", "0"]],
+    ids=["wait", "demo"],
+)
+def test_complaints_that_cannot_be_written(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a full disk a command ends without a traceback, and as it would have."""
+    is_demo = words[0] == "demo"
+    monkeypatch.setattr(sys, "stdout" if is_demo else "stderr", Full())
+    assert main(words) == (1 if is_demo else 2)
+    assert capsys.readouterr().err == (
+        "awaitbatch demo: [Errno 28] No space left on device\n" if is_demo else ""
+    )
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from awaitbatch.cli import (
 )
 from awaitbatch.cli._exit_codes import CommandError, ExitCode
 from awaitbatch.cli._options import CommandParser
-from awaitbatch.cli._terminal import silence
+from awaitbatch.cli._terminal import give_up_complaints, print_aside, silence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,11 +79,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return ExitCode.USAGE
         return int(parsed.start(parsed))
     except CommandError as error:
-        sys.stderr.write(f"{parsed.prog}: {error}\n")
+        print_aside(f"{parsed.prog}: {error}\n")
         return error.code
     except BrokenPipeError:
         silence()
         return ExitCode.PIPE_CLOSED
+    finally:
+        give_up_complaints()
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -7,8 +7,10 @@ import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
+from awaitbatch._core.text import message_of
 from awaitbatch.cli import _values as values
 from awaitbatch.cli._options import add_command
+from awaitbatch.cli._terminal import print_aside, send_nowhere
 
 if TYPE_CHECKING:
     import argparse
@@ -94,7 +96,7 @@ def start(arguments: argparse.Namespace) -> int:
         # Ctrl-C while the demo was still being imported, or after its event loop had ended.
         code = 128 + signal.SIGINT
     if code > 128:  # noqa: PLR2004
-        sys.stderr.write(f"Stopped by {signal.Signals(code - 128).name}; nothing is left running.\n")
+        print_aside(f"Stopped by {signal.Signals(code - 128).name}; nothing is left running.\n")
     return code
 
 
@@ -115,8 +117,14 @@ def _run(arguments: argparse.Namespace) -> int:
         return run(plan)
     except DemoError as error:
         return _fail(str(error))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # Such as a disk that is full, which would take no more when Python exits.
+        send_nowhere(sys.stdout)
+        return _fail(message_of(error))
 
 
 def _fail(message: str) -> int:
-    sys.stderr.write(f"awaitbatch demo: {message}\n")
+    print_aside(f"awaitbatch demo: {message}\n")
     return 1

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TextIO
 
 from awaitbatch._core.text import one_line
@@ -93,6 +94,8 @@ class Terminal:
         except BrokenPipeError:
             raise
         except OSError as error:
+            # Or Python would try once more when it exits, and its exit code is 120 then.
+            send_nowhere(self.out)
             message = f"cannot write the results to standard output: {error.strerror}"
             raise CommandError(message, ExitCode.AWS) from None
 
@@ -112,7 +115,7 @@ class Terminal:
             self.note(f"{space}{self.farewell()}")
 
     def _write_err(self, line: str) -> None:
-        print(line, file=self.err, flush=True)
+        print_aside(f"{line}\n", self.err)
 
     def has_color(self, stream: TextIO) -> bool:
         """Whether to use colours there. https://no-color.org, and https://force-color.org likewise."""
@@ -155,8 +158,35 @@ def clean(text: object) -> str:
     return one_line(str(text))
 
 
+def print_aside(text: str, stream: TextIO | None = None) -> None:
+    """Print on standard error what is no result. On a full disk it has to wait, and may be lost; the work goes on.
+
+    Raises:
+        BrokenPipeError: Nobody reads it.
+    """
+    try:
+        print(text, end="", file=stream or sys.stderr, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass
+
+
 def silence() -> None:
     """Nobody reads the output any more: let Python not complain, when it exits, that it cannot write the rest."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        send_nowhere(stream)
+
+
+def give_up_complaints() -> None:
+    """If a full disk has not taken all of standard error, let Python not fail for it when it exits."""
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        send_nowhere(sys.stderr)
+
+
+def send_nowhere(stream: TextIO) -> None:
+    """Let a stream lose what it has not written yet, and all that follows."""
+    with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())

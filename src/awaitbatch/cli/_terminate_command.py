@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from awaitbatch.cli._exit_codes import CommandError, ExitCode
 from awaitbatch.cli._options import add_command, add_common, add_following, add_job_ids, given_job_ids
+from awaitbatch.cli._terminal import print_aside
 
 if TYPE_CHECKING:
     import argparse
@@ -85,8 +86,7 @@ def start(arguments: argparse.Namespace) -> int:
 
 def _confirm(job_ids: Sequence[str]) -> None:
     # input() would write to standard output, which may go elsewhere.
-    sys.stderr.write(f"Terminate {len(job_ids):,} jobs? [y/N] ")
-    sys.stderr.flush()
+    print_aside(f"Terminate {len(job_ids):,} jobs? [y/N] ")
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         message = "nothing was terminated"
         raise CommandError(message, ExitCode.INTERRUPTED)
