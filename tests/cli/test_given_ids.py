@@ -65,6 +65,8 @@ def test_arguments_and_standard_input() -> None:
         ("good b@d also/b@d", "; 1 more is none either"),
         ("", "standard input has no job id; did the command before it fail?"),
         (" \n", "standard input has no job id"),
+        ("null\n", "standard input has null in the place of a job id; did the command before it find none?"),
+        ("good\tNone\n", "standard input has None in the place of a job id"),
         ('{"jobId": ', "standard input is neither job ids nor JSON: '{\"jobId\":'"),
         ('{"jobName": "n"}', "the JSON on standard input has no jobId: {'jobName': 'n'}"),
         ('[{"jobId": 7}]', "the JSON on standard input has no jobId: {'jobId': 7}"),

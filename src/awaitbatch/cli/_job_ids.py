@@ -21,6 +21,8 @@ STDIN: Final = "-"
 _LISTS: Final = ("jobSummaryList", "jobs")
 """Where list-jobs and describe-jobs have their jobs."""
 _WORD: Final = re.compile(r"[^\s,]+")
+_NOTHING: Final = ("null", "None")
+"""What aws prints, as JSON and as text, if ``--query`` finds nothing."""
 _NO_TEXT: Final = re.compile("[\0\udc80-\udcff]")
 """What is in files of other kinds. In some locales Python makes half characters of bytes that are no text."""
 _ARN: Final = r"(arn:\S+:job/(\S+))"
@@ -101,6 +103,11 @@ def _words_and_documents(text: str) -> Iterator[str]:
     decoder = json.JSONDecoder()
     position = 0
     while (word := _WORD.search(text, position)) is not None:
+        if word[0] in _NOTHING:
+            message = (
+                f"standard input has {word[0]} in the place of a job id; did the command before it find none?"
+            )
+            raise CommandError(message)
         if word[0][0] not in '{["':
             yield word[0]
             position = word.end()
