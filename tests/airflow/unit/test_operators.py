@@ -162,6 +162,17 @@ def test_a_success_is_not_asked_for_again(client: Mock) -> None:
     assert client.describe_jobs.call_count == 0
 
 
+def test_a_job_that_has_failed_before_the_task_defers(client: Mock) -> None:
+    """The error says why then, too, and the link to the log is there."""
+    job = description("FAILED") | {"statusReason": "OutOfMemoryError: killed"}
+    client.describe_jobs.return_value = {"jobs": [job]}
+    context = context_of()
+    with pytest.raises(AirflowException, match=r"Error while running job: .*OutOfMemoryError: killed"):
+        make_operator().execute(context)
+    keys = [call.kwargs["key"] for call in context["ti"].xcom_push.call_args_list]
+    assert keys[-1] == "cloudwatch_events"
+
+
 def test_a_hook_of_ones_own(client: Mock) -> None:
     """A subclass may have it, as of the provider's operator; it is told of the job, too."""
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow.providers.amazon.aws.links.batch import BatchJobDetailsLink
 from airflow.providers.amazon.aws.operators import batch as provider
 from airflow.providers.amazon.version_compat import AIRFLOW_V_3_0_PLUS
-from airflow.providers.common.compat.sdk import get_current_context
+from airflow.providers.common.compat.sdk import AirflowException, get_current_context
 
 from awaitbatch._core.text import error_line
+from awaitbatch._jobs import JobStatus
+from awaitbatch.errors import JobFailedError
 from awaitbatch.integrations.airflow._deferral import DefersToOurs, tell, without_job
 
 if TYPE_CHECKING:
@@ -64,6 +66,17 @@ class BatchOperator(DefersToOurs, provider.BatchOperator):
             super().on_kill()
         elif not AIRFLOW_V_3_0_PLUS and (job_id := self._submitted()):
             self._end_job(job_id, "The Airflow task was killed, or its execution_timeout has passed")
+
+    def _persist_links(
+        self, context: Context, job_description: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """As the provider's; but if the job has failed before the task defers, the error says why."""
+        job: dict[str, Any] = super()._persist_links(context, job_description)
+        if self.deferrable and job.get("status") == JobStatus.FAILED:
+            self._persist_cloudwatch_link(context)
+            message = f"Error while running job: {JobFailedError.from_job(job)}"
+            raise AirflowException(message)
+        return job
 
     def _submitted(self, context: Context | None = None) -> str | None:
         """The job that this try of the task has submitted, if that is known: the provider keeps it for a link."""
