@@ -247,6 +247,7 @@ async def test_a_job_that_does_not_exist(server: BatchServer, delay: int, most: 
     event = await fired(make_trigger("00000000-0000-0000-0000-000000000000", waiter_delay=delay))
     assert event["status"] == "error"
     assert "not found" in event["message"]
+    assert event["message"].endswith("check the id, the region and the account")
     assert 9 < asyncio.get_running_loop().time() - began < most
     assert server.statistics.calls["DescribeJobs"] > 2
 

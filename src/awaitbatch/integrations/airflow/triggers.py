@@ -430,4 +430,7 @@ def _may_pass(error: ClientClosedError | DescribeError | CallError) -> bool:
 
 def _text_of(error: Exception) -> str:
     """What an error says; texts of ours say it all, and those of others may be empty."""
-    return str(error) if isinstance(error, AwaitBatchError | AirflowException) else error_line(error)
+    if not isinstance(error, AwaitBatchError | AirflowException):
+        return error_line(error)
+    # An operator has an argument of that name, which does not reach its trigger.
+    return str(error).removesuffix(", or set status_retries to ask more often")
