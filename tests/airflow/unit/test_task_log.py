@@ -107,10 +107,10 @@ async def test_a_line_is_not_repeated() -> None:
     """As when a wait begins again."""
     logs = Logs()
     log = await logs.make("log")
-    for _ in range(3):
-        log.on_change(change("RUNNING"))
+    for previous in ("RUNNABLE", None, None):
+        log.on_change(change("RUNNING", previous=previous))
         await asyncio.sleep(1)
-    assert len(logs.lines) == 1
+    assert [line for _, _, line in logs.lines] == ["AWS Batch job (job) is RUNNING, was RUNNABLE"]
 
 
 def test_the_progress_of_an_array_job() -> None:
@@ -124,7 +124,7 @@ def test_the_progress_of_an_array_job() -> None:
         def __init__(self) -> None:
             self.progress = progress
 
-    line = _line_of(WithProgress())  # type: ignore[arg-type]
+    line = _line_of(WithProgress(), None)  # type: ignore[arg-type]
     assert line == "AWS Batch job (job) is PENDING; children: 3 RUNNING, 40 SUCCEEDED"
 
 

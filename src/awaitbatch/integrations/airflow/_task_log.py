@@ -29,32 +29,33 @@ class TaskLog:
         write: Writes a line.
     """
 
-    __slots__ = ("_context", "_is_closed", "_last", "_left_out", "_line", "_queue", "_write")
+    __slots__ = ("_context", "_is_closed", "_left_out", "_line", "_queue", "_state", "_write")
 
     def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
         self._context = contextvars.copy_context()
         self._queue = _queues.setdefault(asyncio.get_running_loop(), _Queue())
         self._line: str | None = None
-        self._last = ""
+        self._state = ""
         self._left_out = 0
         self._is_closed = False
 
     @property
-    def is_begun(self) -> bool:
-        """Whether there was ever anything to write."""
-        return bool(self._last)
+    def was_seen(self) -> bool:
+        """Whether the job was ever seen."""
+        return bool(self._state)
 
     def on_change(self, event: JobChanged) -> None:
         """Note a change of the job."""
-        self.add(_line_of(event))
+        # A wait that begins again tells anew in what state it finds the job, and does not know the one before.
+        if (state := _line_of(event, event.status)) != self._state:
+            self._state = state
+            self.add(_line_of(event, event.previous))
 
     def add(self, line: str) -> None:
         """Note what has changed; it is written now, or when it is its turn."""
-        # A wait that goes on after failed checks tells anew in what state it finds the job.
-        if self._is_closed or line == self._last:
+        if self._is_closed:
             return
-        self._last = line
         if self._line is None:
             self._left_out = 0
             self._queue.add(self)
@@ -114,8 +115,8 @@ class _Queue:
 _queues: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Queue]] = WeakKeyDictionary()
 
 
-def _line_of(event: JobChanged) -> str:
-    before = f", was {event.previous}" if event.previous not in {None, event.status} else ""
+def _line_of(event: JobChanged, previous: str | None) -> str:
+    before = f", was {previous}" if previous not in {None, event.status} else ""
     line = f"AWS Batch job ({event.job_id}) is {event.status}{before}"
     if event.reason:
         line = f"{line}: {event.reason}"

@@ -238,7 +238,7 @@ class BatchJobTrigger(_Trigger):
         )
 
     def _was_seen(self) -> bool:
-        return self._task_log is not None and self._task_log.is_begun
+        return self._task_log is not None and self._task_log.was_seen
 
     def _poll(self, client: BatchClient, **limits: Any) -> Awaitable[Any]:  # noqa: ANN401
         absences = max(_LEAST_ABSENCES, math.ceil(_GRACE / self._delay))
