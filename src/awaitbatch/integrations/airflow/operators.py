@@ -52,9 +52,15 @@ class BatchOperator(DefersToOurs, provider.BatchOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:  # noqa: ANN401
         """As Airflow's, but a job whose task has timed out does not outlive it."""
-        if next_method == _TO_FAIL and (job_id := self._submitted(context)):
-            why = (next_kwargs or {}).get("error", "its trigger failed")
-            self._end_job(job_id, f"The Airflow task ended before it: {why}")
+        if next_method == _TO_FAIL and self.cancel_on_kill:
+            if job_id := self._submitted(context):
+                why = (next_kwargs or {}).get("error", "its trigger failed")
+                self._end_job(job_id, f"The Airflow task ended before it: {why}")
+            else:
+                text = (
+                    "The AWS Batch job of this task may go on: its id is in the XCom %s, which is not there"
+                )
+                self.log.warning(text, BatchJobDetailsLink.key)
         return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
