@@ -239,15 +239,19 @@ def test_an_event_of_the_providers_trigger(client: Mock, status: str) -> None:
 
 
 @pytest.mark.parametrize("cancel_on_kill", [True, False])
-def test_a_job_whose_task_gives_up(client: Mock, *, cancel_on_kill: bool) -> None:
-    """It is terminated, since a retry would submit a second one."""
+def test_a_job_whose_task_gives_up(
+    client: Mock, monkeypatch: pytest.MonkeyPatch, *, cancel_on_kill: bool
+) -> None:
+    """It is terminated, since a retry would submit a second one, and the task's log says so."""
+    log = Mock()
+    monkeypatch.setattr(ours.BatchOperator, "log", log)
     event = {"status": "error", "job_id": JOB_ID, "message": "3 checks", "job_status": "RUNNING"}
     with pytest.raises(AirflowException, match="3 checks"):
         make_operator(cancel_on_kill=cancel_on_kill).execute_complete(context_of(), event)
     if cancel_on_kill:
-        client.terminate_job.assert_called_once_with(
-            jobId=JOB_ID, reason="The Airflow task gave up waiting: 3 checks"
-        )
+        reason = "The Airflow task gave up waiting: 3 checks"
+        client.terminate_job.assert_called_once_with(jobId=JOB_ID, reason=reason)
+        log.info.assert_any_call("AWS Batch job (%s) terminated: %s", JOB_ID, reason)
     else:
         assert client.terminate_job.call_count == 0
 

@@ -104,6 +104,8 @@ class BatchOperator(DefersToOurs, provider.BatchOperator):
         except Exception as error:  # noqa: BLE001
             text = "AWS Batch job (%s) could not be terminated and may go on: %s"
             self.log.error(text, job_id, error_line(error))  # noqa: TRY400
+        else:
+            self.log.info("AWS Batch job (%s) terminated: %s", job_id, reason)
 
 
 class BatchCreateComputeEnvironmentOperator(DefersToOurs, provider.BatchCreateComputeEnvironmentOperator):
