@@ -389,7 +389,7 @@ def _require_http_proxy(proxy_url: str | None) -> None:
         is_address = False
     if not is_address:
         # It may have a password.
-        message = "the address of the proxy has no host, or a port that is no number"
+        message = "the address of the proxy has no host, or a port that is not a number"
         raise ValueError(message)
 
 

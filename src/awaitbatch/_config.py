@@ -184,7 +184,7 @@ def number(holds: Callable[[float], bool], name: str, value: object, expected: s
 
     Raises:
         ValueError: It does not hold.
-        TypeError: It is no number.
+        TypeError: It is not a number.
     """
     # Text is none, though `float` would read it.
     error = TypeError if isinstance(value, str | bytes | bytearray) else ValueError

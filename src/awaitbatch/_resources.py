@@ -363,7 +363,7 @@ def _error_of(kind: Kind, watch: ResourceWatch, outcome: Outcome) -> BaseExcepti
     checks = quantity(watch.checks, "check", "checks")
     match outcome.reason:
         case Reason.UNREACHABLE if status == "INVALID":
-            advice = "mend what it says, or delete it and create it anew"
+            advice = "correct what it says, or delete it and create it again"
             return ResourceInvalidError(f"{what} is INVALID{why}; {advice}", name=name, reason=reason)
         case Reason.UNREACHABLE | Reason.ABSENT:
             history = (

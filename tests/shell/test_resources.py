@@ -85,12 +85,12 @@ async def test_one_that_is_deleted(kind: Kind) -> None:
 async def test_one_that_is_invalid(kind: Kind, awaited: Any) -> None:
     """The error says what AWS Batch says, and what to do; whatever is awaited."""
     kind.set("one", "INVALID", "CLIENT_ERROR - no role", after=3)
-    text = rf"AWS Batch {kind.noun} \(one\) is INVALID \(CLIENT_ERROR - no role\); mend what it says"
+    text = rf"AWS Batch {kind.noun} \(one\) is INVALID \(CLIENT_ERROR - no role\); correct what it says"
     with pytest.raises(ResourceInvalidError, match=text) as caught:
         await kind.wait("one", until=awaited)
     assert (caught.value.name, caught.value.reason) == ("one", "CLIENT_ERROR - no role")
     kind.set("one", "INVALID")
-    with pytest.raises(ResourceInvalidError, match=r"\(one\) is INVALID; mend"):
+    with pytest.raises(ResourceInvalidError, match=r"\(one\) is INVALID; correct"):
         await kind.wait("one", until=awaited)
 
 

@@ -59,6 +59,7 @@ class AwaitBatchHook(AsyncHook):
 
         Returns:
             The client. Opening it raises AirflowNotFoundException if there is no such connection for a minute, and what
-            botocore and Airflow raise if there are no credentials; trouble that may pass is sat out for up to an hour.
+            botocore and Airflow raise if there are no credentials. Trouble that may pass is waited out, for an hour at
+            most.
         """
         return self._connection.client(**arguments)
