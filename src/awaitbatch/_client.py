@@ -379,7 +379,7 @@ class BatchClient:
     async def get_job_description(
         self, job_id: str, *, status_retries: float | None = None
     ) -> JobDetailTypeDef:
-        """The job's description, as by `describe`, but an unknown job is asked for as often as by Airflow.
+        """The job's description, as by `describe`, but it gives up on an unknown job as late as Airflow's hook.
 
         AWS Batch is asked for an unknown job ``status_retries`` times, with the pauses of the client's backoff. With
         the defaults that takes more than a minute.
