@@ -53,9 +53,10 @@ OURS: Final = {
     "awaitbatch.testing.virtual_time": {
         "has_threads",
         "jump",
-        "refuse_real_io",
+        "refuses_real_io",
         "run_forever",
         "run_in_executor",
+        "run_test",
         "shutdown_default_executor",
     },
 }
