@@ -182,6 +182,13 @@ TABLE: Final = (
         codes=_THROTTLING_CODES,
     ),
     Row(
+        what="The gateway before AWS Batch fails to find out who calls, and does not pass the call on",
+        kind=FailureKind.TRANSIENT,
+        advice="try again later",
+        codes=("AuthorizerConfigurationException",),
+        not_taken=True,
+    ),
+    Row(
         what="A server error, from AWS Batch or from something between here and AWS",
         kind=FailureKind.TRANSIENT,
         advice="try again later",

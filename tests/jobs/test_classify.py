@@ -72,6 +72,7 @@ ANSWERS = [
     (500, "InternalFailure", "", TRANSIENT),
     (500, None, "", TRANSIENT),
     (500, "ClientException", "", TRANSIENT),
+    (500, "AuthorizerConfigurationException", "", TRANSIENT),
     (502, None, "", TRANSIENT),
     (503, "ServiceUnavailable", "", TRANSIENT),
     (504, None, "", TRANSIENT),

@@ -67,11 +67,12 @@ async def test_submit_answers_like_boto3() -> None:
             403, "SignatureDoesNotMatch", "Signature not yet current: 20261126T120000Z is still later"
         ),
         client_error(403, "RequestTimeTooSkewed"),
+        client_error(500, "AuthorizerConfigurationException"),
     ],
     ids=repr,
 )
 async def test_what_aws_has_certainly_not_taken_is_sent_again(error: Exception) -> None:
-    """After a refused connection, or with a signature too old, the job is submitted once all the same."""
+    """What did not get there, or was turned away before AWS Batch saw it, is submitted once all the same."""
     transport = FaultyTransport(make_server())
     transport.submit_faults = [error] * 4
     async with make_client(transport) as client:
