@@ -182,7 +182,10 @@ class Lease:
             Exception: Why the client cannot be opened, for all who wait for it.
         """
         if self.state in {State.OPENING, State.OPEN}:
-            message = f"this BatchClient is already {self.state.value}"
+            message = (
+                f"this use of a shared BatchClient is already {self.state.value}; each task calls "
+                "BatchClient.shared() for one of its own"
+            )
             raise RuntimeError(message)
         if self.state is not State.NEW:
             raise self.closed_error()
