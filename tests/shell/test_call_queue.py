@@ -39,7 +39,7 @@ async def in_turn(client: BatchClient, count: int) -> list[SubmitJobResponseType
     return await asyncio.gather(*(client.submit_job(**JOB) for _ in range(count)))
 
 
-async def test_ten_thousand_submissions() -> None:
+async def test_four_thousand_submissions() -> None:
     """Behind AWS's 50 a second all are taken, next to nothing is rejected, and the limit is used."""
     server = limited("SubmitJob", 50)
     events: list[Event] = []
@@ -47,12 +47,12 @@ async def test_ten_thousand_submissions() -> None:
         server.transport(latency=0.175, max_connections=50), observers=[events.append]
     ) as client:
         begin = asyncio.get_running_loop().time()
-        jobs = await in_turn(client, 10_000)
+        jobs = await in_turn(client, 4_000)
         seconds = asyncio.get_running_loop().time() - begin
-    assert len({job["jobId"] for job in jobs}) == 10_000
-    assert seconds < 10_000 / 50 / 0.9
+    assert len({job["jobId"] for job in jobs}) == 4_000
+    assert seconds < 4_000 / 50 / 0.9
     throttled = sum(event.outcome == "throttled" for event in of_kind(CallEnded, events))
-    assert throttled <= 200
+    assert throttled <= 80
 
 
 @pytest.mark.parametrize(("limit", "wasted"), [(3, 0.2), (5, 0.1), (20, 0.1)])

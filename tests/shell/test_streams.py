@@ -605,16 +605,16 @@ async def test_cancelled_at_every_await(server: BatchServer, client: BatchClient
     assert client.statistics().pending == 0
 
 
-async def test_a_hundred_thousand_jobs(client: BatchClient) -> None:
+async def test_twenty_thousand_jobs(client: BatchClient) -> None:
     """So many begin in slices, in which others have their turns, and end likewise."""
     begin = asyncio.get_running_loop().time()
     turns = 0
-    many = [f"job-{number}" for number in range(100_000)]
+    many = [f"job-{number}" for number in range(20_000)]
     async with client.as_completed(many):
-        while client.statistics().pending < 100_000:
+        while client.statistics().pending < 20_000:
             turns += 1
             await asyncio.sleep(0)
-        assert turns >= 99
+        assert turns >= 19
         assert asyncio.get_running_loop().time() == begin
     assert client.statistics().pending == 0
 

@@ -29,13 +29,13 @@ def check_nothing_is_left(client: BatchClient) -> None:
     assert (len(windows), list(windows), windows._jobs) == (0, [], {})
 
 
-async def test_half_of_ten_thousand_at_once() -> None:
+async def test_half_of_two_thousand_at_once() -> None:
     """The other half ends with the truth, none later than a window after its job."""
     server = make_server(description_bytes=0)
     loop = asyncio.get_running_loop()
     random = Random(3)
-    job_ids = [server.add_job(life_cycle=lives_at_random(random, 60, 90)) for _ in range(10_000)]
-    async with make_client(server, backoff=FixedInterval(INTERVAL), max_calls_per_second=20) as client:
+    job_ids = [server.add_job(life_cycle=lives_at_random(random, 60, 90)) for _ in range(2_000)]
+    async with make_client(server, backoff=FixedInterval(INTERVAL), max_calls_per_second=4) as client:
         waits = {
             job_id: asyncio.create_task(note(loop.time, client.poll_for_job_complete(job_id, 0)))
             for job_id in job_ids
@@ -47,7 +47,7 @@ async def test_half_of_ten_thousand_at_once() -> None:
         for job_id in job_ids[::2]:
             waits[job_id].cancel()
         await asyncio.sleep(0)
-        assert client.statistics().pending == 5000
+        assert client.statistics().pending == 1000
         outcomes = await asyncio.gather(*waits.values(), return_exceptions=True)
         ends = dict(zip(job_ids, outcomes, strict=True))
         assert all(isinstance(ends[job_id], asyncio.CancelledError) for job_id in job_ids[::2])
