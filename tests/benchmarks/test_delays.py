@@ -268,7 +268,8 @@ def test_the_page_has_the_factors_of_the_results() -> None:
 
 def test_all_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each schedule with each length and number of jobs, and what suits many processes; less in the short form."""
-    monkeypatch.setattr(delays, "JOBS", {1: 2, 100: 1})
+    monkeypatch.setattr(delays, "PROCESSES", 10)
+    monkeypatch.setattr(delays, "JOBS", {1: 2, 10: 1})
     monkeypatch.setattr(delays, "_QUICK_JOBS", {1: 1})
     quiet = partial(delays.measure, Quiet())
     whole, quick = quiet(quick=False), quiet(quick=True)

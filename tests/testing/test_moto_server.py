@@ -54,7 +54,7 @@ async def test_jobs_pass_through_their_states_and_end() -> None:
             for name, job in jobs.items():
                 if job["status"] not in seen[name][-1:]:
                     seen[name].append(job["status"])
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
         ended = await server.ended()
 
     assert seen["good"][-2:] == ["RUNNING", "SUCCEEDED"]
