@@ -343,6 +343,8 @@ class Stream(Generic[Item]):
         self._is_beginning = False
         if self.is_closed or not self._inbox:
             return
+        # An observer who hears that a watch begins may add jobs; they wait for their turn.
+        self._is_beginning = True
         settings, window = self._settings, self._settings.first_window()
         # One object for all of them.
         deliver = self._on_delivery
@@ -356,8 +358,8 @@ class Stream(Generic[Item]):
             self._coalescer.add(watch, window)
             if self.is_closed:
                 return
+        self._is_beginning = bool(self._inbox)
         if self._inbox:
-            self._is_beginning = True
             asyncio.get_running_loop().call_soon(self._begin_some)
 
     def _on_delivery(self, watch: Watch, outcome: Outcome | None, item: bytes | None) -> None:
@@ -369,7 +371,8 @@ class Stream(Generic[Item]):
             return
         # What cannot be told fails here, and is delivered once more as a failure.
         self._note(watch, outcome, item)
-        if outcome is None:
+        if outcome is None or self.job_ids.get(job_id) is not watch:
+            # An observer who heard of it may have discarded the job.
             return
         self._live -= 1
         if self._keep_open:

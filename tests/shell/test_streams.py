@@ -22,6 +22,7 @@ from awaitbatch import (
     MaxRetriesExceededError,
     Window,
 )
+from awaitbatch.instrumentation import Event, WaitBegan
 from awaitbatch.testing import Fault, LifeCycle
 from tests.support import ENDED, LONG, make_client, until
 
@@ -255,6 +256,24 @@ class TestWatch:
             with pytest.raises(InvalidJobIdError):
                 changes.add(first, "no id")
             assert client.statistics().pending == 1
+
+    async def test_an_observer_adds_and_discards(self, server: BatchServer) -> None:
+        """Who hears that the watch of a job begins may add another one, or discard the parent whose child it is."""
+        later = [server.add_job(life_cycle=ENDED) for _ in range(3)]
+        parent = server.add_job(life_cycle=ENDED, array_size=2)
+
+        def observe(event: Event) -> None:
+            if isinstance(event, WaitBegan):
+                if event.job_id == f"{parent}:0":
+                    changes.discard(parent)
+                else:
+                    changes.add(*later)
+
+        async with make_client(server, observers=[observe]) as client:
+            changes = client.watch([server.add_job(life_cycle=ENDED), parent], children=True)
+            async with asyncio.timeout(60):
+                told = [item async for item in changes]
+        assert all(changes_of(told, job_id) == [(None, "SUCCEEDED")] for job_id in later)
 
     async def test_keep_open_goes_on_without_jobs(self, server: BatchServer, client: BatchClient) -> None:
         """It waits for more until it is closed, and forgets jobs that have ended."""
