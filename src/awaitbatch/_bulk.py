@@ -209,7 +209,8 @@ class BulkEnding:
             self._workers -= 1
 
     async def _end_some(self) -> None:
-        if not self._parts:
+        # Those who wait for each other may find that all is done.
+        if not self._parts and self._again:
             await self._queue.pause(self._pause(min(self._fruitless, _LONGEST_PAUSE)))
             again, self._again = self._again, []
             self._parts.extend(_parts_of(again))

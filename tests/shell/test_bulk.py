@@ -275,12 +275,15 @@ async def test_bulk_calls_that_are_refused_whatever_they_carry() -> None:
 
 @pytest.mark.parametrize("fault", [Fault.CLIENT_EXCEPTION, Fault.ACCESS_DENIED])
 async def test_calls_that_are_all_refused(fault: Fault) -> None:
-    """A few dozen calls show that nothing is wrong with the ids, and thousands are not sent."""
+    """A few dozen calls show that nothing is wrong with the ids, thousands are not sent, and the last one ends it."""
     server = make_server()
     job_ids = add_jobs(server, 2000)
     server.inject(fault)
-    async with make_client(server) as client:
+    loop = asyncio.get_running_loop()
+    ends: list[float] = []
+    async with make_client(server, observers=[lambda _: ends.append(loop.time())]) as client:
         result = await client.terminate_jobs(job_ids, "enough")
+        assert loop.time() == ends[-1]
     assert result.errors.keys() == {*job_ids}
     assert server.statistics.calls.total() < 100
 
