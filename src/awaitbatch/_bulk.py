@@ -174,6 +174,7 @@ class BulkEnding:
         # Throttled ids, and how many answers in a row had nothing but such.
         self._again: list[str] = []
         self._fruitless = 0
+        self._is_pausing = False
         self._answers = 0
         # Jobs of which nobody knows what a call that failed has done to them.
         self._uncertain: set[str] = set()
@@ -198,7 +199,7 @@ class BulkEnding:
 
     async def _work(self) -> None:
         try:
-            while self._parts or self._again:
+            while self._parts or (self._again and not self._is_pausing):
                 if self._is_doubtful:
                     # One after the other, the smallest first: so few calls show whether the ids are at fault.
                     async with self._one_by_one:
@@ -209,13 +210,16 @@ class BulkEnding:
             self._workers -= 1
 
     async def _end_some(self) -> None:
-        # Those who wait for each other may find that all is done.
-        if not self._parts and self._again:
-            await self._queue.pause(self._pause(min(self._fruitless, _LONGEST_PAUSE)))
-            again, self._again = self._again, []
-            self._parts.extend(_parts_of(again))
+        # Those who waited for each other may find that all is done.
         if self._parts:
             await self._end_part(self._parts.popleft())
+        elif self._again and not self._is_pausing:
+            # One pauses for all, or the others would still do so when nothing is left.
+            self._is_pausing = True
+            await self._queue.pause(self._pause(min(self._fruitless, _LONGEST_PAUSE)))
+            self._is_pausing = False
+            again, self._again = self._again, []
+            self._add(_parts_of(again))
 
     async def _end_part(self, part: _Part) -> None:
         try:

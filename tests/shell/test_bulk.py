@@ -288,6 +288,19 @@ async def test_calls_that_are_all_refused(fault: Fault) -> None:
     assert server.statistics.calls.total() < 100
 
 
+async def test_throttled_jobs_pause_together() -> None:
+    """However many calls come back with them, one pause is for all, and the last answer ends it."""
+    server = make_server()
+    job_ids = add_jobs(server, 800)
+    server.inject(Fault.THROTTLED_JOBS, job_ids=job_ids, end=20)
+    loop = asyncio.get_running_loop()
+    ends: list[float] = []
+    async with make_client(server, observers=[lambda _: ends.append(loop.time())]) as client:
+        result = await client.terminate_jobs(job_ids, "enough")
+        assert loop.time() == ends[-1]
+    assert result.accepted == tuple(job_ids)
+
+
 async def test_passing_failures_of_whole_calls() -> None:
     """Four calls that fail delay their jobs."""
     server = make_server()
