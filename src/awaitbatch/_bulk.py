@@ -148,7 +148,8 @@ class BulkEnding:
         left: The jobs. Each leaves it once AWS has accepted it; one that could not be ended stays, with the error.
         reason: For the jobs' records.
         pause: Seconds to wait after so many tries.
-        end_one: Ends one job by the single operation, with tries of its own.
+        end_one: Ends one job by the single operation, with tries of its own. It notes the job in the set that it is given
+            if a try fails that may have ended it.
     """
 
     def __init__(
@@ -160,7 +161,7 @@ class BulkEnding:
         reason: str,
         *,
         pause: Callable[[int], float],
-        end_one: Callable[[str], Awaitable[object]],
+        end_one: Callable[[str, set[str]], Awaitable[object]],
     ) -> None:
         self._queue = queue
         self._support = support
@@ -239,7 +240,7 @@ class BulkEnding:
         self._bisection.sent()
         try:
             if len(part.job_ids) == 1:
-                await self._end_one(part.job_ids[0])
+                await self._end_one(part.job_ids[0], self._uncertain)
                 return {"successful": part.job_ids}
             request = {"jobs": list(part.job_ids), "reason": self._reason}
             return await self._support.call(self._queue, self._bulk_operation, request)

@@ -78,7 +78,7 @@ class Terminations:
         left: dict[str, Exception | None] = {job_id: None}
 
         async def end_it() -> dict[str, Any]:
-            answer = await _end_job(self._queue, operation, job_id, reason, pause)
+            answer = await _end_job(self._queue, operation, job_id, reason, pause=pause, uncertain=set())
             left.clear()
             return answer
 
@@ -132,8 +132,8 @@ class Terminations:
             pause: Seconds to wait after so many tries.
         """
 
-        async def end_one(job_id: str) -> None:
-            await _end_job(self._queue, operation, job_id, reason, pause)
+        async def end_one(job_id: str, uncertain: set[str]) -> None:
+            await _end_job(self._queue, operation, job_id, reason, pause=pause, uncertain=uncertain)
 
         ending = BulkEnding(self._queue, self._support, operation, left, reason, pause=pause, end_one=end_one)
         await ending.run()
@@ -201,23 +201,30 @@ def _parse_into(left: dict[str, Exception | None], job_id: object) -> None:
 
 
 async def _end_job(
-    queue: CallQueue, operation: str, job_id: str, reason: str, pause: Callable[[int], float]
+    queue: CallQueue,
+    operation: str,
+    job_id: str,
+    reason: str,
+    *,
+    pause: Callable[[int], float],
+    uncertain: set[str],
 ) -> dict[str, Any]:
+    """End a job; it is noted in ``uncertain`` if a try fails that may have ended it."""
     request = {"jobId": job_id, "reason": reason}
-    may_be_done = False
     for number in itertools.count(1):
         try:
             return await queue.call(operation, request)
         except CutOffError:
             raise ClientClosedError.left_open(operation, request) from None
         except ClientClosedError:
-            if may_be_done:
+            if job_id in uncertain:
                 raise ClientClosedError.left_open(operation, request) from None
             raise
         except Exception as error:
             # No failure is kept: it would refer to the error, the error to this frame, and the frame to the request.
+            if queue.failure_of(error, operation).may_be_done:
+                uncertain.add(job_id)
             if number >= TRIES or queue.failure_of(error, operation).kind is not FailureKind.TRANSIENT:
                 raise
-            may_be_done = may_be_done or queue.failure_of(error, operation).may_be_done
         await queue.pause(pause(number))
     raise AssertionError

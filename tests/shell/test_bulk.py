@@ -288,6 +288,19 @@ async def test_calls_that_are_all_refused(fault: Fault) -> None:
     assert server.statistics.calls.total() < 100
 
 
+async def test_an_answer_that_was_lost_before_a_refusal() -> None:
+    """The first try has ended the job, and it is not said that it was not."""
+    server = make_server(lacking=BULK)
+    job_ids = add_jobs(server, 2)
+    server.inject(Fault.HTML, calls=1, job_ids=job_ids[:1])
+    server.inject(Fault.ACCESS_DENIED)
+    async with make_client(server) as client:
+        result = await client.terminate_jobs(job_ids, "enough")
+    assert ended(server, job_ids) == {*job_ids[:1]}
+    assert "may or may not have been terminated" in str(result.errors[job_ids[0]])
+    assert "was not terminated" in str(result.errors[job_ids[1]])
+
+
 async def test_throttled_jobs_pause_together() -> None:
     """However many calls come back with them, one pause is for all, and the last answer ends it."""
     server = make_server()
