@@ -139,22 +139,35 @@ def test_every_page_is_found() -> None:
     assert not [page for page in PAGES if page.startswith(".")]
 
 
-def test_contributors_are_shown_every_room() -> None:
-    """The table of CONTRIBUTING.md has each module and each package of awaitbatch."""
+def rooms() -> list[list[str]]:
+    """The rows of the table of CONTRIBUTING.md: the modules and packages of awaitbatch, from the top down."""
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     _, _, section = page.partition("\n## The rooms\n")
     section, _, _ = section.partition("\n## ")
-    named = {
-        name
-        for row in section.splitlines()
-        if row.startswith("| `")
-        for name in re.findall(r"`([^`]+)`", row)
-    }
+    firsts = [row.split("|")[1] for row in section.splitlines() if row.startswith("| `")]
+    return [re.findall(r"`([^`]+)`", first) for first in firsts]
+
+
+def test_contributors_are_shown_every_room() -> None:
+    """The table of CONTRIBUTING.md has each module and each package of awaitbatch, once."""
     package = ROOT / "src" / "awaitbatch"
-    rooms = {path.name for path in package.glob("*.py")}
-    rooms |= {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
-    assert rooms - named == set()
-    assert {name for name in named if name.endswith((".py", "/"))} - rooms == set()
+    modules = [path.name for path in package.glob("*.py")]
+    packages = [f"{path.parent.name}/" for path in package.glob("*/__init__.py")]
+    assert sorted(name for row in rooms() for name in row) == sorted(modules + packages)
+
+
+def test_rooms_import_from_rows_below() -> None:
+    """In that table, each module imports only from its own row and those below."""
+    rows = {name.removesuffix(".py").strip("/"): row for row, names in enumerate(rooms()) for name in names}
+    package = ROOT / "src" / "awaitbatch"
+    imports = {
+        (path.relative_to(package).parts[0].removesuffix(".py"), node.module.split(".")[1])
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("awaitbatch.")
+    }
+    assert len(imports) > 300
+    assert [(room, other) for room, other in imports if rows[other] < rows[room]] == []
 
 
 def prose(text: str) -> Iterator[tuple[int, str]]:
