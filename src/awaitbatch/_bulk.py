@@ -148,8 +148,8 @@ class BulkEnding:
         left: The jobs. Each leaves it once AWS has accepted it; one that could not be ended stays, with the error.
         reason: For the jobs' records.
         pause: Seconds to wait after so many tries.
-        end_one: Ends one job by the single operation, with tries of its own. It notes the job in the set that it is given
-            if a try fails that may have ended it.
+        end_one: Ends one job by the single operation, with tries of its own. It notes the job in the set that it is
+            given if a try fails that may have ended it.
     """
 
     def __init__(

@@ -122,9 +122,9 @@ async def test_malformed_ids_that_pass_our_check_hurt_nobody(
 
 @pytest.mark.usefixtures("_no_slow_start")
 async def test_a_throttled_account_fails_no_wait(session: AioSession) -> None:
-    """Behind a bucket of 10 calls/s that nobody mentioned, hundreds of waits end well."""
-    async with BatchServer(default_life_cycle=FAST, bucket=TokenBucket(10, 2), seed=1) as server:
-        job_ids = [server.add_job() for _ in range(500)]
+    """Behind a bucket of 5 calls/s that nobody mentioned, hundreds of waits end well."""
+    async with BatchServer(default_life_cycle=FAST, bucket=TokenBucket(5, 1), seed=1) as server:
+        job_ids = [server.add_job() for _ in range(800)]
         async with PromptClient(
             session=session, **server.client_arguments, backoff=FixedInterval(0.1), max_calls_per_second=100
         ) as client:

@@ -41,7 +41,7 @@ def dag(
 
 ours = dag("ours", BatchOperator, succeeds=SHORT, fails=FAILING)
 stock = dag("stock", StockOperator, succeeds=SHORT, fails=FAILING)
-timed_out = dag("timed-out", BatchOperator, execution_timeout=timedelta(seconds=5), endless=ENDLESS)
+timed_out = dag("timed-out", BatchOperator, execution_timeout=timedelta(seconds=15), endless=ENDLESS)
 killed = dag("killed", BatchOperator, endless=ENDLESS)
 handed_over = dag("handed-over", BatchOperator, endless=ENDLESS)
 taken_over = dag("taken-over", BatchOperator, slow=SLOW)
