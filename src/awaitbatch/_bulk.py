@@ -136,10 +136,9 @@ class BulkEnding:
     """Ends many jobs, and lets none suffer for another one.
 
     A call that AWS refuses is split until the bad id is alone, and so is one that AWS does not allow, since a policy
-    may allow some jobs and not others. A call that fails otherwise is tried again, and then
-    split, too, since a single job may be the cause; but not if no call is answered at all. What is alone goes by the
-    single operation, and so does a job for which AWS had an error that may pass. Ids that it throttles are sent again,
-    as often as it takes.
+    may allow some jobs and not others. A call that fails otherwise is tried again, and then split, too, since a single
+    job may be the cause; but not if no call is answered at all. What is alone goes by the single operation, and so does
+    a job for which AWS had an error that may pass. Ids that it throttles are sent again, as often as it takes.
 
     Args:
         queue: Where the calls wait for their turn.
