@@ -353,12 +353,15 @@ class DescribeCoalescer:
         deliveries, changes, absent = self._windows.answer(call, heads, now)
         seen_at = int(time.time() * 1000)
         try:
-            await _decide_rest(call, deliveries)
-            self._events.call_ended(call, "answered", sent_at, deliveries)
-            if changes:
-                self._events.jobs_changed(response, changes, seen_at)
-            if absent:
-                self._events.jobs_missing(absent)
+            try:
+                await _decide_rest(call, deliveries)
+            finally:
+                # Also if the client closes meanwhile.
+                self._events.call_ended(call, "answered", sent_at, deliveries)
+                if changes:
+                    self._events.jobs_changed(response, changes, seen_at)
+                if absent:
+                    self._events.jobs_missing(absent)
         finally:
             # The requests have left the windows, so nobody else would end their waits.
             await self._deliver_all(deliveries, response, seen_at)
@@ -375,12 +378,14 @@ class DescribeCoalescer:
         settle = self._windows.refuse if failure.kind is FailureKind.REFUSED else self._windows.fail
         deliveries = settle(call, failure, now)
         try:
-            await _decide_rest(call, deliveries)
-            self._events.call_ended(call, failure, sent_at, deliveries)
-            if failure.kind is FailureKind.THROTTLED:
-                after = self._throttle.rate
-                event = Throttled(operation="DescribeJobs", previous_rate=before, rate=after)
-                self._observers.notify(event)
+            try:
+                await _decide_rest(call, deliveries)
+            finally:
+                self._events.call_ended(call, failure, sent_at, deliveries)
+                if failure.kind is FailureKind.THROTTLED:
+                    after = self._throttle.rate
+                    event = Throttled(operation="DescribeJobs", previous_rate=before, rate=after)
+                    self._observers.notify(event)
         finally:
             await self._deliver_all(deliveries)
 

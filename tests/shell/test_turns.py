@@ -10,8 +10,10 @@ from unittest import mock
 import pytest
 
 from awaitbatch import ClientClosedError, DescribeError, FixedInterval
-from awaitbatch.instrumentation import CallEnded, JobChanged, WaitEnded
-from tests.support import ENDED, LONG, PromptClient, make_client, make_server, supervisor_of, until
+from awaitbatch import _coalescer as coalescer_module
+from awaitbatch.instrumentation import CallEnded, Event, JobChanged, WaitEnded
+from awaitbatch.testing import Fault
+from tests.support import ENDED, LONG, PromptClient, make_client, make_server, of_kind, supervisor_of, until
 
 from .support import FaultyTransport
 
@@ -184,3 +186,31 @@ async def test_all_are_told_when_even_closing_is_cancelled() -> None:
     await asyncio.wait([task, closing])
     outcomes = await asyncio.gather(*waits, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {ClientClosedError}
+
+
+@pytest.mark.parametrize("fault", [None, Fault.TOO_MANY_REQUESTS])
+async def test_closing_while_it_is_decided_what_an_answer_means_to_many(
+    monkeypatch: pytest.MonkeyPatch, fault: Fault | None
+) -> None:
+    """Observers hear of the call, and of the job, all the same."""
+    server = make_server()
+    job_id = server.add_job(life_cycle=ENDED)
+    if fault is not None:
+        server.inject(fault)
+    events: list[Event] = []
+    async with make_client(server, observers=[events.append]) as client:
+        waits = [asyncio.create_task(client.wait_for_job(job_id)) for _ in range(MANY)]
+        decide = coalescer_module._decide_rest
+
+        async def decide_late(*arguments: Any) -> None:
+            closing.append(asyncio.create_task(client.aclose()))
+            await decide(*arguments)
+
+        closing: list[asyncio.Task[None]] = []
+        monkeypatch.setattr(coalescer_module, "_decide_rest", decide_late)
+        await asyncio.wait(waits)
+        await closing[0]
+        await asyncio.gather(*waits, return_exceptions=True)
+    outcomes = [event.outcome for event in of_kind(CallEnded, events)]
+    assert outcomes == ["answered" if fault is None else "throttled"]
+    assert len(of_kind(JobChanged, events)) == (fault is None)
