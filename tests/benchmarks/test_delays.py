@@ -61,8 +61,7 @@ def kept() -> list[delays.Found]:
 
 
 @pytest.mark.virtual_time
-@pytest.mark.parametrize("schedule", [delays.DEFAULT, delays.FIXED])
-@pytest.mark.parametrize(("count", "clients"), [(1, 400), (300, 6)])
+@pytest.mark.parametrize(("schedule", "count", "clients"), [(delays.DEFAULT, 1, 400), (delays.FIXED, 300, 6)])
 async def test_a_client_does_what_is_simulated(schedule: str, count: int, clients: int) -> None:
     """Jobs that a real client awaits by `wait_for_job` are known as soon, and with as many calls."""
     loop, random = asyncio.get_running_loop(), Random(2)
