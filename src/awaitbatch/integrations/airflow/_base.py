@@ -100,7 +100,7 @@ class AwsTrigger(BaseTrigger):
 
     def hook(self) -> BatchClientHook:
         """The provider's hook, as the provider's triggers have it; it is not what this one waits with."""
-        from airflow.providers.amazon.aws.hooks.batch_client import BatchClientHook
+        from airflow.providers.amazon.aws.triggers.batch import BatchClientHook
 
         return BatchClientHook(
             aws_conn_id=self.aws_conn_id,
