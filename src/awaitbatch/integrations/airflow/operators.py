@@ -80,7 +80,9 @@ class BatchOperator(DefersToOurs, provider.BatchOperator):
         job: dict[str, Any] = super()._persist_links(context, job_description)
         if self.deferrable and job.get("status") == JobStatus.FAILED:
             self._persist_cloudwatch_link(context)
-            message = f"Error while running job: {JobFailedError.from_job(job)}"
+            why = JobFailedError.from_job({"jobId": self.job_id, **job})
+            # It begins as the provider's, for whoever looks for that.
+            message = f"Error while running job: {self.job_id} is in FAILED state: {why}"
             raise AirflowException(message)
         return job
 
