@@ -224,7 +224,7 @@ async def test_a_body(name: str, caplog: pytest.LogCaptureFixture) -> None:
             asyncio.create_task(client.poll_for_job_complete(job_id, 0, status_retries=1000))
             for job_id in ("odd", "neighbour")
         ]
-        await asyncio.sleep(5)
+        await asyncio.sleep(6)
         await check_all_methods(client, "odd")
         assert transport.described > 5
         assert not any(wait.done() for wait in waits)
