@@ -39,12 +39,14 @@ def options_of(config: object) -> Hashable:
 
 
 def _as_botocore_leaves(options: dict[str, Any]) -> dict[str, Any]:
-    """The same options, with the number of attempts as it stands in them once a client was created with them."""
+    """The same options, with the retries as they stand in them once somebody has created a client with them."""
     retries = options.get("retries")
-    if not isinstance(retries, dict) or "max_attempts" not in retries:
+    if not isinstance(retries, dict):
         return options
-    others = {name: value for name, value in retries.items() if name != "max_attempts"}
-    return {**options, "retries": {"total_max_attempts": retries["max_attempts"] + 1, **others}}
+    left = {"mode": "legacy", **retries}
+    if "max_attempts" in left:
+        left["total_max_attempts"] = left.pop("max_attempts") + 1
+    return {**options, "retries": left}
 
 
 def hashable(value: object) -> Hashable:
