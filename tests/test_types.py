@@ -110,7 +110,7 @@ NOT_FOR_USERS: Final = {
     ("BatchService.call: return", "Response"),
     ("CallEnded.of: how", "Failure"),
     ("CallError.of: failure", "Failure"),
-    ("Face.__init__: loop_thread", "LoopThread"),
+    ("RemoteClient.__init__: loop_thread", "LoopThread"),
     ("InProcessTransport.__init__: service", "BatchService"),
     ("JobSummaries.__init__: host", "Host"),
     ("JobSummaries.__init__: request", "ListRequest"),

@@ -7,7 +7,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
 
 from awaitbatch._client import BatchClient
-from awaitbatch._faces import END, NOTHING, Face, Fetched
+from awaitbatch._remote_client import END, NOTHING, FetchedItems, RemoteClient
 from awaitbatch._supervisor import running_loop
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class AwaitableItems(Generic[T]):
 
     def __init__(self, client: AwaitableClient, items: AsyncIterator[T]) -> None:
         self._client = client
-        self._fetched = Fetched(items)
+        self._fetched = FetchedItems(items)
 
     def __aiter__(self) -> Self:
         return self
@@ -67,7 +67,7 @@ def _iterated(
     return call
 
 
-class AwaitableClient(Face):
+class AwaitableClient(RemoteClient):
     """The shared client for any asyncio event loop: its methods are those of `BatchClient`, and are awaited.
 
     Any number of tasks of any event loops may use one at once. Cancelling a task ends its wait; what it has submitted

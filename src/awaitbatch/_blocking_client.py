@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, Ty
 from awaitbatch._client import BatchClient
 from awaitbatch._config import is_duration, number
 from awaitbatch._core.text import one_line
-from awaitbatch._faces import END, NOTHING, Face, Fetched
 from awaitbatch._loop_thread import result_of
+from awaitbatch._remote_client import END, NOTHING, FetchedItems, RemoteClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -55,7 +55,7 @@ class BlockingItems(Generic[T]):
 
     def __init__(self, client: BlockingClient, items: AsyncIterator[T]) -> None:
         self._client = client
-        self._fetched = Fetched(items)
+        self._fetched = FetchedItems(items)
 
     def __iter__(self) -> Self:
         return self
@@ -80,7 +80,7 @@ def _iterated(
     return call
 
 
-class BlockingClient(Face):
+class BlockingClient(RemoteClient):
     """The shared client for code without an event loop: its methods are those of `BatchClient`, and block.
 
     Any number of threads may use one at once. Ctrl-C, or another exception of a signal handler, ends the wait that it

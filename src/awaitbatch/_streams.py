@@ -23,9 +23,7 @@ from awaitbatch._core.text import shown
 from awaitbatch._core.watch import Watch
 from awaitbatch._exit_terminations import ExitTerminations, is_untrustworthy
 from awaitbatch._job_ids import parse_job_id
-from awaitbatch._job_results import (
-    not_terminated_text,
-)
+from awaitbatch._job_results import not_terminated_text
 from awaitbatch._open_streams import error_of_source
 from awaitbatch._slices import SLICE, for_each_whatever_comes
 from awaitbatch.errors import InvalidJobIdError

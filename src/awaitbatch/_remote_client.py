@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Face:
+class RemoteClient:
     """A client on the loop of another thread.
 
     Args:
@@ -97,7 +97,7 @@ NOTHING: Final = object()
 END: Final = object()
 
 
-class Fetched:
+class FetchedItems:
     """Items that were fetched on the loop of the client, until somebody takes them.
 
     Whoever is cancelled in the moment in which an item comes leaves it for whoever asks next.
