@@ -93,8 +93,8 @@ class LoopThread:
         if self._is_ending and threading.current_thread() is threading.main_thread():
             # Nobody would be told of its end, and an exit handler that waits for it would keep the process for ever.
             message = (
-                "the process ends, and awaitbatch.threads has ended before: register an exit handler that needs it "
-                "after `import awaitbatch.threads`, so that it is called before"
+                "the process is ending, and awaitbatch.threads has been closed already: register an exit handler that "
+                "uses it after `import awaitbatch.threads`, since handlers run in reverse order"
             )
             raise ClientClosedError(message)
         future: Future[T] = Future()

@@ -57,9 +57,7 @@ class BatchOperator(DefersToOurs, provider.BatchOperator):
                 why = (next_kwargs or {}).get("error", "its trigger failed")
                 self._end_job(job_id, f"The Airflow task ended before it: {why}")
             else:
-                text = (
-                    "The AWS Batch job of this task may go on: its id is in the XCom %s, which is not there"
-                )
+                text = "The AWS Batch job of this task may go on: its id is not known, as there is no XCom %s"
                 self.log.warning(text, BatchJobDetailsLink.key)
         return super().resume_execution(next_method, next_kwargs, context)
 
